@@ -1,0 +1,191 @@
+use std::time::{Duration, Instant};
+
+use crate::{NodeId, NodeSet};
+
+/// How busy a node is: what choosing compares. Lower is better.
+///
+/// load = peak-EWMA latency × (in flight + 1), as in Finagle's and Linkerd's balancers.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Load(f64);
+
+/// A moving average of latency that jumps up at once and comes down slowly.
+///
+/// A slower answer than the average replaces it; a faster one moves it by the share `1 − e^(−Δt/τ)`, τ being
+/// [`PeakEwma::DECAY`]. A failure counts as [`PeakEwma::PENALTY`], so that a node that fails fast does not look fast.
+#[derive(Clone, Copy, Debug)]
+pub struct PeakEwma {
+    seconds: f64,
+    updated: Instant,
+}
+
+impl PeakEwma {
+    /// τ of the average: an old peak counts a third after so long.
+    pub const DECAY: Duration = Duration::from_secs(10);
+
+    /// What a failure counts as.
+    pub const PENALTY: Duration = Duration::from_secs(1);
+
+    /// What a node that was never asked counts as: a fast one, so that it is tried.
+    pub const UNKNOWN: Duration = Duration::from_micros(500);
+
+    /// An average of nothing yet.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self { seconds: Self::UNKNOWN.as_secs_f64(), updated: now }
+    }
+
+    /// Takes the latency of an answer.
+    pub fn observe(&mut self, latency: Duration, now: Instant) {
+        let latency = latency.as_secs_f64();
+        if latency >= self.seconds {
+            self.seconds = latency;
+        } else {
+            self.seconds = latency + (self.seconds - latency) * self.weight(now);
+        }
+        self.updated = now;
+    }
+
+    /// Takes a failure.
+    pub fn penalise(&mut self, now: Instant) {
+        self.observe(Self::PENALTY, now);
+    }
+
+    /// The load of a node with this average and so many statements in flight. Without answers an old peak fades, so
+    /// that a node is tried again.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of statements in flight are far below 2^52")]
+    pub fn load(&self, in_flight: usize, now: Instant) -> Load {
+        Load(self.seconds * self.weight(now) * (in_flight as f64 + 1.0))
+    }
+
+    fn weight(&self, now: Instant) -> f64 {
+        let elapsed = now.saturating_duration_since(self.updated);
+        (-elapsed.as_secs_f64() / Self::DECAY.as_secs_f64()).exp()
+    }
+}
+
+/// The nodes that may serve a request, best first. Lazy: each step looks at the loads of that moment.
+///
+/// A step takes two of the eligible nodes at random and the less loaded of the two (power of two choices,
+/// Mitzenmacher 2001); when none is left comes the fallback. The same seed and loads give the same order.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    eligible: NodeSet,
+    fallback: Option<NodeId>,
+    random: SplitMix64,
+}
+
+impl Plan {
+    /// A plan over `eligible`, then `fallback`.
+    #[must_use]
+    pub const fn new(eligible: NodeSet, fallback: Option<NodeId>, seed: u64) -> Self {
+        Self { eligible, fallback, random: SplitMix64(seed) }
+    }
+
+    /// The next node to try.
+    #[must_use]
+    pub fn next(&mut self, load: impl Fn(NodeId) -> Load) -> Option<NodeId> {
+        let Some(first) = self.nth(self.eligible.len()) else {
+            return self.fallback.take();
+        };
+        self.eligible.remove(first);
+        let Some(second) = self.nth(self.eligible.len()) else {
+            return Some(first);
+        };
+        let (chosen, other) = if load(second) < load(first) { (second, first) } else { (first, second) };
+        self.eligible.insert(other);
+        self.eligible.remove(chosen);
+        Some(chosen)
+    }
+
+    /// The nodes that would be tried, in no order.
+    #[must_use]
+    pub fn nodes(&self) -> NodeSet {
+        let mut nodes = self.eligible;
+        self.fallback.into_iter().for_each(|node| nodes.insert(node));
+        nodes
+    }
+
+    fn nth(&mut self, of: usize) -> Option<NodeId> {
+        let index = self.random.below(of)?;
+        self.eligible.iter().nth(index)
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014): enough to spread choices, and this crate builds no random source.
+#[derive(Clone, Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> Option<usize> {
+        let bound = u64::try_from(bound).ok()?;
+        usize::try_from(self.next().checked_rem(bound)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(n: usize) -> NodeSet {
+        (0..n).filter_map(NodeId::new).collect()
+    }
+
+    #[test]
+    fn a_plan_names_every_node_once_and_the_fallback_last() {
+        let fallback = NodeId::new(9).unwrap();
+        for seed in 0..50 {
+            let mut plan = Plan::new(nodes(3), Some(fallback), seed);
+            let order: Vec<_> = std::iter::from_fn(|| plan.next(|_| Load(1.0))).collect();
+            assert_eq!(order.len(), 4);
+            assert_eq!(order[3], fallback);
+            assert_eq!(order[..3].iter().copied().collect::<NodeSet>(), nodes(3));
+        }
+    }
+
+    #[test]
+    fn of_two_nodes_the_less_loaded_is_always_first() {
+        let busy = NodeId::new(0).unwrap();
+        for seed in 0..50 {
+            let first =
+                Plan::new(nodes(2), None, seed).next(|node| Load(if node == busy { 2.0 } else { 1.0 }));
+            assert_eq!(first, NodeId::new(1));
+        }
+    }
+
+    #[test]
+    fn equal_nodes_are_chosen_about_equally_often() {
+        let mut counts = [0_u32; 4];
+        for seed in 0..4000 {
+            counts[Plan::new(nodes(4), None, seed).next(|_| Load(1.0)).unwrap().index()] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_node_that_fails_fast_does_not_look_fast() {
+        let now = Instant::now();
+        let mut failing = PeakEwma::new(now);
+        failing.observe(Duration::from_micros(10), now);
+        failing.penalise(now);
+        let mut slow = PeakEwma::new(now);
+        slow.observe(Duration::from_millis(50), now);
+        assert!(failing.load(0, now) > slow.load(0, now));
+    }
+
+    #[test]
+    fn a_peak_fades_without_answers() {
+        let now = Instant::now();
+        let mut average = PeakEwma::new(now);
+        average.penalise(now);
+        let later = now + 10 * PeakEwma::DECAY;
+        assert!(average.load(0, later) < PeakEwma::new(later).load(0, later));
+    }
+}

@@ -1,0 +1,285 @@
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::{Access, Health, NodeSet, NodeView, Plan, Position, Role, Snapshot, Token, TokenPosition};
+
+/// What a caller asks for, beside the statement itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// Any replica that answers, however old.
+    Any,
+    /// At most this old.
+    Within(Duration),
+    /// As new as can be: the primary.
+    Latest,
+}
+
+/// What a caller has written, and must see.
+///
+/// A replica shows it when it has reached the token, or when it shows all that was acknowledged before the time at
+/// which the caller got its answer. Either is enough, so a write whose position is not known can still be waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen<P> {
+    token: Option<Token<P>>,
+    acknowledged: Option<Instant>,
+}
+
+impl<P> Default for Seen<P> {
+    fn default() -> Self {
+        Self { token: None, acknowledged: None }
+    }
+}
+
+impl<P: Position> Seen<P> {
+    /// A write of this process, acknowledged at `at`. A write whose place is not known, or that may or may not have
+    /// run, has a token that asks for [everything](TokenPosition::Everything), or none.
+    #[must_use]
+    pub const fn written(token: Option<Token<P>>, at: Instant) -> Self {
+        Self { token, acknowledged: Some(at) }
+    }
+
+    /// What another process wrote.
+    #[must_use]
+    pub fn told(token: Token<P>) -> Self {
+        Self { token: Some(token), acknowledged: None }
+    }
+
+    /// Whether there is nothing to see.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.token.is_none() && self.acknowledged.is_none()
+    }
+
+    /// Adds what `other` has seen. Of two clusters' tokens the first stays; callers check that before.
+    pub fn merge(&mut self, other: &Self) {
+        if other.is_nothing() {
+            return;
+        }
+        if self.is_nothing() {
+            self.clone_from(other);
+            return;
+        }
+        // Without a time on both sides, time alone no longer shows that a replica has both.
+        self.acknowledged = self.acknowledged.zip(other.acknowledged).map(|(a, b)| a.max(b));
+        self.token = match (self.token.take(), &other.token) {
+            (Some(mine), Some(theirs)) => Some(mine.merge(theirs).unwrap_or(mine)),
+            // Without a token on both sides, a position alone no longer shows it either.
+            (Some(one), None) => Some(Token::new(one.cluster(), one.timeline(), TokenPosition::Everything)),
+            (None, Some(one)) => Some(Token::new(one.cluster(), one.timeline(), TokenPosition::Everything)),
+            (None, None) => None,
+        };
+    }
+
+    /// The token of it, for another process; `None` when nothing was written or no token could be made.
+    #[must_use]
+    pub const fn token(&self) -> Option<&Token<P>> {
+        self.token.as_ref()
+    }
+
+    /// Whether the node certainly shows it.
+    #[must_use]
+    pub fn is_shown_by(&self, node: &NodeView<P>) -> bool {
+        self.is_nothing() || self.is_shown_by_time(node) || self.is_shown_by_position(node)
+    }
+
+    fn is_shown_by_time(&self, node: &NodeView<P>) -> bool {
+        self.acknowledged.zip(node.as_of).is_some_and(|(at, as_of)| as_of >= at)
+    }
+
+    fn is_shown_by_position(&self, node: &NodeView<P>) -> bool {
+        self.token.as_ref().is_some_and(|token| match token.position() {
+            TokenPosition::Nothing => true,
+            // A token from before a failover goes to the primary: the fork may lie before its position.
+            TokenPosition::UpTo(wanted) => {
+                node.timeline == Some(token.timeline())
+                    && node.position.as_ref().is_some_and(|reached| reached.covers(wanted))
+            }
+            TokenPosition::Everything => false,
+        })
+    }
+}
+
+/// One statement's question to [`decide`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Request<'a, P> {
+    /// What the statement does.
+    pub access: Access,
+    /// How fresh its answer must be.
+    pub freshness: Freshness,
+    /// What its answer must show.
+    pub seen: &'a Seen<P>,
+    /// A seed for the choice among equals.
+    pub seed: u64,
+}
+
+impl<'a, P> Request<'a, P> {
+    /// A question about a statement with this access.
+    #[must_use]
+    pub const fn new(access: Access, freshness: Freshness, seen: &'a Seen<P>, seed: u64) -> Self {
+        Self { access, freshness, seen, seed }
+    }
+}
+
+/// Where a statement may run, and why.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Decision {
+    /// The nodes to try, in order.
+    pub plan: Plan,
+    /// Why these.
+    pub reason: Reason,
+}
+
+/// Why a statement goes where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A read, and a replica is fresh enough.
+    FreshReplica,
+    /// The statement is not a plain read.
+    NotARead(Access),
+    /// The caller asked for the primary.
+    AskedForPrimary,
+    /// The cluster has no other node.
+    OnlyNode,
+    /// A read, but there is no replica.
+    NoReplica,
+    /// A read, but no replica answers.
+    ReplicasDown,
+    /// A read, but no replica is known to be on the primary's timeline.
+    OtherTimeline,
+    /// A read, but no replica is known to be fresh enough.
+    TooOld,
+    /// A read, but no replica is known to have the caller's last write.
+    OwnWrite,
+    /// A replica refused the statement's text before, so it is taken for a write.
+    RefusedBefore,
+    /// Everything goes to the primary by the switch for incidents.
+    PrimaryOnlyMode,
+    /// Everything goes to the primary while decisions are only recorded.
+    ShadowMode,
+}
+
+impl Reason {
+    /// The word that metrics and events use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FreshReplica => "fresh_replica",
+            Self::NotARead(_) => "not_a_read",
+            Self::AskedForPrimary => "asked_for_primary",
+            Self::OnlyNode => "only_node",
+            Self::NoReplica => "no_replica",
+            Self::ReplicasDown => "replicas_down",
+            Self::OtherTimeline => "other_timeline",
+            Self::TooOld => "too_old",
+            Self::OwnWrite => "own_write",
+            Self::RefusedBefore => "refused_before",
+            Self::PrimaryOnlyMode => "primary_only_mode",
+            Self::ShadowMode => "shadow_mode",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FreshReplica => "a replica is fresh enough",
+            Self::NotARead(Access::Unknown) => "the text does not show a plain read",
+            Self::NotARead(Access::Definition) => "it changes the schema or the server",
+            Self::NotARead(_) => "it writes",
+            Self::AskedForPrimary => "the caller asked for the primary",
+            Self::OnlyNode => "the cluster has no other node",
+            Self::NoReplica => "no node is a replica",
+            Self::ReplicasDown => "no replica answers",
+            Self::OtherTimeline => "no replica is known to be on the primary's timeline",
+            Self::TooOld => "no replica is known to be fresh enough",
+            Self::OwnWrite => "no replica is known to have the caller's last write",
+            Self::RefusedBefore => "a replica refused this statement before",
+            Self::PrimaryOnlyMode => "the mode is PrimaryOnly",
+            Self::ShadowMode => "the mode is Shadow",
+        })
+    }
+}
+
+/// Decides where a statement may run.
+///
+/// A read may run on every replica that answers, is on the primary's timeline, is fresh enough, and shows what the
+/// caller must see; the primary is the fallback. Everything else runs on the primary. What is not known counts
+/// against a replica, never for it.
+#[must_use]
+pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now: Instant) -> Decision {
+    let on_primary =
+        |reason| Decision { plan: Plan::new(NodeSet::EMPTY, snapshot.primary, request.seed), reason };
+    if !request.access.is_read() {
+        return on_primary(Reason::NotARead(request.access));
+    }
+    if request.freshness == Freshness::Latest {
+        return on_primary(Reason::AskedForPrimary);
+    }
+    let mut eligible = NodeSet::EMPTY;
+    let mut furthest = Obstacle::OnlyNode;
+    for node in &snapshot.nodes {
+        match obstacle(node, request, snapshot, now) {
+            None => eligible.insert(node.id),
+            Some(obstacle) => furthest = furthest.max(obstacle),
+        }
+    }
+    if eligible.is_empty() {
+        return on_primary(furthest.into());
+    }
+    Decision { plan: Plan::new(eligible, snapshot.primary, request.seed), reason: Reason::FreshReplica }
+}
+
+/// What keeps a read from a node. Ordered by how near the node came: the nearest is the reason that is told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Obstacle {
+    OnlyNode,
+    NoReplica,
+    Down,
+    OtherTimeline,
+    TooOld,
+    OwnWrite,
+}
+
+impl From<Obstacle> for Reason {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::OnlyNode => Self::OnlyNode,
+            Obstacle::NoReplica => Self::NoReplica,
+            Obstacle::Down => Self::ReplicasDown,
+            Obstacle::OtherTimeline => Self::OtherTimeline,
+            Obstacle::TooOld => Self::TooOld,
+            Obstacle::OwnWrite => Self::OwnWrite,
+        }
+    }
+}
+
+fn obstacle<P: Position>(
+    node: &NodeView<P>,
+    request: &Request<'_, P>,
+    snapshot: &Snapshot<P>,
+    now: Instant,
+) -> Option<Obstacle> {
+    let may_be_replica = node.role != Some(Role::Primary) && node.same_cluster;
+    if snapshot.nodes.len() == 1 && node.role != Some(Role::Replica) {
+        return Some(Obstacle::OnlyNode);
+    }
+    if !may_be_replica {
+        return Some(Obstacle::NoReplica);
+    }
+    if node.health != Health::Up || node.role.is_none() {
+        return Some(Obstacle::Down);
+    }
+    if let Freshness::Within(limit) = request.freshness {
+        if node.timeline != snapshot.timeline {
+            return Some(Obstacle::OtherTimeline);
+        }
+        if !node.lag(now).is_within(limit) {
+            return Some(Obstacle::TooOld);
+        }
+    }
+    (!request.seen.is_shown_by(node)).then_some(Obstacle::OwnWrite)
+}

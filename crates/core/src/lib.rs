@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod access;
+mod balance;
+mod decide;
+mod history;
+mod node;
+mod position;
+mod snapshot;
+mod token;
+mod topology;
+
+pub use access::Access;
+pub use balance::{Load, PeakEwma, Plan};
+pub use decide::{Decision, Freshness, Reason, Request, Seen, decide};
+pub use history::PrimaryHistory;
+pub use node::{ClusterId, Epoch, MAX_NODES, NodeId, NodeSet, Role, Timeline};
+pub use position::Position;
+pub use snapshot::{Health, Lag, NodeView, Snapshot};
+pub use token::{Token, TokenError, TokenPosition};
+pub use topology::{Action, Event, Input, Observation, Topology};

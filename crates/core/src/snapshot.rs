@@ -1,0 +1,129 @@
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::{ClusterId, Epoch, NodeId, Position, Role, Timeline};
+
+/// What is known of the cluster at one moment. Immutable: a change makes a new one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot<P> {
+    /// Counts the changes of the primary.
+    pub epoch: Epoch,
+    /// The cluster, once a primary named it.
+    pub cluster: Option<ClusterId>,
+    /// The timeline of the primary last adopted; no write goes to a lower one.
+    pub timeline: Option<Timeline>,
+    /// The node that writes go to, when there is one and it answers.
+    pub primary: Option<NodeId>,
+    /// Every configured node, by [`NodeId::index`].
+    pub nodes: Vec<NodeView<P>>,
+}
+
+impl<P: Position> Snapshot<P> {
+    /// What is known of one node.
+    #[must_use]
+    pub fn node(&self, node: NodeId) -> Option<&NodeView<P>> {
+        self.nodes.get(node.index())
+    }
+}
+
+/// What is known of one node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeView<P> {
+    /// Which node.
+    pub id: NodeId,
+    /// What it said it is, last time it was asked.
+    pub role: Option<Role>,
+    /// Whether it answers.
+    pub health: Health,
+    /// Whether it belongs to this cluster, as far as it said.
+    pub same_cluster: bool,
+    /// The timeline it is on.
+    pub timeline: Option<Timeline>,
+    /// How far it had come when it was last asked.
+    pub position: Option<P>,
+    /// When it was last asked and answered.
+    pub observed: Option<Instant>,
+    /// It certainly shows all that was acknowledged before this time.
+    pub as_of: Option<Instant>,
+    /// How far its position is behind the primary's last known one.
+    pub behind: Option<u64>,
+}
+
+impl<P: Position> NodeView<P> {
+    /// How far the node is behind.
+    #[must_use]
+    pub fn lag(&self, now: Instant) -> Lag {
+        match (self.role, self.as_of, self.behind) {
+            (Some(Role::Primary), ..) => Lag::Known { time: Duration::ZERO, distance: 0 },
+            (_, Some(as_of), Some(distance)) => {
+                Lag::Known { time: now.saturating_duration_since(as_of), distance }
+            }
+            _ => Lag::Unknown,
+        }
+    }
+}
+
+/// Whether a node answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Health {
+    /// Not asked yet.
+    Unknown,
+    /// It answers.
+    Up,
+    /// It does not answer.
+    Down,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// How far a node is behind the primary. Never a zero that stands for "not known".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "known or not")]
+pub enum Lag {
+    /// Not known; never fresh.
+    Unknown,
+    /// At most this far.
+    Known {
+        /// At most this old. The time since the primary was last asked is in it.
+        time: Duration,
+        /// Bytes or transactions behind the primary's last known position, as the backend counts.
+        distance: u64,
+    },
+}
+
+impl Lag {
+    /// The time behind, when it is known.
+    #[must_use]
+    pub const fn time(self) -> Option<Duration> {
+        match self {
+            Self::Known { time, .. } => Some(time),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Whether it is known to be at most `limit` old.
+    #[must_use]
+    pub fn is_within(self, limit: Duration) -> bool {
+        matches!(self, Self::Known { time, .. } if time <= limit)
+    }
+}
+
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.pad("unknown"),
+            Self::Known { time, .. } => f.pad(&format!("{} ms", time.as_millis())),
+        }
+    }
+}

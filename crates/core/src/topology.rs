@@ -1,0 +1,550 @@
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::{
+    ClusterId, Epoch, Health, MAX_NODES, NodeId, NodeView, Position, PrimaryHistory, Role, Snapshot, Timeline,
+};
+
+/// What a node answered when it was asked who it is.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "backends build it; a new question is a change for all of them"
+)]
+pub struct Observation<P> {
+    /// What it says it is.
+    pub role: Role,
+    /// The cluster it belongs to, where the caller may know.
+    pub cluster: Option<ClusterId>,
+    /// The timeline it is on, where the caller may know.
+    pub timeline: Option<Timeline>,
+    /// How far it has come: what a primary has written, what a replica shows.
+    pub position: Option<P>,
+}
+
+/// What happened, told to a [`Topology`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input<P> {
+    /// A node answered a probe that was sent at `asked`.
+    Answered {
+        /// Which node.
+        node: NodeId,
+        /// When the question was sent.
+        asked: Instant,
+        /// What it said.
+        observation: Observation<P>,
+    },
+    /// A node refused a connection or cut one: nobody is there.
+    Unreachable {
+        /// Which node.
+        node: NodeId,
+    },
+    /// A node took longer to answer a probe than it may.
+    Silent {
+        /// Which node.
+        node: NodeId,
+    },
+}
+
+/// What the shell has to do for a [`Topology`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Close the pooled connections of a node: its role is another than the one they were opened for.
+    Evict(NodeId),
+    /// Tell whoever listens.
+    Tell(Event),
+}
+
+/// What changed in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node answers (again).
+    NodeUp(NodeId),
+    /// A node does not answer.
+    NodeDown(NodeId),
+    /// A node is what it was not before.
+    RoleChanged(NodeId, Role),
+    /// Writes go to another node from here on.
+    PrimaryChanged(NodeId, Epoch),
+    /// No node takes writes.
+    PrimaryLost(NodeId),
+    /// A node says that it takes writes although another does; it gets none.
+    SecondPrimary(NodeId),
+    /// Several nodes take writes and nothing tells which is right; none gets any.
+    AmbiguousPrimary,
+    /// A node belongs to another cluster; it gets nothing.
+    OtherCluster(NodeId, ClusterId),
+}
+
+/// The state of a cluster, as a value.
+///
+/// Feed it with [`handle`](Topology::handle); after each call drain [`poll_action`](Topology::poll_action) and publish
+/// [`snapshot`](Topology::snapshot).
+#[derive(Clone, Debug)]
+pub struct Topology<P> {
+    nodes: Vec<Node<P>>,
+    /// The node last adopted to write to, whether or not it answers just now.
+    writer: Option<NodeId>,
+    /// Whether the present state of several writers was told.
+    ambiguity_told: bool,
+    epoch: Epoch,
+    cluster: Option<ClusterId>,
+    /// The highest timeline of an adopted writer: no lower one is adopted any more.
+    timeline: Option<Timeline>,
+    history: PrimaryHistory<P>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Clone, Debug)]
+struct Node<P> {
+    id: NodeId,
+    health: Health,
+    latest: Option<(Instant, Observation<P>)>,
+    /// Probes in a row without an answer in time.
+    silences: u32,
+    /// Whether it was seen following a primary of this cluster: only such a node may take over from a live one.
+    has_followed: bool,
+    /// Whether the present claim to be a second primary was told.
+    claim_told: bool,
+}
+
+impl<P: Position> Topology<P> {
+    /// Probes in a row without an answer in time until a node counts as down. One may be a hiccup of this process.
+    pub const SILENCES_UNTIL_DOWN: u32 = 2;
+
+    /// How far back lag can be told.
+    pub const HISTORY: Duration = Duration::from_secs(60);
+
+    /// A cluster of so many nodes, of which nothing is known yet. Nodes beyond [`MAX_NODES`] are left out; callers
+    /// refuse them before.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        let node = |id| Node {
+            id,
+            health: Health::Unknown,
+            latest: None,
+            silences: 0,
+            has_followed: false,
+            claim_told: false,
+        };
+        Self {
+            nodes: (0..nodes.min(MAX_NODES)).filter_map(NodeId::new).map(node).collect(),
+            writer: None,
+            ambiguity_told: false,
+            epoch: Epoch::default(),
+            cluster: None,
+            timeline: None,
+            history: PrimaryHistory::new(Self::HISTORY),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, input: Input<P>) {
+        match input {
+            Input::Answered { node, asked, observation } => self.answered(node, asked, observation),
+            Input::Unreachable { node } => self.down(node),
+            Input::Silent { node } => {
+                let Some(state) = self.node_mut(node) else { return };
+                state.silences += 1;
+                if state.silences >= Self::SILENCES_UNTIL_DOWN || state.health == Health::Unknown {
+                    self.down(node);
+                }
+            }
+        }
+        self.elect();
+    }
+
+    /// The next thing to do; call until `None` after each [`handle`](Topology::handle).
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<P> {
+        let end = self.history.latest().map(|(_, position)| position);
+        let view = |node: &Node<P>| {
+            let observation = node.latest.as_ref().map(|(_, observation)| observation);
+            let position = observation.and_then(|seen| seen.position.clone());
+            // A position says something about age only on the timeline that the history was taken on.
+            let comparable =
+                position.as_ref().filter(|_| observation.and_then(|seen| seen.timeline) == self.timeline);
+            NodeView {
+                id: node.id,
+                role: observation.map(|seen| seen.role),
+                health: node.health,
+                same_cluster: self.is_same_cluster(observation),
+                timeline: observation.and_then(|seen| seen.timeline),
+                as_of: comparable.and_then(|position| self.history.as_of(position)),
+                behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
+                observed: node.latest.as_ref().map(|(asked, _)| *asked),
+                position,
+            }
+        };
+        Snapshot {
+            epoch: self.epoch,
+            cluster: self.cluster,
+            timeline: self.timeline,
+            primary: self.writer.filter(|writer| self.is_writable(*writer)),
+            nodes: self.nodes.iter().map(view).collect(),
+        }
+    }
+
+    fn answered(&mut self, id: NodeId, asked: Instant, observation: Observation<P>) {
+        let cluster = self.cluster;
+        let Some(node) = self.nodes.get_mut(id.index()) else { return };
+        if node.latest.as_ref().is_some_and(|(latest, _)| *latest > asked) {
+            return;
+        }
+        node.silences = 0;
+        if node.health != Health::Up {
+            node.health = Health::Up;
+            self.actions.push_back(Action::Tell(Event::NodeUp(id)));
+        }
+        let before = node.latest.as_ref().map(|(_, before)| (before.role, before.cluster));
+        if before.is_some_and(|(role, _)| role != observation.role) {
+            self.actions.push_back(Action::Evict(id));
+            self.actions.push_back(Action::Tell(Event::RoleChanged(id, observation.role)));
+        }
+        let foreign = observation.cluster.filter(|id| cluster.is_some_and(|cluster| *id != cluster));
+        if let Some(foreign) = foreign.filter(|foreign| before.is_none_or(|(_, told)| told != Some(*foreign)))
+        {
+            self.actions.push_back(Action::Tell(Event::OtherCluster(id, foreign)));
+        }
+        if observation.role == Role::Replica {
+            node.has_followed = foreign.is_none();
+            node.claim_told = false;
+        }
+        if self.writer == Some(id)
+            && observation.role == Role::Primary
+            && observation.timeline == self.timeline
+        {
+            if let Some(position) = &observation.position {
+                self.history.record(asked, position.clone());
+            }
+        }
+        node.latest = Some((asked, observation));
+    }
+
+    fn down(&mut self, id: NodeId) {
+        let Some(node) = self.node_mut(id) else { return };
+        if node.health == Health::Down {
+            return;
+        }
+        node.health = Health::Down;
+        self.actions.push_back(Action::Tell(Event::NodeDown(id)));
+        if self.writer == Some(id) {
+            self.actions.push_back(Action::Tell(Event::PrimaryLost(id)));
+        }
+    }
+
+    /// Looks for the node to write to after something changed.
+    fn elect(&mut self) {
+        // The first choice is made over all nodes: whichever of two primaries answers first proves nothing.
+        if self.writer.is_none() && self.nodes.iter().any(|node| node.health == Health::Unknown) {
+            return;
+        }
+        let incumbent = self.writer.filter(|writer| self.is_writable(*writer));
+        let claims: Vec<_> =
+            self.nodes.iter().filter(|node| self.is_claim(node)).map(|node| node.id).collect();
+        let highest = claims.iter().filter_map(|id| self.timeline_of(*id)).max();
+        let rivals: Vec<_> = claims.iter().copied().filter(|id| self.timeline_of(*id) == highest).collect();
+        match (rivals.as_slice(), incumbent) {
+            ([], _) => {
+                if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
+                    self.writer = None;
+                    self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
+                }
+            }
+            ([one], incumbent) if self.may_take_over(*one, incumbent) => self.adopt(*one),
+            (_, Some(writer)) => self.tell_second_primaries(&claims, Some(writer)),
+            ([one], None) => self.tell_second_primaries(&[*one], None),
+            (_, None) => {
+                if !std::mem::replace(&mut self.ambiguity_told, true) {
+                    self.actions.push_back(Action::Tell(Event::AmbiguousPrimary));
+                }
+            }
+        }
+        if rivals.len() < 2 {
+            self.ambiguity_told = false;
+        }
+    }
+
+    fn adopt(&mut self, id: NodeId) {
+        let Some((asked, observation)) = self.nodes[id.index()].latest.clone() else { return };
+        if self.writer == Some(id) && observation.timeline == self.timeline {
+            return;
+        }
+        if let Some(before) = self.writer.filter(|before| *before != id) {
+            self.actions.push_back(Action::Evict(before));
+        }
+        self.writer = Some(id);
+        self.epoch = self.epoch.next();
+        self.cluster = self.cluster.or(observation.cluster);
+        self.timeline = observation.timeline;
+        self.history.clear();
+        if let Some(position) = observation.position {
+            self.history.record(asked, position);
+        }
+        self.actions.push_back(Action::Tell(Event::PrimaryChanged(id, self.epoch)));
+        self.tell_foreigners();
+    }
+
+    /// Once the cluster is known: who of those that answered before does not belong to it.
+    fn tell_foreigners(&mut self) {
+        for node in &mut self.nodes {
+            let told = node.latest.as_ref().and_then(|(_, seen)| seen.cluster);
+            if let Some(foreign) = told.filter(|id| self.cluster.is_some_and(|cluster| cluster != *id)) {
+                node.has_followed = false;
+                self.actions.push_back(Action::Tell(Event::OtherCluster(node.id, foreign)));
+            }
+        }
+    }
+
+    /// Whether a node that says it takes writes is the one to write to.
+    ///
+    /// The first one ever seen is, and so is the one that was before. Another must have been seen following this
+    /// cluster: a restored copy has the same identifier and a higher timeline too. Once the old writer is gone, a
+    /// replica that follows the new one is evidence as well.
+    fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
+        let known = self.writer.is_none_or(|writer| writer == id) || self.has_followed(id);
+        known || (incumbent.is_none() && self.is_followed(id))
+    }
+
+    fn is_followed(&self, id: NodeId) -> bool {
+        let timeline = self.timeline_of(id);
+        let follows = |node: &Node<P>| {
+            node.health == Health::Up
+                && node.has_followed
+                && self.is_replica(node.id)
+                && self.timeline_of(node.id) == timeline
+        };
+        self.nodes.iter().any(follows)
+    }
+
+    fn tell_second_primaries(&mut self, claims: &[NodeId], writer: Option<NodeId>) {
+        for id in claims.iter().filter(|id| Some(**id) != writer) {
+            if !std::mem::replace(&mut self.nodes[id.index()].claim_told, true) {
+                self.actions.push_back(Action::Tell(Event::SecondPrimary(*id)));
+            }
+        }
+    }
+
+    /// Whether the node says that it takes writes, and may.
+    fn is_claim(&self, node: &Node<P>) -> bool {
+        node.health == Health::Up
+            && node.latest.as_ref().is_some_and(|(_, seen)| {
+                seen.role == Role::Primary
+                    && self.is_same_cluster(Some(seen))
+                    && seen.timeline >= self.timeline
+            })
+    }
+
+    fn is_writable(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|node| self.is_claim(node))
+    }
+
+    fn is_replica(&self, id: NodeId) -> bool {
+        let latest = self.nodes.get(id.index()).and_then(|node| node.latest.as_ref());
+        latest.is_some_and(|(_, seen)| seen.role == Role::Replica)
+    }
+
+    fn has_followed(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|node| node.has_followed)
+    }
+
+    fn timeline_of(&self, id: NodeId) -> Option<Option<Timeline>> {
+        self.nodes.get(id.index())?.latest.as_ref().map(|(_, seen)| seen.timeline)
+    }
+
+    fn is_same_cluster(&self, observation: Option<&Observation<P>>) -> bool {
+        let named = observation.and_then(|seen| seen.cluster);
+        named.zip(self.cluster).is_none_or(|(named, cluster)| named == cluster)
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut Node<P>> {
+        self.nodes.get_mut(id.index())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Cluster {
+        topology: Topology<u64>,
+        start: Instant,
+        clock: u64,
+        told: Vec<Event>,
+    }
+
+    fn id(index: usize) -> NodeId {
+        NodeId::new(index).unwrap()
+    }
+
+    impl Cluster {
+        fn new(nodes: usize) -> Self {
+            Self { topology: Topology::new(nodes), start: Instant::now(), clock: 0, told: Vec::new() }
+        }
+
+        fn now(&self) -> Instant {
+            self.start + Duration::from_millis(self.clock)
+        }
+
+        fn handle(&mut self, input: Input<u64>) {
+            self.topology.handle(input);
+            while let Some(action) = self.topology.poll_action() {
+                if let Action::Tell(event) = action {
+                    self.told.push(event);
+                }
+            }
+        }
+
+        fn answers(&mut self, node: usize, role: Role, timeline: u32, position: u64) {
+            self.clock += 100;
+            let observation = Observation {
+                role,
+                cluster: Some(ClusterId::new(7)),
+                timeline: Some(Timeline::new(timeline)),
+                position: Some(position),
+            };
+            self.handle(Input::Answered { node: id(node), asked: self.now(), observation });
+        }
+
+        fn primary(&self) -> Option<usize> {
+            self.topology.snapshot().primary.map(NodeId::index)
+        }
+    }
+
+    /// A primary and two replicas, all caught up.
+    fn three() -> Cluster {
+        let mut cluster = Cluster::new(3);
+        cluster.answers(0, Role::Primary, 1, 100);
+        cluster.answers(1, Role::Replica, 1, 100);
+        cluster.answers(2, Role::Replica, 1, 100);
+        cluster.told.clear();
+        cluster
+    }
+
+    #[test]
+    fn a_promoted_replica_takes_over_from_a_dead_primary() {
+        let mut cluster = three();
+        cluster.handle(Input::Unreachable { node: id(0) });
+        assert_eq!(cluster.primary(), None);
+        cluster.answers(1, Role::Primary, 2, 120);
+        assert_eq!(cluster.primary(), Some(1));
+        assert!(cluster.told.contains(&Event::PrimaryChanged(id(1), Epoch::default().next().next())));
+    }
+
+    #[test]
+    fn the_old_primary_gets_no_write_when_it_comes_back_as_a_second_one() {
+        let mut cluster = three();
+        cluster.handle(Input::Unreachable { node: id(0) });
+        cluster.answers(1, Role::Primary, 2, 120);
+        cluster.answers(0, Role::Primary, 1, 500);
+        assert_eq!(cluster.primary(), Some(1));
+        cluster.handle(Input::Unreachable { node: id(1) });
+        assert_eq!(cluster.primary(), None);
+    }
+
+    #[test]
+    fn a_promoted_replica_takes_over_from_a_primary_that_still_answers() {
+        let mut cluster = three();
+        cluster.answers(2, Role::Primary, 2, 120);
+        cluster.answers(0, Role::Primary, 1, 130);
+        assert_eq!(cluster.primary(), Some(2));
+    }
+
+    #[test]
+    fn a_restored_copy_moves_nothing_and_is_told_once() {
+        let mut cluster = Cluster::new(2);
+        cluster.answers(0, Role::Primary, 1, 100);
+        cluster.handle(Input::Unreachable { node: id(1) });
+        for _ in 0..3 {
+            cluster.answers(1, Role::Primary, 2, 100);
+        }
+        assert_eq!(cluster.primary(), Some(0));
+        cluster.handle(Input::Unreachable { node: id(0) });
+        assert_eq!(cluster.primary(), None);
+        let told = cluster.told.iter().filter(|event| **event == Event::SecondPrimary(id(1))).count();
+        assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn of_two_primaries_that_nothing_tells_apart_none_is_written_to() {
+        let mut cluster = Cluster::new(2);
+        cluster.answers(0, Role::Primary, 1, 100);
+        assert_eq!(cluster.primary(), None, "the other may be one too");
+        cluster.answers(1, Role::Primary, 1, 100);
+        assert_eq!(cluster.primary(), None);
+        assert_eq!(cluster.told.last(), Some(&Event::AmbiguousPrimary));
+        cluster.handle(Input::Unreachable { node: id(0) });
+        assert_eq!(cluster.primary(), Some(1));
+    }
+
+    #[test]
+    fn of_two_primaries_at_the_start_the_higher_timeline_is_written_to() {
+        let mut cluster = Cluster::new(2);
+        cluster.answers(0, Role::Primary, 1, 900);
+        cluster.answers(1, Role::Primary, 2, 100);
+        assert_eq!(cluster.primary(), Some(1));
+    }
+
+    #[test]
+    fn a_node_that_is_down_at_the_start_does_not_hold_up_the_others() {
+        let mut cluster = Cluster::new(2);
+        cluster.answers(0, Role::Primary, 1, 100);
+        cluster.handle(Input::Silent { node: id(1) });
+        assert_eq!(cluster.primary(), Some(0));
+    }
+
+    #[test]
+    fn a_demoted_primary_is_written_to_no_more() {
+        let mut cluster = three();
+        cluster.answers(0, Role::Replica, 1, 100);
+        assert_eq!(cluster.primary(), None);
+        assert!(cluster.told.contains(&Event::PrimaryLost(id(0))));
+    }
+
+    #[test]
+    fn a_node_of_another_cluster_is_refused_by_name() {
+        let mut cluster = three();
+        let observation = Observation {
+            role: Role::Replica,
+            cluster: Some(ClusterId::new(8)),
+            timeline: Some(Timeline::new(1)),
+            position: Some(100),
+        };
+        let asked = cluster.now() + Duration::from_secs(1);
+        cluster.handle(Input::Answered { node: id(2), asked, observation });
+        assert!(cluster.told.contains(&Event::OtherCluster(id(2), ClusterId::new(8))));
+        assert!(!cluster.topology.snapshot().nodes[2].same_cluster);
+    }
+
+    #[test]
+    fn one_silence_is_a_hiccup_and_two_are_an_outage() {
+        let mut cluster = three();
+        cluster.handle(Input::Silent { node: id(0) });
+        assert_eq!(cluster.primary(), Some(0));
+        cluster.handle(Input::Silent { node: id(0) });
+        assert_eq!(cluster.primary(), None);
+        cluster.answers(0, Role::Primary, 1, 100);
+        assert_eq!(cluster.primary(), Some(0));
+        assert_eq!(cluster.topology.snapshot().epoch.get(), 1, "it is the same primary");
+    }
+
+    #[test]
+    fn a_replica_left_on_the_old_timeline_has_no_known_age() {
+        let mut cluster = three();
+        cluster.answers(1, Role::Primary, 2, 120);
+        cluster.answers(2, Role::Replica, 1, 10_000);
+        assert_eq!(cluster.topology.snapshot().nodes[2].as_of, None);
+        cluster.answers(2, Role::Replica, 2, 10_000);
+        assert!(cluster.topology.snapshot().nodes[2].as_of.is_some());
+    }
+}

@@ -1,0 +1,103 @@
+//! The classifier with its settings and the functions its user knows better about.
+
+use std::collections::HashSet;
+
+use crate::{Classification, Dialect, grammar};
+
+/// How the server reads literals, and which server it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) dialect: Dialect,
+    pub(crate) standard_conforming_strings: bool,
+    pub(crate) no_backslash_escapes: bool,
+    pub(crate) ansi_quotes: bool,
+}
+
+impl Options {
+    pub(crate) const fn new(dialect: Dialect) -> Self {
+        Self { dialect, standard_conforming_strings: true, no_backslash_escapes: false, ansi_quotes: false }
+    }
+}
+
+/// What the user of the crate knows about functions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Functions {
+    pub(crate) allowed: HashSet<Box<str>>,
+    pub(crate) denied: HashSet<Box<str>>,
+}
+
+/// Classifies texts for one server, with its settings and with functions that were allowed or denied by name.
+///
+/// ```
+/// use millpond_sql::{Classifier, Dialect};
+///
+/// let classifier = Classifier::new(Dialect::Postgres).allow_function("area").allow_function("geo.distance");
+/// assert!(classifier.classify("select area(shape), geo.distance(a, b) from plot").is_plain_read());
+/// assert!(!classifier.classify("select volume(shape) from plot").is_plain_read());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Classifier {
+    options: Options,
+    functions: Functions,
+}
+
+impl Classifier {
+    /// A classifier that answers as [`classify`](crate::classify) does.
+    #[must_use]
+    pub fn new(dialect: Dialect) -> Self {
+        Self { options: Options::new(dialect), functions: Functions::default() }
+    }
+
+    /// Takes a function for one that only reads, whatever its arguments. `name` is as the server keeps it (lower case
+    /// unless it was made with quotes), with its schema and a point where statements write one.
+    ///
+    /// A built-in that is known to write stays so.
+    #[must_use]
+    pub fn allow_function(mut self, name: &str) -> Self {
+        self.functions.denied.remove(name);
+        self.functions.allowed.insert(name.into());
+        self
+    }
+
+    /// Takes a function for one that writes, even where it is a built-in that reads. `name` is as for
+    /// [`allow_function`](Self::allow_function).
+    #[must_use]
+    pub fn deny_function(mut self, name: &str) -> Self {
+        self.functions.allowed.remove(name);
+        self.functions.denied.insert(name.into());
+        self
+    }
+
+    /// PostgreSQL's setting of that name; on, as it is by default, a backslash in a plain literal is itself.
+    #[must_use]
+    pub const fn standard_conforming_strings(mut self, on: bool) -> Self {
+        self.options.standard_conforming_strings = on;
+        self
+    }
+
+    /// MySQL's mode `NO_BACKSLASH_ESCAPES`; off by default.
+    #[must_use]
+    pub const fn no_backslash_escapes(mut self, on: bool) -> Self {
+        self.options.no_backslash_escapes = on;
+        self
+    }
+
+    /// MySQL's mode `ANSI_QUOTES`: double quotes hold a name; off by default.
+    #[must_use]
+    pub const fn ansi_quotes(mut self, on: bool) -> Self {
+        self.options.ansi_quotes = on;
+        self
+    }
+
+    /// Which server reads the text.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        self.options.dialect
+    }
+
+    /// Says what the statements of `sql` do.
+    #[must_use]
+    pub fn classify(&self, sql: &str) -> Classification {
+        grammar::classify(sql, self.options, Some(&self.functions))
+    }
+}

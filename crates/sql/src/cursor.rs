@@ -1,0 +1,188 @@
+//! Tokens of one statement at a time: where a statement ends is decided here and nowhere else.
+
+use crate::lexer::{Keyword, Kind, Lexer, Token};
+use crate::{Dialect, ReasonKind};
+
+/// How deep parentheses may be nested. Servers give up near it too, at their own stack limits.
+pub(crate) const MAX_DEPTH: usize = 200;
+
+/// Walks through the tokens of a text, one statement after another.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<'a> {
+    lexer: Lexer<'a>,
+    peeked: Option<Token>,
+    /// Open parentheses.
+    depth: usize,
+    /// Open `BEGIN ATOMIC … END` and `CASE … END` of a routine's body.
+    body: usize,
+    place: Place,
+    /// The end of the last token that was handed out.
+    end: usize,
+}
+
+/// Where in a statement the cursor stands, as far as the end of the statement depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the first token.
+    Start,
+    /// In a statement that ends at the next semicolon.
+    Plain,
+    /// In a `CREATE` or `ALTER`, whose body may hold semicolons.
+    Definition,
+    /// Behind the last token of the statement.
+    Done,
+    /// In a statement that has the rest of the text: the body of a routine without marks of its end.
+    Rest,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(lexer: Lexer<'a>) -> Self {
+        Self { lexer, peeked: None, depth: 0, body: 0, place: Place::Start, end: 0 }
+    }
+
+    pub(crate) const fn lexer(&self) -> &Lexer<'a> {
+        &self.lexer
+    }
+
+    pub(crate) const fn end(&self) -> usize {
+        self.end
+    }
+
+    fn raw(&mut self) -> Token {
+        match self.peeked.take() {
+            Some(token) => token,
+            None => self.lexer.next(),
+        }
+    }
+
+    /// Moves to the next statement; false at the end of the text.
+    pub(crate) fn next_statement(&mut self) -> bool {
+        while !matches!(self.place, Place::Start | Place::Done) {
+            self.next();
+        }
+        self.place = Place::Start;
+        self.depth = 0;
+        self.body = 0;
+        loop {
+            match self.peek().kind {
+                Kind::Semicolon => {
+                    self.peeked = None;
+                }
+                Kind::End => return false,
+                _ => return true,
+            }
+        }
+    }
+
+    /// The token after the next one handed out by [`next`](Self::next) is not known; this one is. It may belong to
+    /// the next statement when a semicolon comes first.
+    pub(crate) fn peek(&mut self) -> Token {
+        match self.peeked {
+            Some(token) => token,
+            None => {
+                let token = self.lexer.next();
+                self.peeked = Some(token);
+                token
+            }
+        }
+    }
+
+    /// The next token of this statement; [`Kind::End`] when there is none left.
+    pub(crate) fn next(&mut self) -> Token {
+        if self.place == Place::Done {
+            return Token { kind: Kind::End, start: self.end, end: self.end };
+        }
+        let token = self.raw();
+        match token.kind {
+            Kind::Open => self.depth += 1,
+            Kind::Close => self.depth = self.depth.saturating_sub(1),
+            Kind::Semicolon if self.depth == 0 && self.body == 0 && self.place != Place::Rest => {
+                self.place = Place::Done;
+                return Token { kind: Kind::End, start: token.start, end: token.start };
+            }
+            Kind::End | Kind::Bad(_) => {
+                self.place = Place::Done;
+                self.peeked = Some(token);
+                if token.kind == Kind::End {
+                    return token;
+                }
+                self.end = token.end;
+                // The rest of the text is this statement's.
+                self.peeked = Some(Token { kind: Kind::End, start: token.end, end: token.end });
+                return token;
+            }
+            Kind::Word(keyword, _) => self.note(keyword),
+            _ => {}
+        }
+        if self.place == Place::Start {
+            self.place = Place::Plain;
+        }
+        self.end = token.end;
+        token
+    }
+
+    /// Follows the words that a statement's end depends on.
+    fn note(&mut self, keyword: Keyword) {
+        let postgres = self.lexer.options().dialect == Dialect::Postgres;
+        match (self.place, keyword) {
+            (Place::Start, Keyword::Create | Keyword::Alter) => self.place = Place::Definition,
+            (Place::Start, Keyword::Begin) if !postgres && self.peek().is(Keyword::Not) => {
+                self.place = Place::Rest
+            }
+            // What follows is the name of something without a body.
+            (
+                Place::Definition,
+                Keyword::Table | Keyword::View | Keyword::Index | Keyword::Database | Keyword::User,
+            ) if !postgres => {
+                self.place = Place::Plain;
+            }
+            (Place::Definition, Keyword::Begin)
+                if postgres && (self.body > 0 || self.peek().is(Keyword::Atomic)) =>
+            {
+                self.body += 1;
+            }
+            (Place::Definition, Keyword::Case) if self.body > 0 => self.body += 1,
+            (Place::Definition, Keyword::End) if self.body > 0 => self.body -= 1,
+            (
+                Place::Definition,
+                Keyword::Procedure | Keyword::Function | Keyword::Trigger | Keyword::Event | Keyword::Package,
+            ) if !postgres => self.place = Place::Rest,
+            _ => {}
+        }
+    }
+
+    /// The next token if it is that keyword.
+    pub(crate) fn eat(&mut self, keyword: Keyword) -> bool {
+        let found = self.peek().is(keyword);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// Passes over the rest of the statement; tells what is wrong with it, if anything is.
+    pub(crate) fn finish(&mut self) -> Option<(ReasonKind, Token)> {
+        loop {
+            let token = self.next();
+            match token.kind {
+                Kind::End => return None,
+                Kind::Bad(why) => return Some((why, token)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Passes over a group whose opening parenthesis comes next, up to behind its closing one.
+    pub(crate) fn skip_group(&mut self) -> Option<(ReasonKind, Token)> {
+        let depth = self.depth;
+        loop {
+            let token = self.next();
+            match token.kind {
+                Kind::End => return Some((ReasonKind::Nesting, token)),
+                Kind::Bad(why) => return Some((why, token)),
+                _ if self.depth == depth => return None,
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What functions do, by name.
+//!
+//! A name counts as harmless only if it stands on a list: one generated from the server's own catalog, or one that was
+//! reviewed by hand. Names with an effect have a table of their own, which is asked first.
+
+mod mysql;
+mod postgres;
+mod postgres_generated;
+
+use crate::classifier::Functions;
+use crate::lexer::{Kind, Lexer, Token};
+use crate::{Dialect, Effects};
+
+/// What calling a function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It only reads.
+    Reads,
+    /// It only reads, and only a primary has the answer.
+    Primary,
+    /// It only reads, but its answer belongs to one server.
+    Local,
+    /// It reads or changes the state of one session.
+    Session(Effects),
+    /// It writes, or has an effect that no replica should have.
+    Writes(Effects),
+    /// Its name is on no list.
+    Unknown,
+}
+
+/// The longest name that any list has, and that a server keeps whole.
+const LONGEST: usize = 63;
+
+/// A name as the server keeps it, on the stack.
+struct Folded {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Folded {
+    fn new(lexer: &Lexer<'_>, token: Token) -> Option<Self> {
+        let text = lexer.text(token);
+        let (text, fold) = match token.kind {
+            // A quoted name with an escape in it is not worth the trouble: it is on no list.
+            Kind::Quoted => (text.get(1..text.len() - 1)?, lexer.options().dialect != Dialect::Postgres),
+            _ => (text, true),
+        };
+        if text.len() > LONGEST || text.iter().any(|b| matches!(b, b'"' | b'`')) {
+            return None;
+        }
+        let mut bytes = [0; LONGEST];
+        bytes[..text.len()].copy_from_slice(text);
+        if fold {
+            bytes[..text.len()].make_ascii_lowercase();
+        }
+        Some(Self { bytes, length: text.len() })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+}
+
+/// How a function's name is qualified.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Qualifier {
+    /// Not at all.
+    None,
+    /// By one name.
+    Schema(Token),
+    /// In another way.
+    Other,
+    /// Not at all, but spelled so that only a stored function can be meant.
+    Stored,
+}
+
+/// What a call of the function `name` does.
+pub(crate) fn verdict(
+    lexer: &Lexer<'_>,
+    user: Option<&Functions>,
+    qualifier: Qualifier,
+    name: Token,
+) -> Verdict {
+    let Some(name) = Folded::new(lexer, name) else {
+        return Verdict::Unknown;
+    };
+    let dialect = lexer.options().dialect;
+    let schema = match qualifier {
+        Qualifier::None | Qualifier::Stored => None,
+        Qualifier::Schema(token) => match Folded::new(lexer, token) {
+            Some(schema) => Some(schema),
+            None => return Verdict::Unknown,
+        },
+        Qualifier::Other => return Verdict::Unknown,
+    };
+    let builtin = match (&schema, dialect) {
+        _ if matches!(qualifier, Qualifier::Stored) => Verdict::Unknown,
+        (None, Dialect::Postgres) => postgres::verdict(name.as_bytes()),
+        (Some(schema), Dialect::Postgres) if schema.as_bytes() == b"pg_catalog" => {
+            postgres::verdict(name.as_bytes())
+        }
+        (None, Dialect::MySql) => mysql::verdict(name.as_bytes(), mysql::Family::MySql),
+        (None, Dialect::MariaDb) => mysql::verdict(name.as_bytes(), mysql::Family::MariaDb),
+        (Some(_), _) => Verdict::Unknown,
+    };
+    match user {
+        Some(user) => with_user(builtin, user, schema.as_ref(), &name),
+        None => builtin,
+    }
+}
+
+fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: &Folded) -> Verdict {
+    let mut key = [0; 2 * LONGEST + 1];
+    let mut length = 0;
+    if let Some(schema) = schema {
+        key[..schema.length].copy_from_slice(schema.as_bytes());
+        key[schema.length] = b'.';
+        length = schema.length + 1;
+    }
+    key[length..length + name.length].copy_from_slice(name.as_bytes());
+    length += name.length;
+    let key = std::str::from_utf8(&key[..length]).unwrap_or("");
+    debug_assert!(key.ends_with(name.as_str()));
+    match builtin {
+        _ if user.denied.contains(key) => Verdict::Writes(Effects::NONE),
+        Verdict::Unknown if user.allowed.contains(key) => Verdict::Reads,
+        known => known,
+    }
+}
+
+/// Whether MySQL and MariaDB take a name for their own function only when its parenthesis follows at once.
+pub(crate) fn needs_no_space(name: &[u8]) -> bool {
+    mysql::NO_SPACE.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Whether a sorted list has a name.
+fn is_listed(list: &[&str], name: &[u8]) -> bool {
+    list.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
+}

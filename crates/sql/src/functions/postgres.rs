@@ -1,0 +1,284 @@
+//! PostgreSQL's functions: those with an effect, and volatile ones that a standby runs without harm.
+
+use super::postgres_generated::READS;
+use super::{Verdict, is_listed};
+use crate::Effects;
+
+/// What a call of a built-in does.
+pub(super) fn verdict(name: &[u8]) -> Verdict {
+    if let Ok(found) = EFFECTS.binary_search_by(|(known, _)| known.as_bytes().cmp(name)) {
+        return EFFECTS[found].1;
+    }
+    if is_listed(READS, name) || is_listed(HARMLESS, name) { Verdict::Reads } else { Verdict::Unknown }
+}
+
+const WRITES: Verdict = Verdict::Writes(Effects::NONE);
+const OUTSIDE: Verdict = Verdict::Writes(Effects::OUTSIDE);
+const ADVISORY: Verdict = Verdict::Session(Effects::ADVISORY_LOCK);
+const OBJECT: Verdict = Verdict::Session(Effects::LARGE_OBJECT);
+const VALUE: Verdict = Verdict::Session(Effects::SESSION_VALUE);
+const SETTING: Verdict = Verdict::Session(Effects::SETTING);
+/// It reads, and a standby refuses it.
+const PRIMARY: Verdict = Verdict::Primary;
+const LOCAL: Verdict = Verdict::Local;
+
+/// Functions with an effect, or with an answer that belongs to one session or one server.
+///
+/// Several are marked stable in the catalog and are no reads all the same: `txid_current()` assigns a transaction
+/// number, `pg_backend_pid()` names a connection. The names of `dblink` are those of the extension; unknown ones
+/// go to the primary anyway, but these reach another server, which is worth saying.
+const EFFECTS: &[(&str, Verdict)] = &[
+    ("binary_upgrade_create_empty_extension", WRITES),
+    ("brin_desummarize_range", WRITES),
+    ("brin_summarize_new_values", WRITES),
+    ("brin_summarize_range", WRITES),
+    ("currtid2", WRITES),
+    ("currval", VALUE),
+    ("cursor_to_xml", Verdict::Session(Effects::CURSOR)),
+    ("cursor_to_xmlschema", Verdict::Session(Effects::CURSOR)),
+    ("dblink", OUTSIDE),
+    ("dblink_connect", OUTSIDE),
+    ("dblink_connect_u", OUTSIDE),
+    ("dblink_disconnect", OUTSIDE),
+    ("dblink_exec", OUTSIDE),
+    ("dblink_open", OUTSIDE),
+    ("dblink_send_query", OUTSIDE),
+    ("gin_clean_pending_list", WRITES),
+    ("lastval", VALUE),
+    ("lo_close", OBJECT),
+    ("lo_creat", WRITES),
+    ("lo_create", WRITES),
+    ("lo_export", OUTSIDE),
+    ("lo_from_bytea", WRITES),
+    ("lo_import", OUTSIDE),
+    ("lo_lseek", OBJECT),
+    ("lo_lseek64", OBJECT),
+    ("lo_open", OBJECT),
+    ("lo_put", WRITES),
+    ("lo_tell", OBJECT),
+    ("lo_tell64", OBJECT),
+    ("lo_truncate", Verdict::Writes(Effects::LARGE_OBJECT)),
+    ("lo_truncate64", Verdict::Writes(Effects::LARGE_OBJECT)),
+    ("lo_unlink", WRITES),
+    ("loread", OBJECT),
+    ("lowrite", Verdict::Writes(Effects::LARGE_OBJECT)),
+    ("nextval", WRITES),
+    ("pg_advisory_lock", ADVISORY),
+    ("pg_advisory_lock_shared", ADVISORY),
+    ("pg_advisory_unlock", ADVISORY),
+    ("pg_advisory_unlock_all", ADVISORY),
+    ("pg_advisory_unlock_shared", ADVISORY),
+    ("pg_advisory_xact_lock", ADVISORY),
+    ("pg_advisory_xact_lock_shared", ADVISORY),
+    ("pg_backend_pid", VALUE),
+    ("pg_backup_start", OUTSIDE),
+    ("pg_backup_stop", OUTSIDE),
+    ("pg_cancel_backend", OUTSIDE),
+    ("pg_clear_attribute_stats", WRITES),
+    ("pg_clear_relation_stats", WRITES),
+    ("pg_copy_logical_replication_slot", WRITES),
+    ("pg_copy_physical_replication_slot", WRITES),
+    ("pg_create_logical_replication_slot", WRITES),
+    ("pg_create_physical_replication_slot", WRITES),
+    ("pg_create_restore_point", WRITES),
+    ("pg_current_logfile", LOCAL),
+    ("pg_current_wal_flush_lsn", PRIMARY),
+    ("pg_current_wal_insert_lsn", PRIMARY),
+    ("pg_current_wal_lsn", PRIMARY),
+    ("pg_current_xact_id", WRITES),
+    ("pg_current_xact_id_if_assigned", VALUE),
+    ("pg_cursor", Verdict::Session(Effects::CURSOR)),
+    ("pg_drop_replication_slot", WRITES),
+    ("pg_export_snapshot", Verdict::Session(Effects::TRANSACTION)),
+    ("pg_import_system_collations", WRITES),
+    ("pg_is_other_temp_schema", Verdict::Session(Effects::TEMPORARY)),
+    ("pg_listening_channels", Verdict::Session(Effects::LISTEN)),
+    ("pg_log_backend_memory_contexts", OUTSIDE),
+    ("pg_log_standby_snapshot", WRITES),
+    ("pg_logical_emit_message", WRITES),
+    ("pg_logical_slot_get_binary_changes", WRITES),
+    ("pg_logical_slot_get_changes", WRITES),
+    ("pg_logical_slot_peek_binary_changes", PRIMARY),
+    ("pg_logical_slot_peek_changes", PRIMARY),
+    ("pg_ls_archive_statusdir", LOCAL),
+    ("pg_ls_dir", LOCAL),
+    ("pg_ls_logdir", LOCAL),
+    ("pg_ls_logicalmapdir", LOCAL),
+    ("pg_ls_logicalsnapdir", LOCAL),
+    ("pg_ls_replslotdir", LOCAL),
+    ("pg_ls_summariesdir", LOCAL),
+    ("pg_ls_tmpdir", LOCAL),
+    ("pg_ls_waldir", LOCAL),
+    ("pg_my_temp_schema", Verdict::Session(Effects::TEMPORARY)),
+    ("pg_nextoid", WRITES),
+    ("pg_notify", OUTSIDE),
+    ("pg_prepared_statement", Verdict::Session(Effects::PREPARED)),
+    ("pg_promote", OUTSIDE),
+    ("pg_read_binary_file", LOCAL),
+    ("pg_read_file", LOCAL),
+    ("pg_read_file_old", LOCAL),
+    ("pg_reload_conf", OUTSIDE),
+    ("pg_replication_origin_advance", WRITES),
+    ("pg_replication_origin_create", WRITES),
+    ("pg_replication_origin_drop", WRITES),
+    ("pg_replication_origin_oid", PRIMARY),
+    ("pg_replication_origin_session_is_setup", VALUE),
+    ("pg_replication_origin_session_progress", VALUE),
+    ("pg_replication_origin_session_reset", Verdict::Writes(Effects::SETTING)),
+    ("pg_replication_origin_session_setup", Verdict::Writes(Effects::SETTING)),
+    ("pg_replication_origin_xact_reset", Verdict::Writes(Effects::SETTING)),
+    ("pg_replication_origin_xact_setup", Verdict::Writes(Effects::SETTING)),
+    ("pg_replication_slot_advance", WRITES),
+    ("pg_restore_attribute_stats", WRITES),
+    ("pg_restore_relation_stats", WRITES),
+    ("pg_rotate_logfile", OUTSIDE),
+    ("pg_rotate_logfile_old", OUTSIDE),
+    ("pg_start_backup", OUTSIDE),
+    ("pg_stat_clear_snapshot", VALUE),
+    ("pg_stat_file", LOCAL),
+    ("pg_stat_force_next_flush", OUTSIDE),
+    ("pg_stat_get_snapshot_timestamp", VALUE),
+    ("pg_stat_get_xact_blocks_fetched", VALUE),
+    ("pg_stat_get_xact_blocks_hit", VALUE),
+    ("pg_stat_get_xact_function_calls", VALUE),
+    ("pg_stat_get_xact_function_self_time", VALUE),
+    ("pg_stat_get_xact_function_total_time", VALUE),
+    ("pg_stat_get_xact_numscans", VALUE),
+    ("pg_stat_get_xact_tuples_deleted", VALUE),
+    ("pg_stat_get_xact_tuples_fetched", VALUE),
+    ("pg_stat_get_xact_tuples_hot_updated", VALUE),
+    ("pg_stat_get_xact_tuples_inserted", VALUE),
+    ("pg_stat_get_xact_tuples_newpage_updated", VALUE),
+    ("pg_stat_get_xact_tuples_returned", VALUE),
+    ("pg_stat_get_xact_tuples_updated", VALUE),
+    ("pg_stat_reset", OUTSIDE),
+    ("pg_stat_reset_backend_stats", OUTSIDE),
+    ("pg_stat_reset_replication_slot", OUTSIDE),
+    ("pg_stat_reset_shared", OUTSIDE),
+    ("pg_stat_reset_single_function_counters", OUTSIDE),
+    ("pg_stat_reset_single_table_counters", OUTSIDE),
+    ("pg_stat_reset_slru", OUTSIDE),
+    ("pg_stat_reset_subscription_stats", OUTSIDE),
+    ("pg_stop_backup", OUTSIDE),
+    ("pg_stop_making_pinned_objects", WRITES),
+    ("pg_switch_wal", WRITES),
+    ("pg_sync_replication_slots", WRITES),
+    ("pg_terminate_backend", OUTSIDE),
+    ("pg_try_advisory_lock", ADVISORY),
+    ("pg_try_advisory_lock_shared", ADVISORY),
+    ("pg_try_advisory_xact_lock", ADVISORY),
+    ("pg_try_advisory_xact_lock_shared", ADVISORY),
+    ("pg_wal_replay_pause", OUTSIDE),
+    ("pg_wal_replay_resume", OUTSIDE),
+    ("pg_walfile_name", PRIMARY),
+    ("pg_walfile_name_offset", PRIMARY),
+    // These run the text they are given.
+    ("query_to_xml", WRITES),
+    ("query_to_xml_and_xmlschema", WRITES),
+    ("query_to_xmlschema", WRITES),
+    ("set_config", SETTING),
+    ("setseed", SETTING),
+    ("setval", WRITES),
+    ("ts_rewrite", WRITES),
+    ("ts_stat", WRITES),
+    ("txid_current", WRITES),
+    ("txid_current_if_assigned", VALUE),
+];
+
+/// Volatile functions that read: a standby runs them, and leaves nothing behind. Reviewed one by one.
+const HARMLESS: &[&str] = &[
+    "amvalidate",
+    "array_sample",
+    "array_shuffle",
+    "bernoulli",
+    "clock_timestamp",
+    "current_query",
+    "gen_random_uuid",
+    "pg_available_wal_summaries",
+    "pg_blocking_pids",
+    "pg_collation_actual_version",
+    "pg_control_checkpoint",
+    "pg_control_init",
+    "pg_control_recovery",
+    "pg_control_system",
+    "pg_database_collation_actual_version",
+    "pg_database_size",
+    "pg_get_aios",
+    "pg_get_backend_memory_contexts",
+    "pg_get_loaded_modules",
+    "pg_get_multixact_members",
+    "pg_get_shmem_allocations",
+    "pg_get_shmem_allocations_numa",
+    "pg_get_wait_events",
+    "pg_get_wal_replay_pause_state",
+    "pg_get_wal_resource_managers",
+    "pg_get_wal_summarizer_state",
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings",
+    "pg_indexes_size",
+    "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
+    "pg_isolation_test_session_is_blocked",
+    "pg_jit_available",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
+    "pg_lock_status",
+    "pg_notification_queue_usage",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
+    "pg_prepared_xact",
+    "pg_relation_size",
+    "pg_safe_snapshot_blocking_pids",
+    "pg_sequence_last_value",
+    "pg_show_all_file_settings",
+    "pg_show_replication_origin_status",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_stat_get_backend_io",
+    "pg_stat_get_backend_wal",
+    "pg_stat_get_io",
+    "pg_stat_get_recovery_prefetch",
+    "pg_stat_have_stats",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+    "pg_wal_summary_contents",
+    "pg_xact_commit_timestamp",
+    "pg_xact_commit_timestamp_origin",
+    "pg_xact_status",
+    "random",
+    "random_normal",
+    "system",
+    "timeofday",
+    "txid_status",
+    "uuidv4",
+    "uuidv7",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_sorted_for_the_search() {
+        assert!(EFFECTS.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(HARMLESS.is_sorted_by(|a, b| a < b));
+        assert!(READS.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn a_stable_function_with_an_effect_is_no_read() {
+        for name in ["txid_current", "pg_current_xact_id", "pg_backend_pid", "pg_my_temp_schema"] {
+            assert_ne!(verdict(name.as_bytes()), Verdict::Reads, "{name}");
+            assert!(is_listed(READS, name.as_bytes()), "{name} is marked stable: the case is real");
+        }
+    }
+
+    #[test]
+    fn a_name_on_no_list_is_unknown() {
+        assert_eq!(verdict(b"no_such_function"), Verdict::Unknown);
+        assert_eq!(verdict(b""), Verdict::Unknown);
+    }
+}

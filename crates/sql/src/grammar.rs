@@ -1,0 +1,102 @@
+//! Tokens → what the statements do.
+//!
+//! There is no full parse. A statement's verb says what it does at the least; the body of a query is then walked once, and
+//! every word that could make it more than a read is asked for: verbs inside of it, `INTO`, locking clauses, function calls, names that
+//! belong to a session. Whatever the walk cannot place makes the answer `Unknown`, never `Read`.
+
+mod findings;
+mod modes;
+mod mysql;
+mod mysql_query;
+mod mysql_verbs;
+mod postgres;
+mod postgres_query;
+mod postgres_verbs;
+
+use millpond_core::Access;
+
+use crate::classifier::{Functions, Options};
+use crate::cursor::Cursor;
+use crate::lexer::{Conditional, Lexer};
+use crate::{Classification, Dialect, Effects, Reason, ReasonKind, Span};
+
+/// Classifies a whole text.
+pub(crate) fn classify(sql: &str, options: Options, functions: Option<&Functions>) -> Classification {
+    if let Some(at) = nul(sql.as_bytes()) {
+        return broken(ReasonKind::Nul, Span::new(at, at + 1));
+    }
+    let (read, conditional) = pass(sql, options, functions, false);
+    if !conditional.seen {
+        return read;
+    }
+    // Some servers skip the code of conditional comments: the text must be harmless either way.
+    let (skipped, _) = pass(sql, options, functions, true);
+    let mut strictest = stricter(read, skipped);
+    if conditional.mixed && strictest.access.is_read() {
+        strictest.access = Access::Unknown;
+        strictest.reason = Reason::new(ReasonKind::NotUnderstood, Span::new(0, sql.len()));
+    }
+    strictest
+}
+
+fn pass(
+    sql: &str,
+    options: Options,
+    functions: Option<&Functions>,
+    skip_conditional: bool,
+) -> (Classification, Conditional) {
+    let mut lexer = Lexer::new(sql, options);
+    lexer.skip_conditional = skip_conditional;
+    let mut cursor = Cursor::new(lexer);
+    let mut all: Option<Classification> = None;
+    while cursor.next_statement() {
+        let findings = match options.dialect {
+            Dialect::Postgres => postgres::statement(&mut cursor, functions),
+            Dialect::MySql | Dialect::MariaDb => mysql::statement(&mut cursor, functions),
+        };
+        let one = findings.classification();
+        all = Some(match all {
+            Some(before) => {
+                let mut both = stricter(before, one);
+                both.statements = before.statements + 1;
+                both
+            }
+            None => one,
+        });
+    }
+    let all = all.unwrap_or_else(|| {
+        let mut empty = broken(ReasonKind::Empty, Span::new(0, sql.len()));
+        empty.statements = 0;
+        empty
+    });
+    (all, cursor.lexer().conditional)
+}
+
+/// Of two answers the stricter one, with the effects of both.
+fn stricter(first: Classification, second: Classification) -> Classification {
+    let takes_second = second.access > first.access
+        || (second.access == first.access && first.effects.is_empty() && !second.effects.is_empty());
+    let decides = if takes_second { second } else { first };
+    Classification {
+        effects: first.effects | second.effects,
+        statements: first.statements.max(second.statements),
+        transaction: second.transaction.or(first.transaction),
+        ..decides
+    }
+}
+
+fn broken(kind: ReasonKind, span: Span) -> Classification {
+    Classification {
+        access: Access::Unknown,
+        effects: Effects::NONE,
+        reason: Reason::new(kind, span),
+        statements: 1,
+        transaction: None,
+    }
+}
+
+/// Where the first NUL stands.
+fn nul(bytes: &[u8]) -> Option<usize> {
+    // Asking for presence first is much faster than for the place, and almost every text has none.
+    if bytes.contains(&0) { bytes.iter().position(|b| *b == 0) } else { None }
+}

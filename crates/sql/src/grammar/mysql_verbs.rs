@@ -1,0 +1,308 @@
+//! The verbs of MySQL and MariaDB that take more than one word to understand.
+
+use millpond_core::Access;
+
+use super::findings::Findings;
+use super::modes::modes;
+use super::mysql::{head, unknown};
+use super::mysql_query::walk_rest;
+use crate::classifier::Functions;
+use crate::cursor::Cursor;
+use crate::lexer::{Keyword as K, Kind, Token};
+use crate::{Effects, ReasonKind, Span, Transaction, TransactionMode, TransactionVerb};
+
+/// Whether a token is one of these words, which are given in lower case.
+fn is_any(cursor: &Cursor<'_>, token: Token, words: &[&str]) -> bool {
+    let text = cursor.lexer().text(token);
+    words.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(text))
+}
+
+fn is_end(token: Token) -> bool {
+    token.is_last() || token.kind == Kind::Semicolon
+}
+
+/// `EXPLAIN [options] statement`, or `DESCRIBE table`. A server may work out derived tables and calls with constant arguments while it
+/// plans, and a read-only one refuses to plan a write: the statement counts as if it were run.
+pub(super) fn explain(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
+    let explain = cursor.next();
+    loop {
+        let token = cursor.peek();
+        match token.keyword() {
+            Some(K::Extended | K::Partitions | K::Analyze) => {
+                cursor.next();
+            }
+            Some(K::Format) => {
+                cursor.next();
+                if cursor.peek().kind == Kind::Equals {
+                    cursor.next();
+                    cursor.next();
+                }
+            }
+            Some(
+                K::Select | K::With | K::Values | K::Table | K::Insert | K::Update | K::Delete | K::Replace,
+            ) => return head(cursor, functions),
+            // Another connection's statement, or a result that is kept.
+            Some(K::For | K::Into) => {
+                let mut findings = Findings::read(explain.span());
+                findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionName, token.span());
+                return findings;
+            }
+            _ if token.kind == Kind::Open => return head(cursor, functions),
+            _ if token.is_word() => return described(cursor, explain),
+            _ => return unknown(cursor, token),
+        }
+    }
+}
+
+/// `DESCRIBE table [column]`.
+fn described(cursor: &mut Cursor<'_>, explain: Token) -> Findings {
+    let mut findings = Findings::read(explain.span());
+    loop {
+        let token = cursor.next();
+        match token.kind {
+            Kind::End => return findings,
+            Kind::Bad(why) => {
+                findings.broken(why, token.span());
+                return findings;
+            }
+            Kind::Name | Kind::Quoted | Kind::Word(..) | Kind::Dot | Kind::Text => {}
+            _ => findings.unknown(ReasonKind::NotUnderstood, token.span()),
+        }
+    }
+}
+
+/// `ANALYZE TABLE …` writes; MariaDB's `ANALYZE [FORMAT=JSON] statement` runs the statement.
+pub(super) fn analyze(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
+    let analyze = cursor.next();
+    if cursor.eat(K::Format) {
+        cursor.next();
+        cursor.next();
+    }
+    match cursor.peek().keyword() {
+        Some(K::Select | K::With | K::Values | K::Insert | K::Update | K::Delete | K::Replace) => {
+            head(cursor, functions)
+        }
+        _ if cursor.peek().kind == Kind::Open => head(cursor, functions),
+        _ => Findings::verb(Access::Write, ReasonKind::WritingVerb, analyze.span()),
+    }
+}
+
+/// What `SHOW` can be asked for that is the same on every server.
+const SHOWN: &[&str] = &[
+    "character",
+    "charset",
+    "collation",
+    "columns",
+    "create",
+    "databases",
+    "events",
+    "fields",
+    "function",
+    "grants",
+    "index",
+    "indexes",
+    "keys",
+    "package",
+    "procedure",
+    "schemas",
+    "table",
+    "tables",
+    "triggers",
+];
+
+/// What belongs to one session.
+const SHOWN_OF_SESSION: &[&str] =
+    &["count", "errors", "local", "profile", "profiles", "session", "status", "variables", "warnings"];
+
+/// `SHOW …`.
+pub(super) fn show(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
+    let show = cursor.next();
+    while cursor.peek().is(K::Full) || cursor.peek().is(K::Extended) {
+        cursor.next();
+    }
+    let what = cursor.peek();
+    let span = Span::new(show.start, what.end);
+    let mut findings = Findings::read(span);
+    if is_any(cursor, what, SHOWN_OF_SESSION) {
+        findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionVerb, span);
+    } else if !is_any(cursor, what, SHOWN) {
+        // The state of one server, or something unknown.
+        findings.effect(Effects::OUTSIDE, ReasonKind::ServerFile, span);
+    }
+    // `name@host` in these two is an account, and nothing in them is worked out.
+    let is_plain = is_any(cursor, what, &["create", "grants"]);
+    if !is_end(what) && !is_plain {
+        cursor.next();
+        walk_rest(cursor, functions, &mut findings);
+    }
+    findings
+}
+
+/// `SET …` in all its forms.
+pub(super) fn set(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
+    let set = cursor.next();
+    let mut findings = Findings::read(set.span());
+    let first = cursor.peek();
+    let span = if is_end(first) { set.span() } else { Span::new(set.start, first.end) };
+    if first.is(K::Statement) {
+        return set_statement(cursor, functions, set);
+    }
+    if first.is(K::Password) || is_any(cursor, first, &["default", "resource"]) {
+        findings.define(ReasonKind::DefiningVerb, span);
+        return findings;
+    }
+    let mut ahead = cursor.clone();
+    if ahead.peek().is(K::Session) || ahead.peek().is(K::Local) || ahead.peek().is(K::Global) {
+        if ahead.peek().is(K::Global) {
+            findings.define(ReasonKind::DefiningVerb, span);
+        }
+        ahead.next();
+    }
+    if ahead.peek().is(K::Transaction) {
+        *cursor = ahead;
+        set_transaction(cursor, set, &mut findings);
+        return findings;
+    }
+    findings.effect(Effects::SETTING, ReasonKind::SessionVerb, span);
+    assignments(cursor, functions, &mut findings);
+    findings
+}
+
+/// Looks through the assignments of a `SET` for what reaches beyond the session, then at their values.
+fn assignments(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings: &mut Findings) {
+    let mut ahead = cursor.clone();
+    loop {
+        let token = ahead.next();
+        if token.is_last() {
+            break;
+        }
+        let next = ahead.peek();
+        let is_scope = match token.keyword() {
+            // `GLOBAL x` and `@@global.x`.
+            Some(K::Global) => true,
+            Some(K::Persist | K::PersistOnly) => true,
+            _ => false,
+        };
+        if is_scope && (next.is_word() || next.kind == Kind::Dot) {
+            findings.define(ReasonKind::DefiningVerb, Span::new(token.start, next.end));
+        }
+        if is_any(cursor, token, &["autocommit"]) {
+            findings.effect(Effects::TRANSACTION, ReasonKind::SessionVerb, token.span());
+        }
+    }
+    walk_rest(cursor, functions, findings);
+}
+
+/// MariaDB's `SET STATEMENT name = value, … FOR statement`.
+fn set_statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>, set: Token) -> Findings {
+    loop {
+        let token = cursor.next();
+        match token.kind {
+            Kind::Word(K::For, _) => break,
+            Kind::End | Kind::Bad(_) => {
+                return Findings::verb(Access::Unknown, ReasonKind::NotUnderstood, set.span());
+            }
+            _ => {}
+        }
+    }
+    // One in another is refused by the server.
+    let mut findings = if cursor.peek().is(K::Set) {
+        Findings::verb(Access::Unknown, ReasonKind::NotUnderstood, cursor.peek().span())
+    } else {
+        head(cursor, functions)
+    };
+    findings.effect(Effects::SETTING, ReasonKind::SessionVerb, set.span());
+    findings
+}
+
+fn set_transaction(cursor: &mut Cursor<'_>, set: Token, findings: &mut Findings) {
+    let mut transaction = Transaction::new(TransactionVerb::SetModes);
+    modes(cursor, &mut transaction);
+    let span = Span::new(set.start, cursor.end());
+    if transaction.serializable || transaction.mode == Some(TransactionMode::ReadWrite) {
+        findings.write(ReasonKind::Transaction, span);
+    }
+    findings.effect(Effects::TRANSACTION, ReasonKind::Transaction, span);
+    findings.set_transaction(transaction);
+}
+
+/// `BEGIN`, `START TRANSACTION`, `COMMIT`, `XA …` and the rest of them; `START SLAVE` is none.
+pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
+    let word = cursor.next();
+    let next = cursor.peek();
+    let is_other_start = word.is(K::Start) && !next.is(K::Transaction);
+    // `BEGIN NOT ATOMIC` opens a block of code.
+    let is_block = word.is(K::Begin) && !is_end(next) && !next.is(K::Work);
+    if is_other_start || is_block {
+        let kind = if is_block { ReasonKind::Routine } else { ReasonKind::DefiningVerb };
+        let access = if is_block { Access::Unknown } else { Access::Definition };
+        let mut findings = Findings::verb(access, kind, word.span());
+        if is_block {
+            // Its statements are not looked at, so anything may stay in the session.
+            findings.effect(BLOCK, kind, word.span());
+        } else {
+            findings.effect(Effects::OUTSIDE, kind, word.span());
+        }
+        return findings;
+    }
+    let verb = match word.keyword() {
+        Some(K::Begin | K::Start) => TransactionVerb::Begin,
+        Some(K::Savepoint) => TransactionVerb::Savepoint,
+        Some(K::Release) => TransactionVerb::Release,
+        Some(K::Rollback) => TransactionVerb::Rollback,
+        Some(K::Xa) => TransactionVerb::TwoPhase,
+        _ => TransactionVerb::Commit,
+    };
+    let mut transaction = Transaction::new(verb);
+    if verb == TransactionVerb::Rollback {
+        let mut ahead = cursor.clone();
+        while !is_end(ahead.peek()) {
+            if ahead.next().is(K::To) {
+                transaction.verb = TransactionVerb::RollbackTo;
+            }
+        }
+    }
+    modes(cursor, &mut transaction);
+    let span = Span::new(word.start, cursor.end());
+    let reads = match transaction.verb {
+        TransactionVerb::Begin => transaction.mode == Some(TransactionMode::ReadOnly),
+        TransactionVerb::TwoPhase => false,
+        _ => true,
+    };
+    let mut findings = if reads {
+        Findings::read(span)
+    } else {
+        Findings::verb(Access::Write, ReasonKind::Transaction, span)
+    };
+    findings.effect(Effects::TRANSACTION, ReasonKind::Transaction, span);
+    findings.set_transaction(transaction);
+    findings
+}
+
+/// What a block of code may leave in its session.
+const BLOCK: Effects = Effects::SETTING
+    .union(Effects::TRANSACTION)
+    .union(Effects::TEMPORARY)
+    .union(Effects::ADVISORY_LOCK)
+    .union(Effects::USER_VARIABLE)
+    .union(Effects::PREPARED);
+
+/// `CREATE …` and `DROP …`.
+pub(super) fn define(cursor: &mut Cursor<'_>) -> Findings {
+    let verb = cursor.next();
+    let mut findings = Findings::verb(Access::Definition, ReasonKind::DefiningVerb, verb.span());
+    while cursor.eat(K::Or) || cursor.eat(K::Replace) {}
+    let next = cursor.peek();
+    match next.keyword() {
+        Some(K::Temporary) => findings.effect(Effects::TEMPORARY, ReasonKind::SessionName, next.span()),
+        Some(K::Prepare) => findings.effect(Effects::PREPARED, ReasonKind::SessionVerb, next.span()),
+        _ => {}
+    }
+    while !cursor.peek().is_last() && cursor.peek().kind != Kind::Semicolon {
+        let token = cursor.next();
+        if token.kind == Kind::UserVariable {
+            findings.effect(Effects::USER_VARIABLE, ReasonKind::SessionName, token.span());
+        }
+    }
+    findings
+}

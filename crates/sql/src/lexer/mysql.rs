@@ -1,0 +1,222 @@
+//! The tokens of MySQL and MariaDB: backslashes, back quotes, `#`, executable comments, variables.
+
+use super::{DIGIT, Escapes, Kind, Lexer, SPACE, Token, WORD, class};
+use crate::{Dialect, ReasonKind};
+
+/// What stands behind `/*`.
+enum Comment {
+    /// Code that every server runs, or that is read on this pass; it starts here.
+    Code(usize),
+    /// Text to pass over, up to here.
+    Skip(usize),
+    /// No end.
+    Open,
+}
+
+impl Lexer<'_> {
+    pub(super) fn next_mysql(&mut self) -> Token {
+        let mut start = self.position;
+        loop {
+            let Some(byte) = self.at(start) else {
+                if self.in_code {
+                    let bad = Kind::Bad(ReasonKind::Unterminated);
+                    return Token { start: self.code_start, ..self.token(bad, start, start) };
+                }
+                return self.token(Kind::End, start, start);
+            };
+            match class(byte) {
+                SPACE => start += 1,
+                WORD => return self.word(start),
+                DIGIT => return self.number_or_name(start),
+                _ => match byte {
+                    b'#' => start = self.line_end(start, b"\n"),
+                    b'-' if self.line_comment_at(start) => start = self.line_end(start, b"\n"),
+                    b'/' if self.at(start + 1) == Some(b'*') => match self.comment(start) {
+                        Comment::Code(at) | Comment::Skip(at) => start = at,
+                        Comment::Open => return self.unterminated(start),
+                    },
+                    b'*' if self.in_code && self.at(start + 1) == Some(b'/') => {
+                        self.in_code = false;
+                        start += 2;
+                    }
+                    _ => return self.mysql_symbol(start, byte),
+                },
+            }
+        }
+    }
+
+    fn mysql_symbol(&mut self, start: usize, byte: u8) -> Token {
+        match byte {
+            b'\'' => self.mysql_quoted(start, Kind::Text),
+            b'"' if self.options().ansi_quotes => self.mysql_quoted(start, Kind::Quoted),
+            b'"' => self.mysql_quoted(start, Kind::Text),
+            b'`' => self.mysql_quoted(start, Kind::Quoted),
+            b'?' => self.token(Kind::Param, start, start + 1),
+            b'@' => self.variable(start),
+            b'$' => self.word(start),
+            b'.' if self.at(start + 1).is_some_and(|b| b.is_ascii_digit()) => self.number(start),
+            // No cast is spelled with colons here; a label is `name :`.
+            b':' if self.at(start + 1) == Some(b':') => self.token(Kind::Operator, start, start + 1),
+            _ => self.punctuation(start, byte),
+        }
+    }
+
+    /// `--` starts a comment only in front of white space, a control character or the end.
+    fn line_comment_at(&self, start: usize) -> bool {
+        self.at(start + 1) == Some(b'-') && self.at(start + 2).is_none_or(|b| b <= b' ' || b == 0x7f)
+    }
+
+    fn mysql_quoted(&mut self, start: usize, kind: Kind) -> Token {
+        let escapes = if kind == Kind::Text && !self.options().no_backslash_escapes {
+            Escapes::Backslash
+        } else {
+            Escapes::None
+        };
+        match self.quoted_end(start, escapes) {
+            Some(end) => self.token(kind, start, end),
+            None => self.unterminated(start),
+        }
+    }
+
+    /// A name may start with a digit: `1a`, but not `1e5` or `0x1f`.
+    fn number_or_name(&mut self, start: usize) -> Token {
+        let mut end = start;
+        while self.at(end).is_some_and(|b| class(b) & (WORD | DIGIT) != 0 || b == b'$') {
+            end += 1;
+        }
+        let text = &self.bytes[start..end];
+        let all_digits = text.iter().all(u8::is_ascii_digit);
+        let based = matches!(text, [b'0', b'x' | b'b', ..]);
+        let exponent = text.iter().position(|b| b | 0x20 == b'e').is_some_and(|e| {
+            text[..e].iter().all(u8::is_ascii_digit) && (e + 1 == text.len() || text[e + 1].is_ascii_digit())
+        });
+        if all_digits || exponent {
+            return self.number(start);
+        }
+        self.token(if based { Kind::Number } else { Kind::Name }, start, end)
+    }
+
+    /// `@name`, `@'name'`, or the `@@` of a system variable.
+    fn variable(&mut self, start: usize) -> Token {
+        match self.at(start + 1) {
+            Some(b'@') => self.token(Kind::SystemVariable, start, start + 2),
+            Some(b'\'' | b'"' | b'`') => {
+                let quoted = self.quoted_end(start + 1, Escapes::None);
+                match quoted {
+                    Some(end) => self.token(Kind::UserVariable, start, end),
+                    None => self.unterminated(start),
+                }
+            }
+            _ => {
+                let mut end = start + 1;
+                while self.at(end).is_some_and(|b| class(b) & (WORD | DIGIT) != 0 || b == b'$' || b == b'.') {
+                    end += 1;
+                }
+                self.token(Kind::UserVariable, start, end)
+            }
+        }
+    }
+
+    /// Decides what a comment is. `/*! … */` is code; so is `/*!80000 … */` for a server that is new enough, and
+    /// `/*M! … */` for MariaDB, which may be what stands behind the name of MySQL. Whether a versioned one runs depends
+    /// on the server, so both readings count.
+    fn comment(&mut self, start: usize) -> Comment {
+        let mariadb = self.options().dialect == Dialect::MariaDb;
+        let (mark, certain) = match (self.at(start + 2), self.at(start + 3)) {
+            (Some(b'!'), _) => (start + 3, true),
+            (Some(b'M'), Some(b'!')) => (start + 4, mariadb),
+            _ => {
+                return self.plain_comment_end(start + 2).map_or(Comment::Open, Comment::Skip);
+            }
+        };
+        self.code_start = start;
+        if self.in_code {
+            // A marked comment inside of code is read differently by different versions.
+            self.conditional.seen = true;
+            self.conditional.mixed = true;
+        }
+        let mut code = mark;
+        let mut version = 0;
+        while code < mark + 6 {
+            let Some(digit) = self.at(code).filter(u8::is_ascii_digit) else { break };
+            version = version * 10 + u32::from(digit - b'0');
+            code += 1;
+        }
+        if code < mark + 5 {
+            // Fewer than five digits are no version: the digits belong to the code.
+            (code, version) = (mark, 0);
+            if certain {
+                self.in_code = true;
+                return Comment::Code(code);
+            }
+        }
+        self.conditional.seen = true;
+        self.conditional.mixed |= self.conditional.version.is_some_and(|before| before != version);
+        self.conditional.version = Some(version);
+        if self.skip_conditional {
+            return self.plain_comment_end(start + 2).map_or(Comment::Open, Comment::Skip);
+        }
+        self.in_code = true;
+        Comment::Code(code)
+    }
+
+    fn plain_comment_end(&self, from: usize) -> Option<usize> {
+        let mut i = from;
+        loop {
+            match (self.at(i)?, self.at(i + 1)) {
+                (b'*', Some(b'/')) => return Some(i + 2),
+                (0, _) => return None,
+                _ => i += 1,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classifier::Options;
+
+    fn texts(sql: &str, dialect: Dialect) -> Vec<&str> {
+        let mut lexer = Lexer::new(sql, Options::new(dialect));
+        let mut all = Vec::new();
+        loop {
+            let token = lexer.next();
+            match token.kind {
+                Kind::End => return all,
+                Kind::Bad(_) => {
+                    all.push("BAD");
+                    return all;
+                }
+                _ => all.push(&sql[token.start..token.end]),
+            }
+        }
+    }
+
+    #[test]
+    fn comments_of_every_form_are_passed_over_and_marked_ones_are_code() {
+        assert_eq!(texts("a /* b /* c */ d -- e\n# f\n--g", Dialect::MySql), ["a", "d", "-", "-", "g"]);
+        assert_eq!(texts("a /*! b */ /*!50000 c */ d", Dialect::MySql), ["a", "b", "c", "d"]);
+        assert_eq!(texts("a /*M! b */ d", Dialect::MySql), ["a", "b", "d"]);
+        assert_eq!(texts("a /*M! b */ d", Dialect::MariaDb), ["a", "b", "d"]);
+        assert_eq!(texts("a /*! b", Dialect::MySql), ["a", "b", "BAD"]);
+    }
+
+    #[test]
+    fn backslashes_escape_in_both_quotes_and_not_in_back_quotes() {
+        assert_eq!(texts(r#"'a\'b' "c\"d" `e\` x"#, Dialect::MySql), [r"'a\'b'", r#""c\"d""#, r"`e\`", "x"]);
+    }
+
+    #[test]
+    fn names_may_start_with_a_digit() {
+        assert_eq!(texts("1a 1e5 0x1f 1.5 2for", Dialect::MySql), ["1a", "1e5", "0x1f", "1.5", "2for"]);
+    }
+
+    #[test]
+    fn variables_are_one_token_and_the_mark_of_system_ones_another() {
+        assert_eq!(
+            texts("@a.b @'x y' @@global.z", Dialect::MySql),
+            ["@a.b", "@'x y'", "@@", "global", ".", "z"]
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! PostgreSQL's tokens: dollar quotes, escape strings, nested comments, literals that go on in the next line.
+
+use super::{DIGIT, Escapes, Kind, Lexer, SPACE, Token, WORD, class};
+
+impl Lexer<'_> {
+    pub(super) fn next_postgres(&mut self) -> Token {
+        let mut start = self.position;
+        loop {
+            let Some(byte) = self.at(start) else {
+                return self.token(Kind::End, start, start);
+            };
+            match class(byte) {
+                SPACE => start += 1,
+                WORD => return self.postgres_word(start, byte),
+                DIGIT => return self.number(start),
+                _ => match byte {
+                    b'-' if self.at(start + 1) == Some(b'-') => start = self.line_end(start, b"\n\r"),
+                    b'/' if self.at(start + 1) == Some(b'*') => match self.nested_comment_end(start) {
+                        Some(end) => start = end,
+                        None => return self.unterminated(start),
+                    },
+                    b'\'' => {
+                        let escapes = if self.options().standard_conforming_strings {
+                            Escapes::None
+                        } else {
+                            Escapes::Backslash
+                        };
+                        return self.literal(start, start, escapes);
+                    }
+                    b'"' => return self.quoted_name(start, start),
+                    b'$' => return self.dollar(start),
+                    b'.' if self.at(start + 1).is_some_and(|b| b.is_ascii_digit()) => {
+                        return self.number(start);
+                    }
+                    _ => return self.punctuation(start, byte),
+                },
+            }
+        }
+    }
+
+    /// A word, or a literal that starts with a letter.
+    fn postgres_word(&mut self, start: usize, first: u8) -> Token {
+        match (first | 0x20, self.at(start + 1), self.at(start + 2)) {
+            (b'e', Some(b'\''), _) => self.literal(start, start + 1, Escapes::Backslash),
+            (b'b' | b'x' | b'n', Some(b'\''), _) => {
+                let plain = self.options().standard_conforming_strings || first | 0x20 != b'n';
+                let escapes = if plain { Escapes::None } else { Escapes::Backslash };
+                self.literal(start, start + 1, escapes)
+            }
+            (b'u', Some(b'&'), Some(b'\'')) => self.literal(start, start + 2, Escapes::None),
+            (b'u', Some(b'&'), Some(b'"')) => self.quoted_name(start, start + 2),
+            _ => self.word(start),
+        }
+    }
+
+    fn quoted_name(&mut self, start: usize, open: usize) -> Token {
+        match self.quoted_end(open, Escapes::None) {
+            Some(end) => self.token(Kind::Quoted, start, end),
+            None => self.unterminated(start),
+        }
+    }
+
+    /// A literal with every piece of it: after a line break the next quote goes on with the same rules of escaping,
+    /// so that `E'a'` ⏎ `'\''` is one literal.
+    fn literal(&mut self, start: usize, open: usize, escapes: Escapes) -> Token {
+        let mut open = open;
+        loop {
+            let Some(end) = self.quoted_end(open, escapes) else {
+                return self.unterminated(start);
+            };
+            match self.continuation(end) {
+                Some(next) => open = next,
+                None => return self.token(Kind::Text, start, end),
+            }
+        }
+    }
+
+    /// The quote that continues a literal, if only white space with a line break (and line comments) stands before it.
+    fn continuation(&self, from: usize) -> Option<usize> {
+        let mut i = from;
+        let mut line_break = false;
+        loop {
+            match self.at(i)? {
+                b'\n' | b'\r' => {
+                    line_break = true;
+                    i += 1;
+                }
+                b if class(b) == SPACE => i += 1,
+                b'-' if self.at(i + 1) == Some(b'-') => i = self.line_end(i, b"\n\r"),
+                b'\'' if line_break => return Some(i),
+                _ => return None,
+            }
+        }
+    }
+
+    /// A parameter, a dollar-quoted literal, or a dollar that means nothing.
+    fn dollar(&mut self, start: usize) -> Token {
+        let mut i = start + 1;
+        if self.at(i).is_some_and(|b| b.is_ascii_digit()) {
+            while self.at(i).is_some_and(|b| b.is_ascii_digit()) {
+                i += 1;
+            }
+            return self.token(Kind::Param, start, i);
+        }
+        while self.at(i).is_some_and(|b| class(b) & (WORD | DIGIT) != 0) {
+            i += 1;
+        }
+        if self.at(i) != Some(b'$') {
+            return self.token(Kind::Operator, start, start + 1);
+        }
+        let tag = &self.bytes[start..=i];
+        match find(&self.bytes[i + 1..], tag) {
+            Some(n) => self.token(Kind::Text, start, i + 1 + n + tag.len()),
+            None => self.unterminated(start),
+        }
+    }
+
+    fn nested_comment_end(&self, start: usize) -> Option<usize> {
+        let mut depth = 1_usize;
+        let mut i = start + 2;
+        while depth > 0 {
+            match (self.at(i)?, self.at(i + 1)) {
+                (b'/', Some(b'*')) => {
+                    depth += 1;
+                    i += 2;
+                }
+                (b'*', Some(b'/')) => {
+                    depth -= 1;
+                    i += 2;
+                }
+                (0, _) => return None,
+                _ => i += 1,
+            }
+        }
+        Some(i)
+    }
+}
+
+/// Where `tag`, which starts and ends with a dollar and has none between, stands first. Linear in the text, since
+/// a failed comparison stops at the next dollar at the latest and nothing is compared twice after it.
+fn find(text: &[u8], tag: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + text[from..].iter().position(|b| *b == b'$' || *b == 0)?;
+        if text[at] == 0 {
+            return None;
+        }
+        let same = text[at..].iter().zip(tag).take_while(|(a, b)| a == b).count();
+        if same == tag.len() {
+            return Some(at);
+        }
+        from = at + same.max(1);
+        // The byte that differed may itself be the dollar of the next try.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classifier::Options;
+    use crate::lexer::Keyword;
+    use crate::{Dialect, ReasonKind};
+
+    fn kinds(sql: &str) -> Vec<(Kind, &str)> {
+        let mut lexer = Lexer::new(sql, Options::new(Dialect::Postgres));
+        let mut all = Vec::new();
+        loop {
+            let token = lexer.next();
+            if token.kind == Kind::End {
+                return all;
+            }
+            all.push((token.kind, &sql[token.start..token.end]));
+            if token.is_last() {
+                return all;
+            }
+        }
+    }
+
+    #[test]
+    fn each_form_of_literal_is_one_token() {
+        for text in [
+            "'a''b'",
+            "E'a\\'b'",
+            "U&'\\0041'",
+            "B'01'",
+            "X'1F'",
+            "N'x'",
+            "$$a'b$$",
+            "$t$ $$ $x$ $t$",
+            "'a'\n  'b'",
+            "E'a' -- c\n '\\''",
+            "$ä$ x $ä$",
+            "'a\\'",
+            "$a$ $a $a$",
+            "$a$$$a$",
+        ] {
+            assert_eq!(kinds(text), [(Kind::Text, text)], "{text}");
+        }
+    }
+
+    #[test]
+    fn two_literals_on_one_line_are_two_tokens() {
+        assert_eq!(kinds("'a' 'b'").len(), 2);
+    }
+
+    #[test]
+    fn a_comment_nests_and_a_line_comment_ends_at_either_line_break() {
+        assert!(kinds("/* a /* b */ c */ -- x\r--y\n").is_empty());
+    }
+
+    #[test]
+    fn what_has_no_end_is_bad() {
+        for text in ["'a", "\"a", "$$a", "$t$ $T$", "/* /* */", "E'a\\'"] {
+            assert_eq!(kinds(text), [(Kind::Bad(ReasonKind::Unterminated), text)], "{text}");
+        }
+        assert_eq!(kinds("\0"), [(Kind::Bad(ReasonKind::Nul), "\0")]);
+    }
+
+    #[test]
+    fn letters_behind_a_number_are_a_word_of_their_own() {
+        let found = kinds("1for 1.5e3for $1for");
+        assert_eq!(found.iter().filter(|(k, _)| matches!(k, Kind::Word(Keyword::For, _))).count(), 3);
+    }
+
+    #[test]
+    fn a_dollar_inside_a_name_starts_no_literal() {
+        assert_eq!(kinds("a$b$c").len(), 1);
+    }
+}

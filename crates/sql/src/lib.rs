@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+
+mod classification;
+mod classifier;
+mod cursor;
+mod dialect;
+mod digest;
+mod effects;
+mod functions;
+mod grammar;
+mod lexer;
+mod reason;
+mod split;
+mod transaction;
+
+pub use classification::{Certainty, Classification, Route};
+pub use classifier::Classifier;
+pub use dialect::Dialect;
+pub use digest::{Digest, digest};
+pub use effects::Effects;
+pub use reason::{DisplayReason, Reason, ReasonKind, Span};
+pub use split::{Statements, split};
+pub use transaction::{Transaction, TransactionMode, TransactionVerb};
+
+/// Says what the statements of `sql` do.
+///
+/// Pure and linear in the length of the text; it allocates nothing and never panics. What is not recognised as a read
+/// is not one: [`Access::Unknown`](millpond_core::Access::Unknown) comes with the words that were not understood.
+#[must_use]
+pub fn classify(sql: &str, dialect: Dialect) -> Classification {
+    grammar::classify(sql, classifier::Options::new(dialect), None)
+}

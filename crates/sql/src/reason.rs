@@ -1,0 +1,220 @@
+//! Why a text was classified as it was.
+
+use std::fmt;
+use std::ops::Range;
+
+/// A range of bytes of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    pub(crate) const fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+
+    /// The first byte.
+    #[must_use]
+    pub const fn start(self) -> usize {
+        self.start
+    }
+
+    /// One past the last byte.
+    #[must_use]
+    pub const fn end(self) -> usize {
+        self.end
+    }
+
+    /// As a range, to index the text with.
+    #[must_use]
+    pub const fn range(self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    /// The words themselves; empty when the span is not one of `sql`.
+    #[must_use]
+    pub fn of(self, sql: &str) -> &str {
+        sql.get(self.range()).unwrap_or("")
+    }
+}
+
+impl From<Span> for Range<usize> {
+    fn from(span: Span) -> Self {
+        span.range()
+    }
+}
+
+/// Why a text was classified as it was: the kind, and the words that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reason {
+    kind: ReasonKind,
+    span: Span,
+}
+
+impl Reason {
+    pub(crate) const fn new(kind: ReasonKind, span: Span) -> Self {
+        Self { kind, span }
+    }
+
+    /// What kind of reason.
+    #[must_use]
+    pub const fn kind(self) -> ReasonKind {
+        self.kind
+    }
+
+    /// The bytes that decided.
+    #[must_use]
+    pub const fn span(self) -> Span {
+        self.span
+    }
+
+    /// The reason as a sentence that quotes the text it was found in.
+    #[must_use]
+    pub const fn display(self, sql: &str) -> DisplayReason<'_> {
+        DisplayReason { reason: self, sql }
+    }
+}
+
+/// The kinds of reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReasonKind {
+    /// Every part of the text is known to read only.
+    Reads,
+    /// The verb changes data.
+    WritingVerb,
+    /// The verb changes the schema or the server.
+    DefiningVerb,
+    /// A statement inside another one changes data, as in `WITH x AS (DELETE …)`.
+    NestedWrite,
+    /// `INTO` makes a table, writes a file or sets a variable.
+    Into,
+    /// A locking clause such as `FOR UPDATE` takes row locks.
+    RowLocks,
+    /// A built-in function writes, or has another effect that a replica refuses or must not have.
+    WritingFunction,
+    /// A built-in function that no replica runs, though it only reads.
+    PrimaryFunction,
+    /// A function sets or asks for the state of one session.
+    SessionFunction,
+    /// A function that is not on the list of known ones.
+    UnknownFunction,
+    /// The verb sets or asks for the state of one session.
+    SessionVerb,
+    /// A name or variable that belongs to one session.
+    SessionName,
+    /// A transaction command.
+    Transaction,
+    /// The text runs a program or touches a file of the server.
+    ServerFile,
+    /// A routine or a block of code is run, and its text is not here.
+    Routine,
+    /// The text does not start with a verb that is known.
+    UnknownVerb,
+    /// Words in a place where they are not understood.
+    NotUnderstood,
+    /// A literal, quoted name or comment has no end.
+    Unterminated,
+    /// The text has a NUL byte, which no server takes.
+    Nul,
+    /// Parentheses are nested too deep or do not match.
+    Nesting,
+    /// There is no statement in the text.
+    Empty,
+}
+
+impl ReasonKind {
+    /// A stable lower-case word, for labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::WritingVerb => "writing_verb",
+            Self::DefiningVerb => "defining_verb",
+            Self::NestedWrite => "nested_write",
+            Self::Into => "into",
+            Self::RowLocks => "row_locks",
+            Self::WritingFunction => "writing_function",
+            Self::PrimaryFunction => "primary_function",
+            Self::SessionFunction => "session_function",
+            Self::UnknownFunction => "unknown_function",
+            Self::SessionVerb => "session_verb",
+            Self::SessionName => "session_name",
+            Self::Transaction => "transaction",
+            Self::ServerFile => "server_file",
+            Self::Routine => "routine",
+            Self::UnknownVerb => "unknown_verb",
+            Self::NotUnderstood => "not_understood",
+            Self::Unterminated => "unterminated",
+            Self::Nul => "nul",
+            Self::Nesting => "nesting",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// A [`Reason`] beside the text it was found in; made by [`Reason::display`].
+#[derive(Clone, Copy, Debug)]
+pub struct DisplayReason<'a> {
+    reason: Reason,
+    sql: &'a str,
+}
+
+/// How much of the deciding words is quoted.
+const QUOTED: usize = 60;
+
+/// Writes `words` on one line with single spaces, and no more than [`QUOTED`] characters of them.
+fn quote(words: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut left = QUOTED;
+    for (i, word) in words.split_ascii_whitespace().enumerate() {
+        if i > 0 {
+            f.write_str(" ")?;
+            left = left.saturating_sub(1);
+        }
+        for c in word.chars() {
+            if left == 0 {
+                return f.write_str("…");
+            }
+            left -= 1;
+            if c.is_control() { f.write_str("?")? } else { write!(f, "{c}")? }
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for DisplayReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Reason { kind, span } = self.reason;
+        let (before, after) = match kind {
+            ReasonKind::Reads => return f.write_str("every part reads only"),
+            ReasonKind::Empty => return f.write_str("there is no statement in the text"),
+            ReasonKind::WritingVerb => ("", " changes data"),
+            ReasonKind::DefiningVerb => ("", " changes the schema or the server"),
+            ReasonKind::NestedWrite => ("", " inside the statement changes data"),
+            ReasonKind::Into => ("", " stores the result"),
+            ReasonKind::RowLocks => ("SELECT with ", " takes row locks"),
+            ReasonKind::WritingFunction => ("", "() writes"),
+            ReasonKind::PrimaryFunction => ("", "() runs on a primary only"),
+            ReasonKind::SessionFunction => ("", "() belongs to one session"),
+            ReasonKind::UnknownFunction => ("", "() is not a known function"),
+            ReasonKind::SessionVerb => ("", " belongs to one session"),
+            ReasonKind::SessionName => ("", " lives in one session"),
+            ReasonKind::Transaction => ("", " is a transaction command"),
+            ReasonKind::ServerFile => ("", " reaches a file or a program of the server"),
+            ReasonKind::Routine => ("", " runs code that is not in the text"),
+            ReasonKind::UnknownVerb => ("", " is not a known verb"),
+            ReasonKind::NotUnderstood => ("", " is not understood here"),
+            ReasonKind::Unterminated => ("", " has no end"),
+            ReasonKind::Nul => ("the text has a NUL byte", ""),
+            ReasonKind::Nesting => ("", " is nested too deep or does not match"),
+        };
+        f.write_str(before)?;
+        if kind != ReasonKind::Nul {
+            quote(span.of(self.sql), f)?;
+        }
+        f.write_str(after)?;
+        write!(f, " (bytes {}..{})", span.start, span.end)
+    }
+}

@@ -19,8 +19,9 @@ pub struct PeakEwma {
 }
 
 impl PeakEwma {
-    /// τ of the average: an old peak counts a third after so long.
-    pub const DECAY: Duration = Duration::from_secs(10);
+    /// τ of the average: an old peak counts a third after so long. Short, since one slow answer to a cold node must not
+    /// keep its share of the reads low for long; what is out of service is kept away by its health, not by this.
+    pub const DECAY: Duration = Duration::from_secs(2);
 
     /// What a failure counts as.
     pub const PENALTY: Duration = Duration::from_secs(1);

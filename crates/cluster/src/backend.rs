@@ -1,0 +1,89 @@
+use std::future::Future;
+
+use millpond_core::{NodeId, Observation, Position};
+use millpond_pool::Returned;
+use millpond_sql::Dialect;
+
+/// A database driver, as a [`Cluster`](crate::Cluster) sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// How far a node has come.
+    type Position: Position;
+    /// A connection to one node.
+    type Connection: Send + 'static;
+    /// What the driver says when something fails.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The SQL that the servers speak.
+    const DIALECT: Dialect;
+
+    /// Opens a connection to a node. Dropped when it takes too long.
+    fn connect(
+        &self,
+        node: NodeId,
+        purpose: Purpose,
+    ) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
+
+    /// Asks a node who it is and how far it has come. Dropped, with the connection, when it takes too long.
+    fn observe(
+        &self,
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Observation<Self::Position>, Self::Error>> + Send;
+
+    /// Whether the connection can still be used, as far as can be told without I/O.
+    fn is_open(&self, connection: &Self::Connection) -> bool;
+
+    /// Looks at a connection that comes back to its pool, without I/O.
+    fn returned(&self, connection: &mut Self::Connection) -> Returned;
+
+    /// Makes a soiled connection as good as new.
+    fn reset(
+        &self,
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Says what an error means.
+    fn failure(&self, error: &Self::Error) -> Failure;
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "backends open a connection differently for each")]
+pub enum Purpose {
+    /// Everything on a primary.
+    Write,
+    /// Reads on a replica: the session refuses writes, as a second line behind the classifier.
+    Read,
+    /// A monitor's questions.
+    Probe,
+}
+
+/// What an error of the driver means for routing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "backends build it")]
+pub struct Failure {
+    /// What follows from it.
+    pub kind: FailureKind,
+    /// The server's code for it (SQLSTATE), when a server said it.
+    pub code: Option<String>,
+    /// What the user can do about it, when that is known.
+    pub hint: Option<&'static str>,
+}
+
+/// What follows from an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the executor does something else for each")]
+pub enum FailureKind {
+    /// The server read the statement and refused it: it did not run.
+    Rejected,
+    /// The server refused it because it is a replica, or the session is read-only.
+    ReadOnly,
+    /// The server gave it up in favour of another transaction, or of replay: it did not run, and another try, or on a
+    /// replica another node, can succeed.
+    Conflict,
+    /// The connection is gone or the server is going away; the statement may or may not have run.
+    ConnectionLost,
+    /// The server will not let us in (no such database, a wrong password): trying again cannot help.
+    Denied,
+    /// The statement never left this process (a parameter that does not fit its type, say).
+    NotSent,
+}

@@ -1,0 +1,308 @@
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use millpond_core::{
+    Action, Event as Change, Freshness, Health, Input, MAX_NODES, NodeId, Seen, Snapshot, Topology,
+};
+use millpond_sql::{Digest, digest};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::handle::Sees;
+use crate::mode::ModeSwitch;
+use crate::node::{Node, now};
+use crate::{Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeStatus, Outcome, Status, monitor};
+
+/// A database cluster: its nodes, a pool and a monitor for each. Cheap to clone; all clones are one cluster. When the
+/// last is dropped the monitors end.
+pub struct Cluster<B: Backend> {
+    pub(crate) shared: Arc<Shared<B>>,
+    /// Aborts the monitors when the last clone is dropped.
+    monitors: Arc<JoinSet<()>>,
+}
+
+impl<B: Backend> Clone for Cluster<B> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), monitors: Arc::clone(&self.monitors) }
+    }
+}
+
+impl<B: Backend> fmt::Debug for Cluster<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend> Cluster<B> {
+    /// Starts monitors for the nodes and waits until each has answered once or failed to.
+    ///
+    /// A node that is down is an event, not an error: the start is degraded.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be, or no node at all that answers within the connect timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped future ends the monitors.
+    pub async fn connect(backend: B, names: Vec<Arc<str>>, config: Config) -> Result<Self, Error> {
+        config.check()?;
+        // A little longer than a monitor waits, so that what it has to say of a silent node is heard.
+        let patience = Instant::now() + config.connect_timeout + config.probe_timeout;
+        let cluster = Self::start(backend, names, config)?;
+        let mut changes = cluster.shared.changes.subscribe();
+        let all_known = changes.wait_for(|()| cluster.is_known());
+        let _ = timeout_at(patience, all_known).await;
+        let is_up = cluster.shared.snapshot.load().nodes.iter().any(|node| node.health == Health::Up);
+        if is_up { Ok(cluster) } else { Err(cluster.shared.no_node_answers()) }
+    }
+
+    /// Starts monitors for the nodes without waiting for any.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be.
+    pub fn start(backend: B, names: Vec<Arc<str>>, config: Config) -> Result<Self, Error> {
+        config.check()?;
+        if names.is_empty() || names.len() > MAX_NODES {
+            return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", names.len())));
+        }
+        let backend = Arc::new(backend);
+        let node = |(index, name)| {
+            let id = NodeId::new(index).ok_or_else(|| Error::config("too many nodes"))?;
+            let node =
+                Node::new(&backend, id, name, &config).map_err(|error| Error::config(error.to_string()))?;
+            Ok(Arc::new(node))
+        };
+        let nodes = names.into_iter().enumerate().map(node).collect::<Result<Vec<_>, Error>>()?;
+        let topology = Topology::new(nodes.len());
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(topology.snapshot()),
+            topology: Mutex::new(topology),
+            changes: watch::Sender::new(()),
+            mode: ModeSwitch::new(config.mode),
+            written: Mutex::default(),
+            refused: Refused::default(),
+            healed: AtomicU64::new(0),
+            shadowed: AtomicU64::new(0),
+            backend,
+            nodes,
+            config,
+        });
+        let mut monitors = JoinSet::new();
+        for node in &shared.nodes {
+            monitors.spawn(monitor::run(Arc::clone(&shared), Arc::clone(node)));
+        }
+        Ok(Self { shared, monitors: Arc::new(monitors) })
+    }
+
+    /// A handle whose reads show this process's own writes and are at most [`max_lag`](Config::max_lag) old.
+    #[must_use]
+    pub fn handle(&self) -> Handle<B> {
+        Handle::new(self.clone(), Freshness::Within(self.shared.config.max_lag), Sees::Process)
+    }
+
+    /// What is known of the cluster now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot<B::Position>> {
+        self.shared.snapshot.load_full()
+    }
+
+    /// How the cluster stands now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        let snapshot = shared.snapshot.load();
+        let now = now();
+        let node = |node: &Arc<Node<B>>| {
+            let view = snapshot.node(node.id);
+            let (read, write) =
+                (node.pool(crate::Purpose::Read).status(), node.pool(crate::Purpose::Write).status());
+            let (reads, primary_statements) = node.counts();
+            NodeStatus {
+                name: Arc::clone(&node.name),
+                role: view.and_then(|view| view.role),
+                health: view.map_or(Health::Unknown, |view| view.health),
+                lag: view.map_or(millpond_core::Lag::Unknown, |view| view.lag(now)),
+                in_flight: node.in_flight(),
+                connections: read.size + write.size,
+                waiting: read.waiting + write.waiting,
+                reads,
+                primary_statements,
+                latencies: node.latencies(),
+            }
+        };
+        Status {
+            mode: shared.mode.get(),
+            epoch: snapshot.epoch,
+            healed: shared.healed.load(Ordering::Relaxed),
+            shadowed: shared.shadowed.load(Ordering::Relaxed),
+            nodes: shared.nodes.iter().map(node).collect(),
+        }
+    }
+
+    /// Switches the mode, from the next statement on.
+    pub fn set_mode(&self, mode: Mode) {
+        if self.shared.mode.set(mode) != mode {
+            self.shared.tell(&Event::ModeChanged { mode });
+        }
+    }
+
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &B {
+        &self.shared.backend
+    }
+
+    /// Stops handing out connections, and waits until those that are out came back or `patience` is over. Says
+    /// whether all are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: pools reached before the drop are closed, and closing again goes on from there.
+    pub async fn close(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut all = true;
+        for node in &self.shared.nodes {
+            for purpose in [crate::Purpose::Read, crate::Purpose::Write] {
+                all &= node.pool(purpose).close(deadline).await;
+            }
+        }
+        all
+    }
+
+    fn is_known(&self) -> bool {
+        self.shared.snapshot.load().nodes.iter().all(|node| node.health != Health::Unknown)
+    }
+}
+
+pub(crate) struct Shared<B: Backend> {
+    pub(crate) backend: Arc<B>,
+    pub(crate) config: Config,
+    pub(crate) nodes: Vec<Arc<Node<B>>>,
+    topology: Mutex<Topology<B::Position>>,
+    pub(crate) snapshot: ArcSwap<Snapshot<B::Position>>,
+    /// Told of every new snapshot.
+    pub(crate) changes: watch::Sender<()>,
+    pub(crate) mode: ModeSwitch,
+    /// What this process has written.
+    pub(crate) written: Mutex<Seen<B::Position>>,
+    pub(crate) refused: Refused,
+    pub(crate) healed: AtomicU64,
+    pub(crate) shadowed: AtomicU64,
+}
+
+impl<B: Backend> Shared<B> {
+    /// Takes in what a monitor found, publishes what is known now, and does what follows.
+    pub(crate) fn take_in(&self, input: Input<B::Position>) {
+        let mut actions = Vec::new();
+        {
+            let mut topology = self.topology.lock().unwrap_or_else(PoisonError::into_inner);
+            topology.handle(input);
+            actions.extend(std::iter::from_fn(|| topology.poll_action()));
+            // Under the lock, so that snapshots are published in the order they were made.
+            self.snapshot.store(Arc::new(topology.snapshot()));
+        }
+        for action in actions {
+            match action {
+                Action::Evict(node) => self.nodes[node.index()].evict(),
+                Action::Tell(change) => self.tell_change(change),
+                _ => {}
+            }
+        }
+        self.changes.send_replace(());
+    }
+
+    /// Asks every monitor to probe now.
+    pub(crate) fn nudge_all(&self) {
+        self.nodes.iter().for_each(|node| node.nudged.notify_one());
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        if event.is_warning() {
+            tracing::warn!(target: "millpond", "{event}");
+        } else {
+            tracing::info!(target: "millpond", "{event}");
+        }
+        if let Some(listener) = &self.config.on_event {
+            listener(event);
+        }
+    }
+
+    fn tell_change(&self, change: Change) {
+        let name = |node: NodeId| Arc::clone(&self.nodes[node.index()].name);
+        let event = match change {
+            Change::NodeUp(node) => Event::NodeUp { node: name(node) },
+            Change::NodeDown(node) => {
+                let state = &self.nodes[node.index()];
+                state.went_down.notify_waiters();
+                Event::NodeDown { node: name(node), cause: state.last_failure() }
+            }
+            Change::RoleChanged(node, role) => Event::RoleChanged { node: name(node), role },
+            Change::PrimaryChanged(node, epoch) => {
+                Event::PrimaryChanged { node: name(node), epoch: epoch.get() }
+            }
+            Change::PrimaryLost(node) => Event::PrimaryLost { node: name(node) },
+            Change::SecondPrimary(node) => Event::SecondPrimary { node: name(node) },
+            Change::AmbiguousPrimary => Event::AmbiguousPrimary,
+            Change::OtherCluster(node, cluster) => Event::OtherCluster { node: name(node), cluster },
+            _ => return,
+        };
+        self.tell(&event);
+    }
+
+    fn no_node_answers(&self) -> Error {
+        Error::new(ErrorKind::Start, Outcome::NotSent, format!("no node answers: {}", self.why_not()))
+    }
+
+    /// No node takes writes: what is known of each.
+    pub(crate) fn no_primary(&self) -> Error {
+        let text = format!("no node takes writes: {}", self.why_not());
+        Error::new(ErrorKind::NoPrimary, Outcome::NotSent, text)
+    }
+
+    fn why_not(&self) -> String {
+        let snapshot = self.snapshot.load();
+        let why = |node: &Arc<Node<B>>| match (
+            node.last_failure(),
+            snapshot.node(node.id).and_then(|view| view.role),
+        ) {
+            (Some(failure), _) => format!("{}: {failure}", node.name),
+            (None, Some(role)) => format!("{}: is a {role}", node.name),
+            (None, None) => format!("{}: no answer yet", node.name),
+        };
+        self.nodes.iter().map(why).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Texts that a replica refused: taken for writes from then on. Bounded; forgets all when full, since a text that is
+/// forgotten is only refused, healed and remembered once more.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    digests: Mutex<HashSet<Digest>>,
+    /// So that statements need not be digested before the first refusal.
+    was_used: AtomicBool,
+}
+
+impl Refused {
+    const MOST: usize = 1024;
+
+    pub(crate) fn contains(&self, sql: &str, dialect: millpond_sql::Dialect) -> bool {
+        self.was_used.load(Ordering::Relaxed)
+            && self.digests.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest(sql, dialect))
+    }
+
+    pub(crate) fn remember(&self, digest: Digest) {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.len() >= Self::MOST {
+            digests.clear();
+        }
+        digests.insert(digest);
+        self.was_used.store(true, Ordering::Relaxed);
+    }
+}

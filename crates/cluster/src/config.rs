@@ -1,0 +1,82 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Error, Event, Mode};
+
+/// Told of every [`Event`].
+pub type EventListener = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// The settings of a [`Cluster`](crate::Cluster), each with a default. Backends' builders fill it in.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The most connections per node. Default 10.
+    pub max_size: usize,
+    /// How long one statement may wait for a connection, over all nodes that are tried. Default 5 s.
+    pub acquire_timeout: Duration,
+    /// How long opening one connection may take, login included. Default 5 s.
+    pub connect_timeout: Duration,
+    /// The most that a plain handle's reads may be behind. Default 1 s.
+    pub max_lag: Duration,
+    /// How often each node is asked who it is. Default 200 ms: it is part of every lag.
+    pub probe_interval: Duration,
+    /// How long a node may take to answer a probe. Default 500 ms; two in a row without an answer, and it is down.
+    pub probe_timeout: Duration,
+    /// Whether a read that a replica refused as a write runs once more on the primary. Default yes.
+    pub heal: bool,
+    /// The mode at the start. Default [`Mode::Route`].
+    pub mode: Mode,
+    /// Told of every event, from whichever task it comes about in; must not block.
+    pub on_event: Option<EventListener>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_size: 10,
+            acquire_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            max_lag: Duration::from_secs(1),
+            probe_interval: Duration::from_millis(200),
+            probe_timeout: Duration::from_millis(500),
+            heal: true,
+            mode: Mode::Route,
+            on_event: None,
+        }
+    }
+}
+
+impl Config {
+    /// Refuses settings that cannot be, by name.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.max_size == 0 {
+            return Err(Error::config("max_size must be at least 1"));
+        }
+        let durations = [
+            ("acquire_timeout", self.acquire_timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("probe_interval", self.probe_interval),
+            ("probe_timeout", self.probe_timeout),
+        ];
+        match durations.iter().find(|(_, duration)| duration.is_zero()) {
+            Some((name, _)) => Err(Error::config(format!("{name} must be longer than zero"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("max_size", &self.max_size)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("max_lag", &self.max_lag)
+            .field("probe_interval", &self.probe_interval)
+            .field("probe_timeout", &self.probe_timeout)
+            .field("heal", &self.heal)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,184 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Backend, Failure, FailureKind};
+
+/// The result of a routed call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Arc<dyn StdError + Send + Sync>;
+
+/// Why a call failed: on which node, in which phase, what the server said, and what to do next.
+///
+/// One word wide. Its text holds the whole story, the driver's words included; [`source`](StdError::source) is the
+/// driver's own error for those who want to look inside it. Neither holds passwords or parameters.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    outcome: Outcome,
+    message: String,
+    code: Option<String>,
+    node: Option<Arc<str>>,
+    source: Option<Source>,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting or a URL that cannot be.
+    Config,
+    /// No node could be reached at the start.
+    Start,
+    /// No node takes writes, and none did before the deadline.
+    NoPrimary,
+    /// No connection could be had.
+    Acquire,
+    /// The server refused the statement.
+    Rejected,
+    /// The connection broke while the statement ran.
+    ConnectionLost,
+    /// The statement needs or sets the state of one connection, and a routed handle has none.
+    SessionStatement,
+    /// The call gave no, or more than one, row where one was asked for.
+    RowCount,
+    /// A token that cannot be used here.
+    Token,
+}
+
+/// Whether the statement took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "callers decide on a retry by it and must see all three")]
+pub enum Outcome {
+    /// It never left this process.
+    NotSent,
+    /// The server refused it; it had no effect.
+    Rejected,
+    /// The server may have run it; nobody can tell from here.
+    MayHaveRun,
+}
+
+impl Error {
+    /// A setting that cannot be.
+    #[must_use]
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, Outcome::NotSent, message)
+    }
+
+    /// An error with a message of its own.
+    #[must_use]
+    pub fn new(kind: ErrorKind, outcome: Outcome, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, outcome, message: message.into(), code: None, node: None, source: None }))
+    }
+
+    /// What the driver of a backend said on one node.
+    #[must_use]
+    pub fn from_backend<B: Backend>(backend: &B, node: &Arc<str>, doing: &str, error: B::Error) -> Self {
+        let failure = backend.failure(&error);
+        let (kind, outcome) = match failure.kind {
+            FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict => {
+                (ErrorKind::Rejected, Outcome::Rejected)
+            }
+            FailureKind::ConnectionLost => (ErrorKind::ConnectionLost, Outcome::MayHaveRun),
+            FailureKind::Denied => (ErrorKind::Acquire, Outcome::NotSent),
+            FailureKind::NotSent => (ErrorKind::Rejected, Outcome::NotSent),
+        };
+        let message = format!("{node}: {}", describe(doing, &error, &failure));
+        let mut this = Self::new(kind, outcome, message);
+        this.0.code = failure.code;
+        this.0.node = Some(Arc::clone(node));
+        this.0.source = Some(Arc::new(error));
+        this
+    }
+
+    pub(crate) fn at(mut self, node: &Arc<str>) -> Self {
+        self.0.node = Some(Arc::clone(node));
+        self
+    }
+
+    pub(crate) fn caused_by(mut self, code: Option<String>, source: Source) -> Self {
+        self.0.code = code;
+        self.0.source = Some(source);
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether the statement took effect. Only what was not sent or was rejected may be sent again as it is.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.0.outcome
+    }
+
+    /// The server's code (SQLSTATE), when a server said something.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// The node it happened on.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.0.node.as_deref()
+    }
+
+    /// The driver's error as the type `E`, to look inside it.
+    #[must_use]
+    pub fn source_as<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut source = self.source();
+        while let Some(error) = source {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            source = error.source();
+        }
+        None
+    }
+}
+
+/// One sentence that says what was being done, what was said, and what to do next.
+pub(crate) fn describe(doing: &str, error: &dyn StdError, failure: &Failure) -> String {
+    let mut text = format!("{doing}: {error}");
+    // The driver's own text leaves the cause out in places ("error connecting to server").
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    if let Some(hint) = failure.hint {
+        text.push_str("; ");
+        text.push_str(hint);
+    }
+    text
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+// `main` prints an error that it returns by `Debug`: then too it is the sentence that helps.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?}, {:?})", self.0.message, self.0.kind, self.0.outcome)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,113 @@
+use std::fmt;
+use std::sync::Arc;
+
+use millpond_core::{ClusterId, Role};
+use millpond_sql::Digest;
+
+use crate::Mode;
+
+/// What changed in the cluster, or went otherwise than expected. `Display` is a sentence for a log.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node answers (again).
+    NodeUp {
+        /// Which node.
+        node: Arc<str>,
+    },
+    /// A node does not answer.
+    NodeDown {
+        /// Which node.
+        node: Arc<str>,
+        /// What it or the network said last.
+        cause: Option<Arc<str>>,
+    },
+    /// A node is what it was not before.
+    RoleChanged {
+        /// Which node.
+        node: Arc<str>,
+        /// What it is now.
+        role: Role,
+    },
+    /// Writes go to this node from here on.
+    PrimaryChanged {
+        /// Which node.
+        node: Arc<str>,
+        /// Counts the changes.
+        epoch: u64,
+    },
+    /// No node takes writes.
+    PrimaryLost {
+        /// The one that did.
+        node: Arc<str>,
+    },
+    /// A node says that it takes writes, but nothing shows that it took over; it gets none.
+    SecondPrimary {
+        /// Which node.
+        node: Arc<str>,
+    },
+    /// Several nodes take writes and nothing tells which is right; none gets any.
+    AmbiguousPrimary,
+    /// A node belongs to another cluster; it gets nothing.
+    OtherCluster {
+        /// Which node.
+        node: Arc<str>,
+        /// The cluster it belongs to.
+        cluster: ClusterId,
+    },
+    /// A replica refused a statement that was taken for a read; it ran on the primary, and will from now on.
+    Healed {
+        /// The replica.
+        node: Arc<str>,
+        /// The statement, without its literals.
+        digest: Digest,
+    },
+    /// The mode was switched.
+    ModeChanged {
+        /// To what.
+        mode: Mode,
+    },
+}
+
+impl Event {
+    /// Whether somebody should look.
+    #[must_use]
+    pub const fn is_warning(&self) -> bool {
+        !matches!(
+            self,
+            Self::NodeUp { .. }
+                | Self::RoleChanged { .. }
+                | Self::PrimaryChanged { .. }
+                | Self::ModeChanged { .. }
+        )
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NodeUp { node } => write!(f, "{node} answers"),
+            Self::NodeDown { node, cause: Some(cause) } => write!(f, "{node} does not answer: {cause}"),
+            Self::NodeDown { node, cause: None } => write!(f, "{node} does not answer"),
+            Self::RoleChanged { node, role } => write!(f, "{node} is a {role} now"),
+            Self::PrimaryChanged { node, epoch } => write!(f, "{node} takes writes (epoch {epoch})"),
+            Self::PrimaryLost { node } => write!(f, "{node} takes no writes any more"),
+            Self::SecondPrimary { node } => {
+                write!(
+                    f,
+                    "{node} says that it takes writes, but nothing shows that it took over: it gets none"
+                )
+            }
+            Self::AmbiguousPrimary => {
+                f.write_str("several nodes take writes and nothing tells which is right: none gets any")
+            }
+            Self::OtherCluster { node, cluster } => {
+                write!(f, "{node} belongs to another cluster ({cluster})")
+            }
+            Self::Healed { node, digest } => {
+                write!(f, "{node} refused statement {digest} as a write: it runs on the primary from now on")
+            }
+            Self::ModeChanged { mode } => write!(f, "the mode is {mode}"),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The line from a statement to its answer: decide, choose, acquire, execute, and go on to another node where that
+//! is safe.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use millpond_core::{Access, NodeId, NodeSet, Plan, Reason};
+use millpond_pool::{AcquireError, ConnectError};
+use millpond_sql::{Classification, ReasonKind, digest};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::node::{InFlight, Node, now};
+use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose};
+
+/// What a backend does with one connection. May run several times, each time on another node.
+pub trait Operation<B: Backend>: Send {
+    /// What it gives.
+    type Output: Send;
+
+    /// Does it. The lease goes back when it is dropped, so an operation that hands on the connection keeps it.
+    fn run(
+        &mut self,
+        lease: NodeLease<B>,
+        purpose: Purpose,
+    ) -> impl Future<Output = Result<Answer<Self::Output, B::Position>, B::Error>> + Send;
+}
+
+/// What an [`Operation`] gave.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "backends build it")]
+pub struct Answer<T, P> {
+    /// What the caller asked for.
+    pub value: T,
+    /// Where the primary was after the operation, when it was asked.
+    pub position: Option<P>,
+}
+
+/// What [`Handle::run`] knows of the statement.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Statement<'a> {
+    pub(crate) access: Access,
+    pub(crate) text: Option<&'a str>,
+    writes: Writes,
+}
+
+/// When a statement's writes are noted, so that later reads show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    /// When it is answered; a statement that is refused wrote nothing.
+    WithTheAnswer,
+    /// When it is answered or refused: of several statements some, or a procedure, may have committed before.
+    EvenWhenRefused,
+    /// Not by [`Handle::run`]: the caller keeps the connection and notes what is written on it.
+    ByTheCaller,
+}
+
+impl<'a> Statement<'a> {
+    /// A statement by its text and what the text says.
+    #[must_use]
+    pub fn text(text: &'a str, classification: &Classification) -> Self {
+        let may_commit_midway =
+            classification.statements() > 1 || classification.reason().kind() == ReasonKind::Routine;
+        let writes = if may_commit_midway { Writes::EvenWhenRefused } else { Writes::WithTheAnswer };
+        let access = if classification.is_plain_read() {
+            Access::Read
+        } else {
+            classification.access().max(Access::Write)
+        };
+        Self { access, text: Some(text), writes }
+    }
+
+    /// A connection to keep: for a transaction, or as a lease. The caller calls [`Handle::wrote`] or
+    /// [`Handle::wrote_at`].
+    #[must_use]
+    pub const fn connection(access: Access) -> Self {
+        Self { access, text: None, writes: Writes::ByTheCaller }
+    }
+}
+
+impl<B: Backend> Handle<B> {
+    /// Runs an operation where its statement may run.
+    ///
+    /// A read goes on to the next node when a node cannot be reached, gives it up, or goes down, before anything was
+    /// handed out; never to the same node twice. A read that a replica refuses as a write runs once more on the
+    /// primary, when [`heal`](crate::Config::heal) is on. A write is sent once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], with [`outcome`](Error::outcome).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the operation. A write that was sent may have run: later reads of this handle then
+    /// wait for a replica that shows everything up to now, or go to the primary.
+    pub async fn run<O: Operation<B>>(
+        &self,
+        statement: Statement<'_>,
+        operation: &mut O,
+    ) -> Result<O::Output, Error> {
+        let mut search = Search::new(self, self.access_of(&statement));
+        loop {
+            let Leased { node, purpose, lease, mut in_flight } = search.next_lease().await?;
+            in_flight.sent(purpose);
+            let unanswered = Unanswered::of(self, statement, search.access);
+            let result = match purpose {
+                Purpose::Write | Purpose::Probe => operation.run(lease, purpose).await,
+                Purpose::Read => tokio::select! {
+                    biased;
+                    result = operation.run(lease, purpose) => result,
+                    () = node.went_down.notified() => {
+                        search.give_up_on(node.id, Error::new(
+                            ErrorKind::ConnectionLost,
+                            Outcome::MayHaveRun,
+                            format!("{}: went silent while it ran a read", node.name),
+                        ).at(&node.name));
+                        continue;
+                    }
+                },
+            };
+            match result {
+                Ok(answer) => {
+                    in_flight.answered();
+                    if let Some(unanswered) = unanswered {
+                        unanswered.acknowledged(answer.position);
+                    }
+                    return Ok(answer.value);
+                }
+                Err(error) => {
+                    let failure = self.shared().backend.failure(&error).kind;
+                    if let Some(unanswered) = unanswered {
+                        unanswered.failed(failure);
+                    }
+                    let error = Error::from_backend(
+                        &*self.shared().backend,
+                        &node.name,
+                        "running a statement",
+                        error,
+                    );
+                    drop(in_flight);
+                    search.after_failure(node, purpose, failure, error, statement)?;
+                }
+            }
+        }
+    }
+}
+
+/// A connection to a node that may run the statement.
+struct Leased<'a, B: Backend> {
+    node: &'a Arc<Node<B>>,
+    purpose: Purpose,
+    lease: NodeLease<B>,
+    in_flight: InFlight<'a, B>,
+}
+
+/// The search for a node that answers: the plan, what was tried, and the deadline over all of it.
+struct Search<'a, B: Backend> {
+    handle: &'a Handle<B>,
+    access: Access,
+    deadline: Instant,
+    plan: Option<Plan>,
+    tried: NodeSet,
+    last_error: Option<Error>,
+    changes: Option<watch::Receiver<()>>,
+}
+
+impl<'a, B: Backend> Search<'a, B> {
+    fn new(handle: &'a Handle<B>, access: Access) -> Self {
+        let deadline = Instant::now() + handle.shared().config.acquire_timeout;
+        Self { handle, access, deadline, plan: None, tried: NodeSet::EMPTY, last_error: None, changes: None }
+    }
+
+    /// The next node of the plan that gives a connection.
+    async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
+        let shared = self.handle.shared();
+        loop {
+            let snapshot = shared.snapshot.load_full();
+            let mut plan = self.plan.take().unwrap_or_else(|| self.decide(&snapshot));
+            while let Some(id) = plan.next(|node| shared.nodes[node.index()].load(now())) {
+                if self.tried.contains(id) {
+                    continue;
+                }
+                let node = &shared.nodes[id.index()];
+                let purpose = if snapshot.primary == Some(id) { Purpose::Write } else { Purpose::Read };
+                // A plan outlives its snapshot: what was the primary a moment ago must not get a write now.
+                if purpose == Purpose::Read && !self.access.is_read() {
+                    continue;
+                }
+                let in_flight = node.begin();
+                match node.pool(purpose).acquire_until(self.deadline).await {
+                    Ok(lease) => {
+                        self.plan = Some(plan);
+                        return Ok(Leased { node, purpose, lease, in_flight });
+                    }
+                    Err(error) => self.cannot_acquire(node, &error)?,
+                }
+            }
+            self.wait_for_change().await?;
+        }
+    }
+
+    fn decide(&self, snapshot: &millpond_core::Snapshot<B::Position>) -> Plan {
+        let shared = self.handle.shared();
+        let decision = self.handle.decide(snapshot, self.access, fastrand::u64(..));
+        tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");
+        match decision.reason {
+            Reason::ShadowMode if shared.mode.get() == Mode::Shadow => {
+                shared.shadowed.fetch_add(1, Ordering::Relaxed);
+            }
+            // Fresher answers from the monitors let the next read go to a replica.
+            Reason::OwnWrite | Reason::TooOld => shared.nudge_all(),
+            _ => {}
+        }
+        decision.plan
+    }
+
+    /// A node gives no connection: on to the next, unless the time is up or nothing can help.
+    fn cannot_acquire(&mut self, node: &Node<B>, error: &AcquireError<B::Error>) -> Result<(), Error> {
+        let error = self.describe(node, error);
+        let is_over = Instant::now() >= self.deadline;
+        let is_denied =
+            !self.access.is_read() && error.kind() == ErrorKind::Acquire && error.code().is_some();
+        node.nudged.notify_one();
+        self.last_error = Some(error.clone());
+        if is_over || is_denied { Err(error) } else { Ok(()) }
+    }
+
+    fn describe(&self, node: &Node<B>, error: &AcquireError<B::Error>) -> Error {
+        let shared = self.handle.shared();
+        let failed = |cause: &Arc<ConnectError<B::Error>>| match &**cause {
+            ConnectError::Failed(error) => Some(shared.backend.failure(error)),
+            _ => None,
+        };
+        let (text, cause) = match error {
+            AcquireError::Connect(cause) => ("connecting".to_owned(), Some(cause)),
+            AcquireError::Timeout { cause, .. } => {
+                (format!("waiting for a connection: {error}"), cause.as_ref())
+            }
+            _ => (error.to_string(), None),
+        };
+        let failure = cause.and_then(failed);
+        let what = match (&cause, &failure) {
+            (Some(cause), Some(failure)) => crate::error::describe(&text, &**cause, failure),
+            (Some(cause), None) => format!("{text}: {cause}"),
+            (None, _) => text,
+        };
+        let message = format!("{}: {what}", node.name);
+        let described = Error::new(ErrorKind::Acquire, Outcome::NotSent, message).at(&node.name);
+        match cause {
+            Some(cause) => {
+                let denied = failure.filter(|failure| failure.kind == FailureKind::Denied);
+                described.caused_by(denied.and_then(|failure| failure.code), Arc::clone(cause) as _)
+            }
+            None => described,
+        }
+    }
+
+    /// The plan is used up. Without a primary another may come; until then there is nothing to do but wait.
+    async fn wait_for_change(&mut self) -> Result<(), Error> {
+        let shared = self.handle.shared();
+        let changes = match &mut self.changes {
+            Some(changes) => changes,
+            // Subscribed after the plan was made from an older snapshot: the first look is at once.
+            none => {
+                *none = Some(shared.changes.subscribe());
+                return Ok(());
+            }
+        };
+        if self.access.is_read() && !self.tried.is_empty() {
+            // Every node that may run it has had its chance.
+            return Err(self.last_error.take().unwrap_or_else(|| shared.no_primary()));
+        }
+        match timeout_at(self.deadline, changes.changed()).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.last_error.take().unwrap_or_else(|| shared.no_primary())),
+        }
+    }
+
+    fn give_up_on(&mut self, node: NodeId, error: Error) {
+        self.tried.insert(node);
+        self.last_error = Some(error);
+    }
+
+    /// An operation failed on a node: decides whether it may run on another. Returns the error when not.
+    fn after_failure(
+        &mut self,
+        node: &Node<B>,
+        purpose: Purpose,
+        failure: FailureKind,
+        error: Error,
+        statement: Statement<'_>,
+    ) -> Result<(), Error> {
+        let shared = self.handle.shared();
+        match (failure, purpose) {
+            (FailureKind::Rejected | FailureKind::NotSent | FailureKind::Denied, _) => return Err(error),
+            (FailureKind::ReadOnly, Purpose::Write) => {
+                // Our own guard is not on these connections, so the server has lost the role: ask everybody at once.
+                shared.nudge_all();
+                return Err(error);
+            }
+            (FailureKind::ReadOnly, _) => return self.heal(node, statement, error),
+            // On a primary it is another transaction that was in the way: the caller's business.
+            (FailureKind::Conflict, Purpose::Write) => return Err(error),
+            (FailureKind::Conflict, _) => node.penalise(),
+            (FailureKind::ConnectionLost, _) => {
+                node.penalise();
+                node.nudged.notify_one();
+            }
+        }
+        if self.access.is_read() {
+            self.give_up_on(node.id, error);
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+
+    /// A replica refused what was taken for a read: once more on the primary, and there from now on.
+    fn heal(&mut self, node: &Node<B>, statement: Statement<'_>, error: Error) -> Result<(), Error> {
+        let shared = self.handle.shared();
+        let Some(text) = statement.text.filter(|_| shared.config.heal && self.access.is_read()) else {
+            return Err(error);
+        };
+        let digest = digest(text, B::DIALECT);
+        shared.refused.remember(digest);
+        shared.healed.fetch_add(1, Ordering::Relaxed);
+        shared.tell(&Event::Healed { node: Arc::clone(&node.name), digest });
+        self.access = Access::Write;
+        self.plan = None;
+        self.tried = NodeSet::EMPTY;
+        Ok(())
+    }
+}
+
+/// A write that was sent and not answered yet. Dropped so, it may have run.
+struct Unanswered<'a, B: Backend> {
+    handle: &'a Handle<B>,
+    writes: Writes,
+    is_settled: bool,
+}
+
+impl<'a, B: Backend> Unanswered<'a, B> {
+    fn of(handle: &'a Handle<B>, statement: Statement<'_>, access: Access) -> Option<Self> {
+        let is_noted_here = statement.writes != Writes::ByTheCaller && !access.is_read();
+        // Not `then_some`: what it drops unasked would count as a write.
+        is_noted_here.then(|| Self { handle, writes: statement.writes, is_settled: false })
+    }
+
+    fn acknowledged(mut self, position: Option<B::Position>) {
+        self.is_settled = true;
+        match position {
+            Some(position) => self.handle.wrote_at(position),
+            None => self.handle.wrote(),
+        }
+    }
+
+    fn failed(mut self, failure: FailureKind) {
+        self.is_settled = match failure {
+            FailureKind::NotSent | FailureKind::Denied => true,
+            FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict => {
+                self.writes == Writes::WithTheAnswer
+            }
+            FailureKind::ConnectionLost => false,
+        };
+    }
+}
+
+impl<B: Backend> Drop for Unanswered<'_, B> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.handle.wrote();
+        }
+    }
+}

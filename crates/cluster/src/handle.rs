@@ -1,0 +1,241 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millpond_core::{
+    Access, ClusterId, Decision, Freshness, Position, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
+    TokenError, TokenPosition, decide,
+};
+use millpond_sql::classify;
+
+use crate::cluster::Shared;
+use crate::node::now;
+use crate::{Backend, Cluster, Error, ErrorKind, Mode, Outcome, Statement};
+
+/// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
+pub struct Handle<B: Backend> {
+    cluster: Cluster<B>,
+    freshness: Freshness,
+    sees: Sees<B::Position>,
+}
+
+/// Whose writes reads must show.
+pub(crate) enum Sees<P> {
+    /// Nobody's.
+    Nothing,
+    /// This process's.
+    Process,
+    /// This session's.
+    Session(Arc<Mutex<Seen<P>>>),
+}
+
+impl<P> Clone for Sees<P> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Process => Self::Process,
+            Self::Session(seen) => Self::Session(Arc::clone(seen)),
+        }
+    }
+}
+
+impl<B: Backend> Clone for Handle<B> {
+    fn clone(&self) -> Self {
+        Self { cluster: self.cluster.clone(), freshness: self.freshness, sees: self.sees.clone() }
+    }
+}
+
+impl<B: Backend> fmt::Debug for Handle<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("freshness", &self.freshness).finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend> Handle<B> {
+    pub(crate) const fn new(cluster: Cluster<B>, freshness: Freshness, sees: Sees<B::Position>) -> Self {
+        Self { cluster, freshness, sees }
+    }
+
+    /// The cluster behind it.
+    #[must_use]
+    pub const fn cluster(&self) -> &Cluster<B> {
+        &self.cluster
+    }
+
+    /// How fresh its reads must be.
+    #[must_use]
+    pub const fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+
+    /// The same handle for reads of another freshness. A session's still show its own writes; a plain handle's do
+    /// not any more.
+    #[must_use]
+    pub fn with_freshness(&self, freshness: Freshness) -> Self {
+        let sees = match &self.sees {
+            Sees::Session(seen) => Sees::Session(Arc::clone(seen)),
+            Sees::Process | Sees::Nothing => Sees::Nothing,
+        };
+        Self { cluster: self.cluster.clone(), freshness, sees }
+    }
+
+    /// A handle whose reads show what was written through it and its clones, and nobody else's writes in particular.
+    #[must_use]
+    pub fn session(&self) -> Self {
+        let freshness = Freshness::Within(self.shared().config.max_lag);
+        Self { cluster: self.cluster.clone(), freshness, sees: Sees::Session(Arc::default()) }
+    }
+
+    /// What a reader elsewhere must be able to see to see what was written here.
+    #[must_use]
+    pub fn token(&self) -> Token<B::Position> {
+        let seen = self.seen();
+        if let Some(token) = seen.token() {
+            return token.clone();
+        }
+        let snapshot = self.shared().snapshot.load();
+        let position = if seen.is_nothing() { TokenPosition::Nothing } else { TokenPosition::Everything };
+        let cluster = snapshot.cluster.unwrap_or(ClusterId::new(0));
+        Token::new(cluster, snapshot.timeline.unwrap_or(Timeline::new(0)), position)
+    }
+
+    /// Reads show what `token` asks for from here on.
+    ///
+    /// # Errors
+    ///
+    /// A token of another cluster.
+    pub fn see(&self, token: Token<B::Position>) -> Result<(), Error> {
+        let cluster = self.shared().snapshot.load().cluster;
+        if let Some(cluster) = cluster.filter(|cluster| *cluster != token.cluster()) {
+            let error = TokenError::OtherCluster { token: token.cluster(), cluster };
+            return Err(Error::new(ErrorKind::Token, Outcome::NotSent, error.to_string()));
+        }
+        let told = Seen::told(token);
+        match &self.sees {
+            Sees::Session(session) => merge(session, &told),
+            Sees::Process => merge(&self.shared().written, &told),
+            Sees::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Where a statement would go now, and why.
+    #[must_use]
+    pub fn explain(&self, sql: &str) -> Explanation {
+        let classification = classify(sql, B::DIALECT);
+        let shared = self.shared();
+        let snapshot = shared.snapshot.load();
+        let decision = self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification)), 0);
+        let reason = match decision.reason {
+            Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
+            Reason::NotARead(_) => classification.reason().display(sql).to_string(),
+            reason => reason.to_string(),
+        };
+        let role = if decision.reason == Reason::FreshReplica { Role::Replica } else { Role::Primary };
+        let nodes = decision
+            .plan
+            .nodes()
+            .iter()
+            .filter(|node| role == Role::Primary || Some(*node) != snapshot.primary);
+        let nodes = nodes.map(|node| Arc::clone(&shared.nodes[node.index()].name)).collect();
+        Explanation { role, reason, nodes }
+    }
+
+    /// Notes a write of which only the time of its answer is known, or that may or may not have run: reads are not
+    /// served by a replica before one is known to show everything up to now.
+    pub fn wrote(&self) {
+        self.add_seen(&self.written_at(TokenPosition::Everything));
+    }
+
+    /// Notes a write that was acknowledged and lies at or before `position`.
+    pub fn wrote_at(&self, position: B::Position) {
+        self.add_seen(&self.written_at(TokenPosition::UpTo(position)));
+    }
+
+    fn written_at(&self, position: TokenPosition<B::Position>) -> Seen<B::Position> {
+        let snapshot = self.shared().snapshot.load();
+        let place = snapshot.cluster.zip(snapshot.timeline);
+        Seen::written(place.map(|(cluster, timeline)| Token::new(cluster, timeline, position)), now())
+    }
+
+    fn add_seen(&self, seen: &Seen<B::Position>) {
+        if let Sees::Session(session) = &self.sees {
+            merge(session, seen);
+        }
+        // A session's writes are the process's too.
+        merge(&self.shared().written, seen);
+    }
+
+    fn seen(&self) -> Seen<B::Position> {
+        let read = |seen: &Mutex<Seen<_>>| seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match &self.sees {
+            Sees::Nothing => Seen::default(),
+            Sees::Process => read(&self.shared().written),
+            Sees::Session(session) => read(session),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<B> {
+        &self.cluster.shared
+    }
+
+    /// What a statement does, as far as its text and earlier refusals show.
+    pub(crate) fn access_of(&self, statement: &Statement<'_>) -> Access {
+        let was_refused = |text: &str| self.shared().refused.contains(text, B::DIALECT);
+        if statement.access.is_read() && statement.text.is_some_and(was_refused) {
+            return Access::Write;
+        }
+        statement.access
+    }
+
+    /// Decides by what is known now, and by the mode.
+    pub(crate) fn decide(&self, snapshot: &Snapshot<B::Position>, access: Access, seed: u64) -> Decision {
+        let seen = self.seen();
+        let decision = decide(&Request::new(access, self.freshness, &seen, seed), snapshot, now());
+        let overruled = match self.shared().mode.get() {
+            _ if decision.reason != Reason::FreshReplica => return decision,
+            Mode::Route => return decision,
+            Mode::PrimaryOnly => Reason::PrimaryOnlyMode,
+            Mode::Shadow => Reason::ShadowMode,
+        };
+        let mut on_primary = decide(&Request::new(access, Freshness::Latest, &seen, seed), snapshot, now());
+        on_primary.reason = overruled;
+        on_primary
+    }
+}
+
+fn merge<P: Position>(into: &Mutex<Seen<P>>, seen: &Seen<P>) {
+    into.lock().unwrap_or_else(PoisonError::into_inner).merge(seen);
+}
+
+/// Where a statement would go, and why. `Display` is one line: `primary: nextval() writes (bytes 7..14)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    role: Role,
+    reason: String,
+    nodes: Vec<Arc<str>>,
+}
+
+impl Explanation {
+    /// The role of the nodes it would go to.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The nodes it could go to, of which the less busy of two would be taken.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|name| &**name)
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.role, self.reason)
+    }
+}

@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod cluster;
+mod config;
+mod error;
+mod event;
+mod execute;
+mod handle;
+mod latency;
+mod mode;
+mod monitor;
+mod node;
+mod status;
+
+pub use backend::{Backend, Failure, FailureKind, Purpose};
+pub use cluster::Cluster;
+pub use config::{Config, EventListener};
+pub use error::{Error, ErrorKind, Outcome, Result};
+pub use event::Event;
+pub use execute::{Answer, Operation, Statement};
+pub use handle::{Explanation, Handle};
+pub use latency::Latencies;
+pub use mode::Mode;
+pub use node::{NodeLease, NodeManager};
+pub use status::{NodeStatus, Status};
+
+pub use millpond_core as core;
+pub use millpond_pool as pool;
+pub use millpond_sql as sql;

@@ -1,0 +1,74 @@
+//! One task per node: asks it who it is, over a connection of its own, and tells the topology.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millpond_core::Input;
+use tokio::time::{sleep, timeout};
+
+use crate::cluster::Shared;
+use crate::error::describe;
+use crate::node::{Node, now};
+use crate::{Backend, Purpose};
+
+/// Nudges come as often as reads find a replica too old; probes do not.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs until it is aborted, with the last clone of its cluster.
+pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, node: Arc<Node<B>>) {
+    let mut connection = None;
+    loop {
+        let input = probe(&shared, &node, &mut connection).await;
+        shared.take_in(input);
+        sleep(SHORTEST_INTERVAL).await;
+        if shared.nodes.len() == 1 && connection.is_some() {
+            // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.
+            node.nudged.notified().await;
+        } else {
+            // Either way the next probe is due.
+            let _ = timeout(shared.config.probe_interval, node.nudged.notified()).await;
+        }
+    }
+}
+
+async fn probe<B: Backend>(
+    shared: &Shared<B>,
+    node: &Node<B>,
+    connection: &mut Option<B::Connection>,
+) -> Input<B::Position> {
+    let open = match connection.take().filter(|open| shared.backend.is_open(open)) {
+        Some(open) => Ok(Ok(open)),
+        None => timeout(shared.config.connect_timeout, shared.backend.connect(node.id, Purpose::Probe)).await,
+    };
+    let mut open = match open {
+        Ok(Ok(open)) => open,
+        Ok(Err(error)) => return unreachable(shared, node, "connecting", &error),
+        Err(_) => return silent(node, "no connection", shared.config.connect_timeout),
+    };
+    let asked = now();
+    match timeout(shared.config.probe_timeout, shared.backend.observe(&mut open)).await {
+        Ok(Ok(observation)) => {
+            *connection = Some(open);
+            node.probe_failed(None);
+            Input::Answered { node: node.id, asked, observation }
+        }
+        Ok(Err(error)) => unreachable(shared, node, "asking who it is", &error),
+        Err(_) => silent(node, "no answer to a probe", shared.config.probe_timeout),
+    }
+}
+
+fn unreachable<B: Backend>(
+    shared: &Shared<B>,
+    node: &Node<B>,
+    doing: &str,
+    error: &B::Error,
+) -> Input<B::Position> {
+    let failure = shared.backend.failure(error);
+    node.probe_failed(Some(describe(doing, error, &failure).into()));
+    Input::Unreachable { node: node.id }
+}
+
+fn silent<B: Backend>(node: &Node<B>, what: &str, limit: Duration) -> Input<B::Position> {
+    node.probe_failed(Some(format!("{what} within {limit:?}").into()));
+    Input::Silent { node: node.id }
+}

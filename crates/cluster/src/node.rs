@@ -1,0 +1,190 @@
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use millpond_core::{Load, NodeId, PeakEwma};
+use millpond_pool::{ConfigError, Lease, Manager, Pool, Returned};
+use tokio::sync::Notify;
+
+use crate::latency::Recorder;
+use crate::{Backend, Config, FailureKind, Latencies, Purpose};
+
+/// A connection on loan from one node's pool.
+pub type NodeLease<B> = Lease<NodeManager<B>>;
+
+/// Opens and resets the pooled connections of one node for one purpose.
+pub struct NodeManager<B> {
+    backend: Arc<B>,
+    node: NodeId,
+    purpose: Purpose,
+}
+
+impl<B> fmt::Debug for NodeManager<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeManager")
+            .field("node", &self.node)
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend> Manager for NodeManager<B> {
+    type Connection = B::Connection;
+    type Error = B::Error;
+
+    async fn connect(&self) -> Result<B::Connection, B::Error> {
+        self.backend.connect(self.node, self.purpose).await
+    }
+
+    fn is_open(&self, connection: &B::Connection) -> bool {
+        self.backend.is_open(connection)
+    }
+
+    fn returned(&self, connection: &mut B::Connection) -> Returned {
+        self.backend.returned(connection)
+    }
+
+    async fn reset(&self, connection: &mut B::Connection) -> Result<(), B::Error> {
+        self.backend.reset(connection).await
+    }
+
+    fn is_permanent(&self, error: &B::Error) -> bool {
+        self.backend.failure(error).kind == FailureKind::Denied
+    }
+}
+
+/// What this process keeps of one node, beside what the snapshot says.
+pub(crate) struct Node<B: Backend> {
+    pub(crate) id: NodeId,
+    pub(crate) name: Arc<str>,
+    /// Read-only connections, for when it is a replica.
+    read: Pool<NodeManager<B>>,
+    /// Plain connections, for when it is the primary.
+    write: Pool<NodeManager<B>>,
+    /// Asks the monitor to probe now.
+    pub(crate) nudged: Notify,
+    /// Told when the node is found down, so that reads in flight on it go elsewhere.
+    pub(crate) went_down: Notify,
+    /// What failed last in a probe.
+    last_failure: Mutex<Option<Arc<str>>>,
+    latency: Mutex<PeakEwma>,
+    latencies: Recorder,
+    in_flight: AtomicUsize,
+    reads: AtomicU64,
+    primary_statements: AtomicU64,
+}
+
+impl<B: Backend> Node<B> {
+    pub(crate) fn new(
+        backend: &Arc<B>,
+        id: NodeId,
+        name: Arc<str>,
+        config: &Config,
+    ) -> Result<Self, ConfigError> {
+        let pool = |purpose| {
+            Pool::builder(NodeManager { backend: Arc::clone(backend), node: id, purpose })
+                .max_size(config.max_size)
+                .acquire_timeout(config.acquire_timeout)
+                .connect_timeout(config.connect_timeout)
+                .build()
+        };
+        Ok(Self {
+            id,
+            name,
+            read: pool(Purpose::Read)?,
+            write: pool(Purpose::Write)?,
+            nudged: Notify::new(),
+            went_down: Notify::new(),
+            last_failure: Mutex::new(None),
+            latency: Mutex::new(PeakEwma::new(now())),
+            latencies: Recorder::new(),
+            in_flight: AtomicUsize::new(0),
+            reads: AtomicU64::new(0),
+            primary_statements: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) const fn pool(&self, purpose: Purpose) -> &Pool<NodeManager<B>> {
+        match purpose {
+            Purpose::Read => &self.read,
+            Purpose::Write | Purpose::Probe => &self.write,
+        }
+    }
+
+    /// Closes the pooled connections: they were opened for another role.
+    pub(crate) fn evict(&self) {
+        self.read.evict();
+        self.write.evict();
+    }
+
+    /// Counts a statement in when the node is chosen, and out again when dropped: one that waits for a connection is a
+    /// load too.
+    pub(crate) fn begin(&self) -> InFlight<'_, B> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight { node: self, sent: None }
+    }
+
+    pub(crate) fn load(&self, now: Instant) -> Load {
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner).load(in_flight, now)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.reads.load(Ordering::Relaxed), self.primary_statements.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn latencies(&self) -> Latencies {
+        self.latencies.read()
+    }
+
+    pub(crate) fn penalise(&self) {
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner).penalise(now());
+    }
+
+    pub(crate) fn probe_failed(&self, why: Option<Arc<str>>) {
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<Arc<str>> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A statement in flight on a node.
+pub(crate) struct InFlight<'a, B: Backend> {
+    node: &'a Node<B>,
+    sent: Option<Instant>,
+}
+
+impl<B: Backend> InFlight<'_, B> {
+    /// It has a connection.
+    pub(crate) fn sent(&mut self, purpose: Purpose) {
+        let counter = if purpose == Purpose::Read { &self.node.reads } else { &self.node.primary_statements };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.sent = Some(now());
+    }
+
+    /// It was answered.
+    pub(crate) fn answered(&self) {
+        let now = now();
+        let elapsed = self.sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
+        self.node.latencies.record(elapsed);
+        self.node.latency.lock().unwrap_or_else(PoisonError::into_inner).observe(elapsed, now);
+    }
+}
+
+impl<B: Backend> Drop for InFlight<'_, B> {
+    fn drop(&mut self) {
+        self.node.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The clock of this crate: tokio's, so that tests can pause it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,75 @@
+use std::fmt;
+use std::sync::Arc;
+
+use millpond_core::{Epoch, Health, Lag, Role};
+
+use crate::{Latencies, Mode};
+
+/// How a cluster stands at one moment. `Display` draws it as a table.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The mode in force.
+    pub mode: Mode,
+    /// Counts the changes of the primary.
+    pub epoch: Epoch,
+    /// Reads that a replica refused and that ran on the primary instead.
+    pub healed: u64,
+    /// Statements that [`Mode::Shadow`] kept on the primary and [`Mode::Route`] would have sent to a replica.
+    pub shadowed: u64,
+    /// Every configured node.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// How one node stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// Its address as configured.
+    pub name: Arc<str>,
+    /// What it said it is.
+    pub role: Option<Role>,
+    /// Whether it answers.
+    pub health: Health,
+    /// How far it is behind.
+    pub lag: Lag,
+    /// Statements that run on it now.
+    pub in_flight: usize,
+    /// Its connections, idle and in use.
+    pub connections: usize,
+    /// Callers that wait for one of its connections.
+    pub waiting: usize,
+    /// Statements that ran on it as reads on a replica, since the start.
+    pub reads: u64,
+    /// Statements that ran on it as on a primary, since the start.
+    pub primary_statements: u64,
+    /// How long statements on it took, since the start.
+    pub latencies: Latencies,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widest = self.nodes.iter().map(|node| node.name.len()).max().unwrap_or_default();
+        writeln!(
+            f,
+            "{:widest$}  {:8} {:7} {:>9} {:>9} {:>5} {:>7} {:>10} {:>10}",
+            "node", "role", "health", "lag", "in flight", "conns", "waiting", "as replica", "as primary"
+        )?;
+        for node in &self.nodes {
+            let role = node.role.map_or("unknown", Role::as_str);
+            writeln!(
+                f,
+                "{:widest$}  {role:8} {:7} {:>9} {:>9} {:>5} {:>7} {:>10} {:>10}",
+                node.name,
+                node.health,
+                node.lag,
+                node.in_flight,
+                node.connections,
+                node.waiting,
+                node.reads,
+                node.primary_statements
+            )?;
+        }
+        write!(f, "mode {}, epoch {}, healed {}", self.mode, self.epoch, self.healed)
+    }
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub use millpond_cluster::core::{Health, Lag, Role};
+pub use millpond_cluster::{
+    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Result, Status,
+};
+
+/// PostgreSQL, on tokio-postgres.
+#[cfg(feature = "postgres")]
+pub mod postgres {
+    pub use millpond_postgres::{
+        Builder, Db, DriverError, Lease, Lsn, ParseLsnError, RowStream, Session, Token, Transaction,
+        tokio_postgres,
+    };
+}

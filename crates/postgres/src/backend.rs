@@ -1,0 +1,102 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use millpond_cluster::core::{ClusterId, NodeId, Observation, Role, Timeline};
+use millpond_cluster::pool::Returned;
+use millpond_cluster::sql::Dialect;
+use millpond_cluster::{Backend, Failure, Purpose};
+use tokio_postgres::Row;
+use tokio_postgres::types::PgLsn;
+
+use crate::connection::Connection;
+use crate::connector::Connector;
+use crate::{DriverError, Lsn};
+
+/// PostgreSQL, as a [`Backend`].
+pub struct Postgres {
+    pub(crate) connectors: Vec<Connector>,
+    pub(crate) segment_size: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("nodes", &self.connectors.len()).finish_non_exhaustive()
+    }
+}
+
+/// Who are you, and how far have you come?
+///
+/// - The role is asked once, so that the other answers are of that role even during a promotion.
+/// - A primary's timeline is the one it writes WAL files of; its control data tell the old one until a checkpoint.
+/// - A replica's is the one it receives. Without the right to see that (`pg_read_all_stats`), or a receiver, it is the
+///   one that its control data name, which come later: then it is found on the new timeline later, never too early.
+const IDENTITY: &str = "
+select r.is_replica,
+       case when r.is_replica then pg_catalog.pg_last_wal_replay_lsn()
+            else pg_catalog.pg_current_wal_insert_lsn() end,
+       s.system_identifier,
+       case when r.is_replica
+            then coalesce((select received_tli from pg_catalog.pg_stat_wal_receiver),
+                          greatest(c.min_recovery_end_timeline, p.timeline_id))::int8
+            else ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int8 end,
+       (select setting::int8 from pg_catalog.pg_settings where name = 'wal_segment_size')
+from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
+     pg_catalog.pg_control_system() as s,
+     pg_catalog.pg_control_recovery() as c,
+     pg_catalog.pg_control_checkpoint() as p";
+
+impl Backend for Postgres {
+    type Position = Lsn;
+    type Connection = Connection;
+    type Error = DriverError;
+
+    const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn connect(&self, node: NodeId, purpose: Purpose) -> Result<Connection, DriverError> {
+        self.connectors[node.index()].connect(purpose).await
+    }
+
+    async fn observe(&self, connection: &mut Connection) -> Result<Observation<Lsn>, DriverError> {
+        let row = connection.query_one(IDENTITY).await?;
+        self.read_identity(&row).map_err(DriverError::from)
+    }
+
+    fn is_open(&self, connection: &Connection) -> bool {
+        !connection.client().is_closed()
+    }
+
+    fn returned(&self, connection: &mut Connection) -> Returned {
+        connection.returned()
+    }
+
+    async fn reset(&self, connection: &mut Connection) -> Result<(), DriverError> {
+        connection.reset().await
+    }
+
+    fn failure(&self, error: &DriverError) -> Failure {
+        error.failure()
+    }
+}
+
+impl Postgres {
+    fn read_identity(&self, row: &Row) -> Result<Observation<Lsn>, tokio_postgres::Error> {
+        let is_replica: bool = row.try_get(0)?;
+        let position: Option<PgLsn> = row.try_get(1)?;
+        let system: i64 = row.try_get(2)?;
+        let timeline: Option<i64> = row.try_get(3)?;
+        let segment_size: i64 = row.try_get(4)?;
+        let segment_size = u64::try_from(segment_size).unwrap_or_default();
+        self.segment_size.store(segment_size, Ordering::Relaxed);
+        let position = position.map(|position| match is_replica {
+            true => Lsn::from(position),
+            false => Lsn::end_of_written(position.into(), segment_size),
+        });
+        Ok(Observation {
+            role: if is_replica { Role::Replica } else { Role::Primary },
+            cluster: Some(ClusterId::new(u64::from_ne_bytes(system.to_ne_bytes()))),
+            timeline: timeline.and_then(|timeline| u32::try_from(timeline).ok()).map(Timeline::new),
+            position,
+        })
+    }
+}

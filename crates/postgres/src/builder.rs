@@ -1,0 +1,189 @@
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode};
+
+use crate::connector::{Connector, PasswordCallback};
+use crate::tls::Tls;
+use crate::url::{Address, SslMode, Url, addresses, config_of};
+use crate::{Db, Postgres, Result};
+
+/// Every setting of a [`Db`]. Each is optional; bad values are refused by name when it connects.
+#[derive(Clone)]
+pub struct Builder {
+    url: Url,
+    password: Option<PasswordCallback>,
+    config: ClusterConfig,
+}
+
+impl Builder {
+    /// From a URL, as [`Db::connect`] takes it.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read.
+    pub fn from_url(url: &str) -> Result<Self> {
+        Ok(Self { url: Url::parse(url)?, password: None, config: ClusterConfig::default() })
+    }
+
+    /// From the driver's configuration, with all nodes as its hosts. Its own `ssl_mode` says nothing here: see
+    /// [`ssl_mode`](Builder::ssl_mode).
+    #[must_use]
+    pub fn from_config(config: tokio_postgres::Config) -> Self {
+        let url = Url { config, ssl_mode: None, ssl_root_cert: None };
+        Self { url, password: None, config: ClusterConfig::default() }
+    }
+
+    /// Asks for the password whenever a connection is opened, for passwords that rotate.
+    #[must_use]
+    pub fn password_callback<F, R, E>(mut self, callback: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = std::result::Result<String, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.password = Some(Arc::new(move || {
+            let password = callback();
+            Box::pin(async move { password.await.map_err(Into::into) })
+        }));
+        self
+    }
+
+    /// TLS in libpq's words: `disable`, `prefer`, `require`, `verify-ca`, `verify-full`. Default: `verify-full` off
+    /// loopback, `prefer` on loopback and Unix sockets.
+    ///
+    /// # Errors
+    ///
+    /// Another word.
+    pub fn ssl_mode(mut self, mode: &str) -> Result<Self> {
+        self.url.ssl_mode = Some(SslMode::parse(mode)?);
+        Ok(self)
+    }
+
+    /// A file of root certificates in PEM form. Default: the system's.
+    #[must_use]
+    pub fn ssl_root_cert(mut self, file: impl Into<PathBuf>) -> Self {
+        self.url.ssl_root_cert = Some(file.into());
+        self
+    }
+
+    /// The name that the server shows for the connections. Default `millpond`, or what the URL says.
+    #[must_use]
+    pub fn application_name(mut self, name: &str) -> Self {
+        self.url.config.application_name(name);
+        self
+    }
+
+    /// The most connections per node, beside one for the monitor. Default 10.
+    #[must_use]
+    pub const fn max_size(mut self, connections: usize) -> Self {
+        self.config.max_size = connections;
+        self
+    }
+
+    /// How long one call may wait for a connection, over all nodes that are tried, and for a primary when there is
+    /// none. Default 5 s.
+    #[must_use]
+    pub const fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.config.acquire_timeout = timeout;
+        self
+    }
+
+    /// How long opening one connection may take, login included. Default 5 s.
+    #[must_use]
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self
+    }
+
+    /// The most that reads of a plain handle or a session may be behind. Default 1 s.
+    #[must_use]
+    pub const fn max_lag(mut self, lag: Duration) -> Self {
+        self.config.max_lag = lag;
+        self
+    }
+
+    /// How often each node is asked who it is. It is part of every lag. Default 200 ms.
+    #[must_use]
+    pub const fn probe_interval(mut self, interval: Duration) -> Self {
+        self.config.probe_interval = interval;
+        self
+    }
+
+    /// How long a node may take to answer; two in a row without an answer, and it is down. Default 500 ms.
+    #[must_use]
+    pub const fn probe_timeout(mut self, timeout: Duration) -> Self {
+        self.config.probe_timeout = timeout;
+        self
+    }
+
+    /// Hands on the refusal when a replica refuses what was taken for a read, instead of running it on the primary.
+    #[must_use]
+    pub const fn without_healing(mut self) -> Self {
+        self.config.heal = false;
+        self
+    }
+
+    /// The mode at the start. Default [`Mode::Route`].
+    #[must_use]
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.config.mode = mode;
+        self
+    }
+
+    /// Told of every event. Runs in the monitors' and callers' tasks, so it must not block.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.config.on_event = Some(Arc::new(listener));
+        self
+    }
+
+    /// Connects: waits until every node has answered once or failed to.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be, or no node that answers. A node that is down is no error, but an event.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped future closes what it opened.
+    pub async fn connect(self) -> Result<Db> {
+        let segment_size = Arc::new(AtomicU64::new(0));
+        let connector = |address: &Address| {
+            let node: Arc<str> = address.name().into();
+            let local_default = if address.is_local() { SslMode::Prefer } else { SslMode::VerifyFull };
+            let mode = self.url.ssl_mode.unwrap_or(local_default);
+            let mut config = config_of(&self.url.config, address);
+            config.ssl_mode(match mode {
+                SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+                SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                    tokio_postgres::config::SslMode::Require
+                }
+            });
+            let tls = Tls::new(mode, self.url.ssl_root_cert.as_deref(), &node)?;
+            let (password, segment_size) = (self.password.clone(), Arc::clone(&segment_size));
+            Ok(Connector { node, config, tls, password, segment_size })
+        };
+        let connectors = addresses(&self.url.config)?.iter().map(connector).collect::<Result<Vec<_>>>()?;
+        let names = connectors.iter().map(|connector| Arc::clone(&connector.node)).collect();
+        let backend = Postgres { connectors, segment_size };
+        let cluster = Cluster::connect(backend, names, self.config).await?;
+        Ok(Db::new(cluster.handle()))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The driver's configuration leaves its password out.
+        f.debug_struct("Builder")
+            .field("url", &self.url)
+            .field("has_password_callback", &self.password.is_some())
+            .field("config", &self.config)
+            .finish()
+    }
+}

@@ -1,0 +1,302 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join;
+use millpond_cluster::FailureKind;
+use millpond_cluster::pool::Returned;
+use millpond_cluster::sql::Effects;
+use tokio::runtime::Handle;
+use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::{Client, Row, Statement};
+
+use crate::connector::Canceller;
+use crate::statements::Statements;
+use crate::{DriverError, Lsn};
+
+/// A pooled connection: the driver's client, its prepared statements, and what its users left in it.
+///
+/// Its methods take `&self`, as the driver's do: calls made at the same time are pipelined.
+pub struct Connection {
+    /// The node, as it stands in errors.
+    node: Arc<str>,
+    client: Client,
+    statements: Statements,
+    /// What has to be taken away before somebody else gets it.
+    soil: Mutex<Effects>,
+    /// Whether it was used by ways that we do not see, so that anything may be in it.
+    is_unseen: AtomicBool,
+    /// Whether a call was dropped before its answer came: the server may still be at it.
+    is_interrupted: AtomicBool,
+    /// Taken when it is used.
+    canceller: Option<Canceller>,
+    /// For the cancel, which may have to be sent from outside a runtime.
+    runtime: Handle,
+    /// The servers' WAL segment size in bytes, 0 while it is not known.
+    segment_size: Arc<AtomicU64>,
+}
+
+/// Whether to ask where the primary is, right behind a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Capture {
+    Position,
+    Nothing,
+}
+
+const INSERT_POSITION: &str = "select pg_catalog.pg_current_wal_insert_lsn()";
+
+impl Connection {
+    pub(crate) fn new(
+        node: Arc<str>,
+        client: Client,
+        canceller: Canceller,
+        segment_size: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            node,
+            client,
+            statements: Statements::default(),
+            soil: Mutex::new(Effects::NONE),
+            is_unseen: AtomicBool::new(false),
+            is_interrupted: AtomicBool::new(false),
+            canceller: Some(canceller),
+            runtime: Handle::current(),
+            segment_size,
+        }
+    }
+
+    pub(crate) const fn node(&self) -> &Arc<str> {
+        &self.node
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) const fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// Notes what a statement will leave behind.
+    pub(crate) fn soil(&self, effects: Effects) {
+        *self.soil.lock().unwrap_or_else(PoisonError::into_inner) |= effects;
+    }
+
+    /// Takes the note back: it is gone from the connection.
+    pub(crate) fn clean(&self, effects: Effects) {
+        let mut soil = self.soil.lock().unwrap_or_else(PoisonError::into_inner);
+        *soil = soil.difference(effects);
+    }
+
+    /// Notes that anything may be left behind.
+    pub(crate) fn soil_unseen(&self) {
+        self.is_unseen.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement, DriverError> {
+        self.call(self.statements.prepare(&self.client, sql)).await
+    }
+
+    pub(crate) async fn query_one(&self, sql: &str) -> Result<Row, DriverError> {
+        let statement = self.prepare(sql).await?;
+        self.call(self.client.query_one(&statement, &[])).await
+    }
+
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        capture: Capture,
+    ) -> Result<(Vec<Row>, Option<Lsn>), DriverError> {
+        let statement = self.prepare(sql).await?;
+        let answer = self.captured(capture, self.client.query(&statement, params)).await;
+        self.forget_if_outdated(sql, &answer);
+        answer
+    }
+
+    pub(crate) async fn execute(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        capture: Capture,
+    ) -> Result<(u64, Option<Lsn>), DriverError> {
+        let statement = self.prepare(sql).await?;
+        let answer = self.captured(capture, self.client.execute(&statement, params)).await;
+        self.forget_if_outdated(sql, &answer);
+        answer
+    }
+
+    pub(crate) async fn batch_execute(
+        &self,
+        sql: &str,
+        capture: Capture,
+    ) -> Result<Option<Lsn>, DriverError> {
+        let ((), position) = self.captured(capture, self.client.batch_execute(sql)).await?;
+        Ok(position)
+    }
+
+    pub(crate) async fn query_raw(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<tokio_postgres::RowStream, DriverError> {
+        let statement = self.prepare(sql).await?;
+        let answer = self.call(self.client.query_raw(&statement, params.iter().copied())).await;
+        self.forget_if_outdated(sql, &answer);
+        answer
+    }
+
+    /// Notes that an answer is being read; until [`settle`](Self::settle) the connection is of no use to anybody else.
+    pub(crate) fn unsettle(&self) {
+        self.is_interrupted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn settle(&self) {
+        self.is_interrupted.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn returned(&self) -> Returned {
+        if self.client.is_closed() || self.is_interrupted.load(Ordering::Relaxed) {
+            return Returned::Broken;
+        }
+        let soil = self.soil_left();
+        if soil.intersects(INDELIBLE) {
+            Returned::Broken
+        } else if soil.outlives_statement() || self.is_unseen.load(Ordering::Relaxed) {
+            Returned::Soiled
+        } else {
+            Returned::Clean
+        }
+    }
+
+    /// Takes away what was left behind, in one round trip, and keeps the prepared statements.
+    pub(crate) async fn reset(&self) -> Result<(), DriverError> {
+        let is_unseen = self.is_unseen.load(Ordering::Relaxed);
+        let soil = self.soil_left();
+        let applies = |(effects, _): &&(Effects, &str)| is_unseen || soil.intersects(*effects);
+        let text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
+        self.batch_execute(&text.join("; "), Capture::Nothing).await?;
+        self.clean(soil);
+        self.is_unseen.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Runs one call of the driver. When the future is dropped in the middle, the connection is not used again.
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, DriverError> {
+        let guard = Interruption { connection: self, is_over: false };
+        let result = call.await.map_err(DriverError::from);
+        guard.over();
+        if let Err(error) = &result {
+            match error.failure().kind {
+                // Whatever else it did before the refusal, an advisory lock among it, is still there.
+                FailureKind::ReadOnly => self.soil_unseen(),
+                // The driver and the server no longer agree on where they are.
+                FailureKind::ConnectionLost => self.is_interrupted.store(true, Ordering::Relaxed),
+                _ => {}
+            }
+        }
+        result
+    }
+
+    /// Runs one call and, in the same flight, asks where the primary is behind it. The statement for that is prepared
+    /// first, since the question must be on the wire right after the call, never before it.
+    async fn captured<T>(
+        &self,
+        capture: Capture,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<(T, Option<Lsn>), DriverError> {
+        if capture == Capture::Nothing {
+            return Ok((self.call(call).await?, None));
+        }
+        let Ok(position) = self.prepare(INSERT_POSITION).await else {
+            return Ok((self.call(call).await?, None));
+        };
+        // `join` polls the call first, and the driver sends on the first poll.
+        let (result, position) = self
+            .call(async {
+                let (result, position) = join(call, self.client.query_one(&position, &[])).await;
+                result.map(|value| (value, position))
+            })
+            .await?;
+        let insert = position.and_then(|row| row.try_get::<_, PgLsn>(0)).ok().map(u64::from);
+        let segment_size = self.segment_size.load(Ordering::Relaxed);
+        Ok((result, insert.map(|insert| Lsn::end_of_written(insert, segment_size))))
+    }
+
+    /// A statement whose tables changed is prepared anew next time.
+    fn forget_if_outdated<T>(&self, sql: &str, answer: &Result<T, DriverError>) {
+        // Both codes stand for other things too; then one prepare is wasted.
+        let is_outdated = |error: &DriverError| {
+            error.as_db_error().is_some_and(|said| matches!(said.code().code(), "0A000" | "26000"))
+        };
+        if answer.as_ref().is_err_and(is_outdated) {
+            self.statements.forget(sql);
+        }
+    }
+
+    fn soil_left(&self) -> Effects {
+        *self.soil.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What no statement takes away without taking away the prepared statements too, or at all.
+const INDELIBLE: Effects = Effects::PREPARED.union(Effects::LOAD);
+
+/// What takes away what, in an order that works: an aborted transaction refuses everything but its end.
+const RESETS: [(Effects, &str); 7] = [
+    (
+        Effects::TRANSACTION.union(Effects::TABLE_LOCK).union(Effects::LARGE_OBJECT).union(Effects::CURSOR),
+        "ROLLBACK",
+    ),
+    (Effects::CURSOR, "CLOSE ALL"),
+    (Effects::SETTING, "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"),
+    (Effects::LISTEN, "UNLISTEN *"),
+    (Effects::ADVISORY_LOCK, "SELECT pg_catalog.pg_advisory_unlock_all()"),
+    (Effects::TEMPORARY, "DISCARD TEMP"),
+    // Only for what was not seen: a session's sequence values do no harm but to who asks for them unasked.
+    (Effects::NONE, "DISCARD SEQUENCES"),
+];
+
+/// A call under way. Dropped before it is over, it leaves the connection unfit for anybody else.
+struct Interruption<'a> {
+    connection: &'a Connection,
+    is_over: bool,
+}
+
+impl Interruption<'_> {
+    fn over(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Interruption<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.is_interrupted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let is_interrupted = self.is_interrupted.load(Ordering::Relaxed) && !self.client.is_closed();
+        if let Some(canceller) = self.canceller.take().filter(|_| is_interrupted) {
+            // Its caller is gone; the server should not go on for nobody.
+            self.runtime.spawn(async move {
+                if let Err(error) = canceller.cancel().await {
+                    tracing::debug!(target: "millpond", %error, "a statement without a caller could not be cancelled");
+                }
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("is_closed", &self.client.is_closed()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use millpond_cluster::Purpose;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{CancelToken, Config, NoTls, Socket};
+
+use crate::DriverError;
+use crate::connection::Connection;
+use crate::tls::Tls;
+
+/// A password, fetched when a connection is opened.
+pub(crate) type PasswordCallback = Arc<
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Box<dyn std::error::Error + Send + Sync>>> + Send>>
+        + Send
+        + Sync,
+>;
+
+/// Opens connections to one server.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    pub(crate) node: Arc<str>,
+    pub(crate) config: Config,
+    pub(crate) tls: Tls,
+    pub(crate) password: Option<PasswordCallback>,
+    pub(crate) segment_size: Arc<AtomicU64>,
+}
+
+impl Connector {
+    pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, DriverError> {
+        let mut config = self.config.clone();
+        if let Some(password) = &self.password {
+            config.password(password().await.map_err(DriverError::Password)?);
+        }
+        if purpose == Purpose::Read {
+            // In the startup options it survives RESET ALL. Last, so that it stands over what the user set there.
+            let options = config.get_options().unwrap_or_default();
+            config.options(format!("{options} -c default_transaction_read_only=on").trim());
+        }
+        let client = match &self.tls {
+            Tls::Plain => open(&config, NoTls).await?,
+            #[cfg(feature = "rustls")]
+            Tls::Rustls(tls) => open(&config, tls.clone()).await?,
+        };
+        let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone() };
+        Ok(Connection::new(Arc::clone(&self.node), client, canceller, Arc::clone(&self.segment_size)))
+    }
+}
+
+async fn open<T>(config: &Config, tls: T) -> Result<tokio_postgres::Client, DriverError>
+where
+    T: MakeTlsConnect<Socket> + Send,
+    T::Stream: Send + 'static,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let (client, connection) = config.connect(tls).await?;
+    // It ends when the client is dropped or the server hangs up; the client then says that it is closed.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(target: "millpond", %error, "a connection ended");
+        }
+    });
+    Ok(client)
+}
+
+/// Cancels what runs on one connection.
+pub(crate) struct Canceller {
+    token: CancelToken,
+    tls: Tls,
+}
+
+impl Canceller {
+    pub(crate) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
+        match &self.tls {
+            Tls::Plain => self.token.cancel_query(NoTls).await,
+            #[cfg(feature = "rustls")]
+            Tls::Rustls(tls) => self.token.cancel_query(tls.clone()).await,
+        }
+    }
+}

@@ -1,0 +1,353 @@
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use millpond_cluster::core::{Access, Freshness};
+use millpond_cluster::sql::{Classification, Dialect, Effects, classify};
+use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::operation::{Batch, Begin, Execute, Query, Stream, Take};
+use crate::transaction::{TransactionAccess, copy_refused};
+use crate::{Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction};
+
+/// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
+///
+/// Each statement is read and sent where it may run: plain reads to a replica that is fresh enough, everything else to
+/// the primary. Reads of a plain handle show what this process has written, and are at most `max_lag` (1 s) old;
+/// [`within`](Db::within) and [`any`](Db::any) relax that, [`latest`](Db::latest) asks for the primary, and a
+/// [`session`](Db::session) shows what was written through it.
+///
+/// Statements are prepared once per connection and text. A statement that sets or needs the state of one connection
+/// (`SET`, `LISTEN`, a temporary table, `BEGIN` as text) is refused, with the words for how to do it.
+#[derive(Clone)]
+pub struct Db {
+    handle: Handle<Postgres>,
+}
+
+impl Db {
+    /// Connects to a cluster with the default settings.
+    ///
+    /// The URL is libpq's, with all nodes in it: `postgres://user:password@db-0,db-1,db-2/shop`. Roles are found by
+    /// asking. Parameters: `sslmode` (`disable`, `prefer`, `require`, `verify-ca`, `verify-full`; off loopback the
+    /// default is `verify-full`), `sslrootcert`, `application_name`, `options`, and the driver's own; a host that is a
+    /// percent-encoded folder is a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read, or no node that answers. A node that is down is no error, but an event.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped future closes what it opened.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Builder::from_url(url)?.connect().await
+    }
+
+    /// Every setting, on top of a URL.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read.
+    pub fn builder(url: &str) -> Result<Builder> {
+        Builder::from_url(url)
+    }
+
+    pub(crate) const fn new(handle: Handle<Postgres>) -> Self {
+        Self { handle }
+    }
+
+    /// A line of statements whose reads show its own writes.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session { db: Self::new(self.handle.session()) }
+    }
+
+    /// For reads that may be so old, and need not show this process's writes.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self::new(self.handle.with_freshness(Freshness::Within(limit)))
+    }
+
+    /// For reads from any replica that answers, however old.
+    #[must_use]
+    pub fn any(&self) -> Self {
+        Self::new(self.handle.with_freshness(Freshness::Any))
+    }
+
+    /// For reads from the primary.
+    #[must_use]
+    pub fn latest(&self) -> Self {
+        Self::new(self.handle.with_freshness(Freshness::Latest))
+    }
+
+    /// The rows of a statement.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says which node, what was said, and by [`outcome`](Error::outcome) whether the statement took effect.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped read leaves nothing behind. A dropped write may have run; later reads of this handle take care of
+    /// that. In both cases the server is told to cancel, and the connection is closed.
+    pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let classification = admit(sql)?;
+        let is_write = !classification.is_plain_read();
+        self.handle.run(Statement::text(sql, &classification), &mut Query { sql, params, is_write }).await
+    }
+
+    /// The one row of a statement.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query); and no, or more than one, row.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        one_row(self.query(sql, params).await?)
+    }
+
+    /// The row of a statement, if it gives one.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query); and more than one row.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
+        row_or_none(self.query(sql, params).await?)
+    }
+
+    /// The rows of a statement as they come. The stream holds its connection until its last row.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query); after the first row there is no going on to another node.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query), the stream included.
+    pub async fn query_raw(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
+        let classification = admit(sql)?;
+        let statement = Statement::text(sql, &classification);
+        let (rows, lease) = self.handle.run(statement, &mut Stream { sql, params }).await?;
+        Ok(RowStream::new(rows, lease, &self.handle, !classification.is_plain_read()))
+    }
+
+    /// Runs a statement; the number of rows it affected.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        let classification = admit(sql)?;
+        let is_write = !classification.is_plain_read();
+        self.handle.run(Statement::text(sql, &classification), &mut Execute { sql, params, is_write }).await
+    }
+
+    /// Runs statements without parameters, separated by semicolons, on one connection. What they leave in it is taken
+    /// away behind them.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query). Statements before the one that failed may have been committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn batch_execute(&self, sql: &str) -> Result<()> {
+        let classification = classify(sql, Dialect::Postgres);
+        let effects = classification.effects();
+        if effects.contains(Effects::COPY) {
+            return Err(copy_refused());
+        }
+        if effects.binds_session() && classification.statements() < 2 {
+            return Err(session_statement(sql, &classification));
+        }
+        let is_write = !classification.is_plain_read();
+        self.handle.run(Statement::text(sql, &classification), &mut Batch { sql, effects, is_write }).await
+    }
+
+    /// Begins a transaction on the primary.
+    ///
+    /// # Errors
+    ///
+    /// No connection, or no primary, before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nobody else gets a connection in a transaction.
+    pub async fn begin(&self) -> Result<Transaction> {
+        let statement = Statement::connection(Access::Write);
+        let connection = self.handle.run(statement, &mut Begin { text: "BEGIN" }).await?;
+        Ok(Transaction::new(connection, self.handle.clone(), TransactionAccess::ReadWrite))
+    }
+
+    /// Begins a transaction that only reads, on a replica that is fresh enough, or on the primary.
+    ///
+    /// # Errors
+    ///
+    /// No connection before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nobody else gets a connection in a transaction.
+    pub async fn begin_read_only(&self) -> Result<Transaction> {
+        let statement = Statement::connection(Access::Read);
+        let connection = self.handle.run(statement, &mut Begin { text: "BEGIN READ ONLY" }).await?;
+        Ok(Transaction::new(connection, self.handle.clone(), TransactionAccess::ReadOnly))
+    }
+
+    /// A connection to the primary, that derefs to `tokio_postgres::Client`.
+    ///
+    /// # Errors
+    ///
+    /// No connection, or no primary, before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn get(&self) -> Result<Lease> {
+        let (connection, purpose) = self.handle.run(Statement::connection(Access::Write), &mut Take).await?;
+        Ok(Lease::new(connection, self.handle.clone(), purpose))
+    }
+
+    /// A connection for reads, to a replica that is fresh enough now, or to the primary. A replica's refuses writes.
+    ///
+    /// # Errors
+    ///
+    /// No connection before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn get_read(&self) -> Result<Lease> {
+        let (connection, purpose) = self.handle.run(Statement::connection(Access::Read), &mut Take).await?;
+        Ok(Lease::new(connection, self.handle.clone(), purpose))
+    }
+
+    /// Where a statement would go now, and why.
+    #[must_use]
+    pub fn explain(&self, sql: &str) -> Explanation {
+        self.handle.explain(sql)
+    }
+
+    /// How the cluster stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.handle.cluster().status()
+    }
+
+    /// Switches the mode, for this process, from the next statement on.
+    pub fn set_mode(&self, mode: Mode) {
+        self.handle.cluster().set_mode(mode);
+    }
+
+    /// Stops handing out connections, and waits until those that are out came back or `patience` is over. Says whether
+    /// all are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: closing again goes on from there.
+    pub async fn close(&self, patience: Duration) -> bool {
+        self.handle.cluster().close(patience).await
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("freshness", &self.handle.freshness()).finish_non_exhaustive()
+    }
+}
+
+/// A line of statements whose reads show its own writes: a [`Db`], with a token. Clones are the same session.
+///
+/// Give its [`token`](Session::token) to another process, and let a session there [`see`](Session::see) it, and that
+/// one's reads show these writes too.
+#[derive(Clone, Debug)]
+pub struct Session {
+    db: Db,
+}
+
+impl Session {
+    /// What a reader elsewhere must be able to see to see what was written here.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.db.handle.token()
+    }
+
+    /// Reads show what `token` asks for from here on.
+    ///
+    /// # Errors
+    ///
+    /// A token of another cluster.
+    pub fn see(&self, token: Token) -> Result<()> {
+        self.db.handle.see(token)
+    }
+}
+
+impl Deref for Session {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.db
+    }
+}
+
+pub(crate) fn one_row(rows: Vec<Row>) -> Result<Row> {
+    let count = rows.len();
+    row_or_none(rows)?.ok_or_else(|| wrong_row_count(count))
+}
+
+pub(crate) fn row_or_none(mut rows: Vec<Row>) -> Result<Option<Row>> {
+    match rows.len() {
+        0 | 1 => Ok(rows.pop()),
+        count => Err(wrong_row_count(count)),
+    }
+}
+
+fn wrong_row_count(count: usize) -> Error {
+    // The statement ran: only its answer is not what was asked for.
+    Error::new(
+        ErrorKind::RowCount,
+        Outcome::MayHaveRun,
+        format!("one row was asked for, the statement gave {count}"),
+    )
+}
+
+/// Refuses a statement that a routed handle cannot run: it has no connection of its own.
+fn admit(sql: &str) -> Result<Classification> {
+    let classification = classify(sql, Dialect::Postgres);
+    let effects = classification.effects();
+    if effects.contains(Effects::COPY) {
+        return Err(copy_refused());
+    }
+    if effects.binds_session() {
+        return Err(session_statement(sql, &classification));
+    }
+    Ok(classification)
+}
+
+fn session_statement(sql: &str, classification: &Classification) -> Error {
+    let instead = if classification.effects().contains(Effects::TRANSACTION) {
+        "use begin()"
+    } else {
+        "use a lease from get(), or a transaction from begin()"
+    };
+    let why = classification.reason().display(sql);
+    Error::new(
+        ErrorKind::SessionStatement,
+        Outcome::NotSent,
+        format!("the statement needs one connection for itself: {why}; {instead}"),
+    )
+}

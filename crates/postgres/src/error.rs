@@ -1,0 +1,106 @@
+use std::io;
+
+use millpond_cluster::{Failure, FailureKind};
+use tokio_postgres::error::{DbError, SqlState};
+
+/// What went wrong below the routing: in the driver, or in what it was given.
+///
+/// Reach it from an [`Error`](crate::Error) by [`source_as`](crate::Error::source_as), or go straight for
+/// `tokio_postgres::Error` or `DbError` in the same way.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// The driver's own error.
+    #[error(transparent)]
+    Driver(#[from] tokio_postgres::Error),
+    /// The password callback failed.
+    #[error("the password callback failed")]
+    Password(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A transaction that an earlier error had aborted was rolled back instead of committed.
+    #[error("an earlier error had aborted the transaction: it was rolled back")]
+    AbortedTransaction,
+}
+
+impl DriverError {
+    /// What the server said, when a server said something.
+    #[must_use]
+    pub fn as_db_error(&self) -> Option<&DbError> {
+        match self {
+            Self::Driver(error) => error.as_db_error(),
+            Self::Password(_) | Self::AbortedTransaction => None,
+        }
+    }
+
+    /// What follows from it for routing.
+    pub(crate) fn failure(&self) -> Failure {
+        let failure = |kind, hint| Failure { kind, code: None, hint };
+        match self {
+            Self::Driver(error) => match error.as_db_error() {
+                Some(said) => failure_of_server(said),
+                None => failure_of_driver(error),
+            },
+            Self::Password(_) => failure(FailureKind::ConnectionLost, None),
+            Self::AbortedTransaction => failure(FailureKind::Rejected, Some("run the transaction again")),
+        }
+    }
+}
+
+fn failure_of_server(said: &DbError) -> Failure {
+    let code = said.code();
+    let (kind, hint) = match code.code() {
+        "25006" => (FailureKind::ReadOnly, None),
+        // These three have other meanings too; only the text tells (it may be translated: then the error stands).
+        "0A000" | "55000" | "XX000" if said.message().contains("recovery") => (FailureKind::ReadOnly, None),
+        "40001" | "40P01" => (FailureKind::Conflict, None),
+        "28P01" => {
+            (FailureKind::Denied, Some("check the user name and the password, or the password callback"))
+        }
+        "28000" => (FailureKind::Denied, Some("check the user name, and the server's pg_hba.conf")),
+        "3D000" => (FailureKind::Denied, Some("create the database, or correct its name in the URL")),
+        "53300" => (
+            FailureKind::ConnectionLost,
+            Some("the server has no connection left: lower max_size or raise max_connections"),
+        ),
+        // 57P05 and 25P03 end a connection that was idle too long.
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => (FailureKind::ConnectionLost, None),
+        _ if code.code().starts_with("08") => (FailureKind::ConnectionLost, None),
+        _ => (FailureKind::Rejected, None),
+    };
+    debug_assert!(code != &SqlState::SUCCESSFUL_COMPLETION, "an error with the code of a success");
+    Failure { kind, code: Some(code.code().to_owned()), hint }
+}
+
+/// The driver keeps the kinds of its errors to itself; its texts are what tells them apart. A text that is not known
+/// counts as a lost connection, after which nothing may be said of the statement.
+fn failure_of_driver(error: &tokio_postgres::Error) -> Failure {
+    let text = error.to_string();
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
+    let (kind, hint) = if begins(&["error serializing parameter", "expected ", "error encoding message"]) {
+        (FailureKind::NotSent, None)
+    } else if begins(&["error deserializing column", "invalid column", "query returned"]) {
+        (FailureKind::Rejected, None)
+    } else if begins(&["invalid configuration", "authentication error"]) {
+        (FailureKind::Denied, Some("check the user name, the password and the server's pg_hba.conf"))
+    } else if begins(&["error performing TLS handshake"]) {
+        (FailureKind::Denied, Some("check sslmode and sslrootcert in the URL, and the server's certificate"))
+    } else {
+        (FailureKind::ConnectionLost, hint_of_io(error))
+    };
+    Failure { kind, code: None, hint }
+}
+
+fn hint_of_io(error: &tokio_postgres::Error) -> Option<&'static str> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return match io.kind() {
+                io::ErrorKind::ConnectionRefused => Some("is a server listening there?"),
+                io::ErrorKind::NotFound => Some("is the server running, and is this its socket?"),
+                _ if io.to_string().contains("lookup") => Some("check the host name"),
+                _ => None,
+            };
+        }
+        source = cause.source();
+    }
+    None
+}

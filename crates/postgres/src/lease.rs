@@ -1,0 +1,73 @@
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use millpond_cluster::{Handle, NodeLease, Purpose};
+use tokio_postgres::{Client, Statement};
+
+use crate::{Error, Postgres, Result};
+
+/// A connection on loan, for code that wants a `tokio_postgres::Client`: it derefs to one.
+///
+/// What is done through the client is not seen. So when the lease is dropped the connection is rolled back and reset,
+/// keeping its prepared statements, before anybody else gets it; and what may have been written on a primary is taken
+/// for written: later reads of the handle that gave the lease wait for a replica that shows it, or go to the primary.
+pub struct Lease {
+    connection: NodeLease<Postgres>,
+    handle: Handle<Postgres>,
+    purpose: Purpose,
+}
+
+impl Lease {
+    pub(crate) const fn new(
+        connection: NodeLease<Postgres>,
+        handle: Handle<Postgres>,
+        purpose: Purpose,
+    ) -> Self {
+        Self { connection, handle, purpose }
+    }
+
+    /// Prepares a statement, or takes it from the connection's cache.
+    ///
+    /// # Errors
+    ///
+    /// What the server says to the text.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe; the connection is closed when the lease is dropped.
+    pub async fn prepare_cached(&self, sql: &str) -> Result<Statement> {
+        let backend = self.handle.cluster().backend();
+        let prepared = self.connection.prepare(sql).await;
+        prepared.map_err(|error| {
+            Error::from_backend(backend, self.connection.node(), "preparing a statement", error)
+        })
+    }
+}
+
+impl Deref for Lease {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.connection.client()
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Client {
+        self.connection.client_mut()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.purpose == Purpose::Write {
+            self.handle.wrote();
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}

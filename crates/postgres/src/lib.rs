@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod builder;
+mod connection;
+mod connector;
+mod db;
+mod error;
+mod lease;
+mod lsn;
+mod operation;
+mod rows;
+mod statements;
+mod tls;
+mod transaction;
+mod url;
+
+pub use backend::Postgres;
+pub use builder::Builder;
+pub use connection::Connection;
+pub use db::{Db, Session};
+pub use error::DriverError;
+pub use lease::Lease;
+pub use lsn::{Lsn, ParseLsnError};
+pub use rows::RowStream;
+pub use transaction::Transaction;
+
+pub use millpond_cluster::{
+    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Result, Status,
+};
+pub use tokio_postgres;
+
+/// What a reader in another process must be able to see. Short text; fits in a cookie or a header.
+pub type Token = millpond_cluster::core::Token<Lsn>;

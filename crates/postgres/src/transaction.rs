@@ -1,0 +1,254 @@
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use millpond_cluster::sql::{Dialect, Effects, TransactionVerb, classify, split};
+use millpond_cluster::{Handle, NodeLease};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::connection::Capture;
+use crate::db::{one_row, row_or_none};
+use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result};
+
+/// A transaction on one connection. Dropped without [`commit`](Transaction::commit), it is rolled back in the
+/// background before anybody else gets the connection.
+///
+/// Its verbs take `&self`: calls made at the same time are pipelined.
+pub struct Transaction {
+    connection: NodeLease<Postgres>,
+    handle: Handle<Postgres>,
+    access: TransactionAccess,
+    /// Whether a statement failed, after which the server only takes a rollback.
+    is_aborted: AtomicBool,
+}
+
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransactionAccess {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl Transaction {
+    pub(crate) const fn new(
+        connection: NodeLease<Postgres>,
+        handle: Handle<Postgres>,
+        access: TransactionAccess,
+    ) -> Self {
+        Self { connection, handle, access, is_aborted: AtomicBool::new(false) }
+    }
+
+    /// The rows of a statement.
+    ///
+    /// # Errors
+    ///
+    /// What the server says; the transaction is then aborted, and only a rollback (to a savepoint) helps.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call ends the transaction: the statement is cancelled and the connection closed.
+    pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        self.admit(sql)?;
+        let (rows, _) = self.note(self.connection.query(sql, params, Capture::Nothing).await)?;
+        Ok(rows)
+    }
+
+    /// The one row of a statement.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query); and no, or more than one, row.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        one_row(self.query(sql, params).await?)
+    }
+
+    /// The row of a statement, if it gives one.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query); and more than one row.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
+        row_or_none(self.query(sql, params).await?)
+    }
+
+    /// Runs a statement; the number of rows it affected.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        self.admit(sql)?;
+        let (affected, _) = self.note(self.connection.execute(sql, params, Capture::Nothing).await)?;
+        Ok(affected)
+    }
+
+    /// Runs statements without parameters, separated by semicolons.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn batch_execute(&self, sql: &str) -> Result<()> {
+        self.admit(sql)?;
+        self.note(self.connection.batch_execute(sql, Capture::Nothing).await)?;
+        Ok(())
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    ///
+    /// With the [outcome](Error::outcome) `Rejected` nothing was committed: the server refused, or an earlier error had
+    /// aborted the transaction. With `MayHaveRun` the answer was lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped commit may have run. The handle takes it for a write.
+    pub async fn commit(self) -> Result<()> {
+        if self.is_aborted.load(Ordering::Relaxed) {
+            let error = DriverError::AbortedTransaction;
+            return Err(self.describe("committing", error));
+        }
+        let commit = Commit { handle: &self.handle, access: self.access, is_settled: false };
+        let capture = match self.access {
+            TransactionAccess::ReadWrite => Capture::Position,
+            TransactionAccess::ReadOnly => Capture::Nothing,
+        };
+        match self.connection.batch_execute("COMMIT", capture).await {
+            Ok(position) => {
+                self.connection.clean(Effects::TRANSACTION);
+                commit.acknowledged(position);
+                Ok(())
+            }
+            Err(error) => {
+                let error = self.describe("committing", error);
+                commit.failed(error.outcome());
+                Err(error)
+            }
+        }
+    }
+
+    /// Rolls back. Dropping does the same in the background; this waits for it.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke. The server rolls back then too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the transaction is rolled back in any case.
+    pub async fn rollback(self) -> Result<()> {
+        let rolled_back = self.connection.batch_execute("ROLLBACK", Capture::Nothing).await;
+        rolled_back.map_err(|error| self.describe("rolling back", error))?;
+        self.connection.clean(Effects::TRANSACTION);
+        Ok(())
+    }
+
+    /// Refuses what would end the transaction behind its back, and notes what a statement will leave behind.
+    fn admit(&self, sql: &str) -> Result<()> {
+        let effects = classify(sql, Dialect::Postgres).effects();
+        if effects.contains(Effects::TRANSACTION) {
+            for part in split(sql, Dialect::Postgres) {
+                self.admit_transaction_command(&sql[part])?;
+            }
+        }
+        if effects.contains(Effects::COPY) {
+            return Err(copy_refused());
+        }
+        self.connection.soil(effects);
+        Ok(())
+    }
+
+    fn admit_transaction_command(&self, statement: &str) -> Result<()> {
+        use TransactionVerb::{Release, RollbackTo, Savepoint, SetModes};
+        let classification = classify(statement, Dialect::Postgres);
+        match classification.transaction().map(millpond_cluster::sql::Transaction::verb) {
+            Some(RollbackTo) => self.is_aborted.store(false, Ordering::Relaxed),
+            Some(Savepoint | Release | SetModes) => {}
+            None if !classification.effects().contains(Effects::TRANSACTION) => {}
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::SessionStatement,
+                    Outcome::NotSent,
+                    "the text begins or ends a transaction inside a transaction: use commit() or rollback(), \
+                     or a lease from get() for a script with transactions of its own",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn note<T>(&self, result: Result<T, DriverError>) -> Result<T> {
+        result.map_err(|error| {
+            let error = self.describe("running a statement in a transaction", error);
+            if error.outcome() != Outcome::NotSent {
+                self.is_aborted.store(true, Ordering::Relaxed);
+            }
+            error
+        })
+    }
+
+    fn describe(&self, doing: &str, error: DriverError) -> Error {
+        Error::from_backend(self.handle.cluster().backend(), self.connection.node(), doing, error)
+    }
+}
+
+/// The words for a text that speaks the copy protocol.
+pub(crate) fn copy_refused() -> Error {
+    Error::new(
+        ErrorKind::SessionStatement,
+        Outcome::NotSent,
+        "the text copies rows through the connection: take a lease with get() and use its copy_in or copy_out",
+    )
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+/// A commit that was sent and not answered yet. Dropped so, it may have run.
+struct Commit<'a> {
+    handle: &'a Handle<Postgres>,
+    access: TransactionAccess,
+    is_settled: bool,
+}
+
+impl Commit<'_> {
+    fn acknowledged(mut self, position: Option<crate::Lsn>) {
+        self.is_settled = true;
+        match (self.access, position) {
+            (TransactionAccess::ReadOnly, _) => {}
+            (TransactionAccess::ReadWrite, Some(position)) => self.handle.wrote_at(position),
+            (TransactionAccess::ReadWrite, None) => self.handle.wrote(),
+        }
+    }
+
+    fn failed(mut self, outcome: Outcome) {
+        self.is_settled = outcome != Outcome::MayHaveRun;
+    }
+}
+
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled && self.access == TransactionAccess::ReadWrite {
+            self.handle.wrote();
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Connections come back clean, or not at all.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::{StreamExt, poll};
+use millpond::postgres::Db;
+use millpond::{ErrorKind, Outcome};
+use millpond_tests::{Cluster, reads_on_replica, until};
+
+/// One connection, so that the next user gets what the last one left.
+async fn one_connection() -> Cluster {
+    Cluster::up_with(0, |builder| builder.max_size(1)).await
+}
+
+/// What the servers say of our sessions.
+async fn sessions(cluster: &Cluster, condition: &str) -> String {
+    let sql = format!(
+        "select count(*)::text from pg_stat_activity where application_name = 'millpond' and {condition}"
+    );
+    cluster.ask("db-0", &sql).await
+}
+
+async fn is_clean(db: &Db) -> bool {
+    let lease = db.get().await.unwrap();
+    let row = lease
+        .query_one(
+            "select current_setting('work_mem') = '4MB', current_user = 'postgres', to_regclass('t') is null,
+                    (select count(*) from pg_cursors where name <> '') = 0, (select count(*) from pg_listening_channels()) = 0",
+            &[],
+        )
+        .await
+        .unwrap();
+    (0..5).all(|column| row.get(column))
+}
+
+#[tokio::test]
+async fn a_raw_lease_leaves_nothing_behind() {
+    let cluster = one_connection().await;
+    let lease = cluster.db.get().await.unwrap();
+    lease
+        .batch_execute(
+            "create role other; create temporary table t (a int); set work_mem = '1MB'; listen news;
+             select pg_advisory_lock(7); set session authorization other; begin; declare c cursor for select 1",
+        )
+        .await
+        .unwrap();
+    drop(lease);
+    assert!(is_clean(&cluster.db).await);
+    assert_eq!(
+        cluster.ask("db-0", "select count(*)::text from pg_locks where locktype = 'advisory'").await,
+        "0"
+    );
+    assert_eq!(sessions(&cluster, "state like 'idle in transaction%'").await, "0");
+}
+
+#[tokio::test]
+async fn a_raw_lease_keeps_its_prepared_statements() {
+    let cluster = one_connection().await;
+    let lease = cluster.db.get().await.unwrap();
+    let statement = lease.prepare_cached("select 1 as one").await.unwrap();
+    let one: i32 = lease.query_one(&statement, &[]).await.unwrap().get("one");
+    assert_eq!(one, 1);
+    drop(lease);
+    let lease = cluster.db.get().await.unwrap();
+    let prepared =
+        lease.query("select from pg_prepared_statements where statement = 'select 1 as one'", &[]).await;
+    assert_eq!(prepared.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_replicas_lease_refuses_writes_and_that_moves_nothing() {
+    let cluster = Cluster::up(1).await;
+    let lease = cluster.db.get_read().await.unwrap();
+    for sql in [
+        "insert into item values (1)",
+        "reset all; insert into item values (1)",
+        "select * from item for update",
+    ] {
+        let error = lease.batch_execute(sql).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "25006", "{sql}");
+    }
+    drop(lease);
+    assert!(reads_on_replica(&cluster.db).await);
+    assert_eq!(cluster.db.status().epoch.get(), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_is_rolled_back_before_the_next_user() {
+    let cluster = one_connection().await;
+    let transaction = cluster.db.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    drop(transaction);
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 0);
+    assert_eq!(sessions(&cluster, "state like 'idle in transaction%'").await, "0");
+}
+
+#[tokio::test]
+async fn a_transaction_is_one_connection_and_commits_what_a_session_then_sees() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let session = cluster.db.session();
+    let transaction = session.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    assert_eq!(transaction.query("select from item", &[]).await.unwrap().len(), 1);
+    assert!(reads_on_replica(&session).await, "nothing is committed yet");
+    transaction.commit().await.unwrap();
+    assert_eq!(session.query("select from item", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_rolled_back_write_keeps_no_read_from_the_replica() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let session = cluster.db.session();
+    let transaction = session.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    transaction.rollback().await.unwrap();
+    let refused = session.execute("insert into item values ('x')", &[]).await.unwrap_err();
+    assert_eq!(refused.outcome(), Outcome::Rejected);
+    assert!(reads_on_replica(&session).await);
+}
+
+#[tokio::test]
+async fn the_commit_of_an_aborted_transaction_is_no_success() {
+    let cluster = one_connection().await;
+    let transaction = cluster.db.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    transaction.execute("insert into item values (1, 'again')", &[]).await.unwrap_err();
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Rejected);
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn text_that_ends_a_transaction_is_refused_inside_one() {
+    let cluster = one_connection().await;
+    let transaction = cluster.db.begin().await.unwrap();
+    let ends =
+        ["commit", "rollback", "begin", "prepare transaction 'x'", "insert into item values (1); commit"];
+    for sql in ends.into_iter().chain(["savepoint s; commit", "commit; savepoint s"]) {
+        let error = transaction.batch_execute(sql).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::SessionStatement, Outcome::NotSent), "{sql}");
+    }
+    transaction.execute("savepoint s", &[]).await.unwrap();
+    transaction.execute("select 1 / 0", &[]).await.unwrap_err();
+    transaction.execute("rollback to s", &[]).await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_read_to_its_end_gives_the_connection_back() {
+    let cluster = one_connection().await;
+    let rows = cluster.db.query_raw("select * from generate_series(1, 1000)", &[]).await.unwrap();
+    assert_eq!(rows.count().await, 1000);
+    assert_eq!(cluster.db.status().nodes[0].connections, 1);
+}
+
+#[tokio::test]
+async fn a_stream_dropped_half_way_is_cancelled_and_delays_nobody() {
+    let cluster = one_connection().await;
+    let mut rows = Box::pin(cluster.db.query_raw("select generate_series(1, 100000000)", &[]).await.unwrap());
+    rows.next().await.unwrap().unwrap();
+    drop(rows);
+    assert!(is_clean(&cluster.db).await);
+    until("the server is rid of it", async || sessions(&cluster, "state = 'active'").await == "0").await;
+}
+
+#[tokio::test]
+async fn a_dropped_statement_is_cancelled_on_the_server() {
+    let cluster = one_connection().await;
+    let sleeping = tokio::spawn({
+        let db = cluster.db.clone();
+        async move { db.query("select pg_sleep(600)", &[]).await.map(drop) }
+    });
+    let runs = "state = 'active' and query like '%pg_sleep%'";
+    until("it runs", async || sessions(&cluster, runs).await == "1").await;
+    sleeping.abort();
+    until("it is cancelled", async || sessions(&cluster, runs).await == "0").await;
+    assert!(is_clean(&cluster.db).await);
+}
+
+/// Polls a call so often, letting the driver work in between, and drops it.
+async fn dropped_after<F: Future>(polls: usize, call: F) -> bool {
+    let mut call = pin!(call);
+    for _ in 0..polls {
+        if poll!(call.as_mut()).is_ready() {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn every_verb_dropped_at_every_poll_leaves_a_clean_connection() {
+    let cluster = one_connection().await;
+    let db = &cluster.db;
+    for verb in 0..7 {
+        // Far more polls than any of them needs.
+        for polls in 0..60 {
+            let is_done = match verb {
+                0 => dropped_after(polls, db.query("select 1", &[])).await,
+                1 => dropped_after(polls, db.execute("update item set name = 'x' where id = 1", &[])).await,
+                2 => dropped_after(polls, db.batch_execute("set work_mem = '1MB'; begin; select 1")).await,
+                3 => dropped_after(polls, db.begin()).await,
+                4 => dropped_after(polls, db.get()).await,
+                5 => dropped_after(polls, async { db.query_raw("select 1", &[]).await.map(drop) }).await,
+                _ => {
+                    let commit = async { db.begin().await?.commit().await };
+                    dropped_after(polls, commit).await
+                }
+            };
+            assert!(is_clean(db).await, "verb {verb} dropped after {polls} polls");
+            if is_done {
+                break;
+            }
+        }
+    }
+    until("no session is in a transaction", async || {
+        sessions(&cluster, "state like 'idle in%'").await == "0"
+    })
+    .await;
+    until("one connection is left", async || cluster.db.status().nodes[0].connections == 1).await;
+}
+
+#[tokio::test]
+async fn a_dropped_write_counts_as_one_that_may_have_run() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let session = cluster.db.session();
+    let writing = tokio::spawn({
+        let session = session.clone();
+        async move { session.execute("insert into item select 1 from pg_sleep(600)", &[]).await }
+    });
+    until("it runs", async || {
+        sessions(&cluster, "state = 'active' and query like '%pg_sleep%'").await == "1"
+    })
+    .await;
+    writing.abort();
+    assert!(writing.await.is_err());
+    assert!(session.token().to_string().ends_with(".*"), "{}", session.token());
+    assert!(!reads_on_replica(&session).await);
+}
+
+#[tokio::test]
+async fn a_statement_whose_table_changed_works_again() {
+    let cluster = one_connection().await;
+    cluster.db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    cluster.db.query("select * from item", &[]).await.unwrap();
+    cluster.db.batch_execute("alter table item add column size int").await.unwrap();
+    let first = cluster.db.query("select * from item", &[]).await;
+    assert!(first.is_err_and(|error| error.outcome() == Outcome::Rejected));
+    assert_eq!(cluster.db.query_one("select * from item", &[]).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_parameter_that_does_not_fit_is_an_error_and_no_more() {
+    let cluster = one_connection().await;
+    let error = cluster.db.query("select name from item where id = $1", &[&"one"]).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    assert!(is_clean(&cluster.db).await);
+    assert_eq!(cluster.db.status().nodes[0].connections, 1, "the connection is still the same");
+}
+
+#[tokio::test]
+async fn row_counts_are_checked() {
+    let cluster = one_connection().await;
+    let none = cluster.db.query_one("select * from item", &[]).await.unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::RowCount);
+    assert!(cluster.db.query_opt("select * from item", &[]).await.unwrap().is_none());
+    let many = cluster.db.query_opt("values (1), (2)", &[]).await.unwrap_err();
+    assert_eq!(many.kind(), ErrorKind::RowCount);
+}
+
+#[tokio::test]
+async fn close_waits_for_leases() {
+    let cluster = one_connection().await;
+    let lease = cluster.db.get().await.unwrap();
+    assert!(!cluster.db.close(Duration::from_millis(50)).await);
+    drop(lease);
+    assert!(cluster.db.close(Duration::from_secs(5)).await);
+    let error = cluster.db.query("select 1", &[]).await.unwrap_err();
+    assert!(error.to_string().contains("closed"), "{error}");
+}

@@ -1,0 +1,194 @@
+//! Nodes that die, freeze, move and come back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use millpond::postgres::Db;
+use millpond::{Event, Outcome};
+use millpond_lab::StopMode;
+use millpond_tests::{Cluster, reads_on_replica, until};
+use tokio::task::JoinSet;
+
+/// Readers that go on until they are told to stop; the count of their reads and of what failed.
+struct Readers {
+    tasks: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+    reads: Arc<AtomicU64>,
+    failed: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Readers {
+    fn start(db: &Db, count: usize) -> Self {
+        let (stop, reads, failed): (Arc<AtomicBool>, Arc<AtomicU64>, Arc<std::sync::Mutex<Vec<_>>>) =
+            Default::default();
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            let (db, stop, reads, failed) =
+                (db.clone(), Arc::clone(&stop), Arc::clone(&reads), Arc::clone(&failed));
+            tasks.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(error) = db.query("select count(*) from item", &[]).await {
+                        failed.lock().unwrap().push(error.to_string());
+                    }
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { tasks, stop, reads, failed }
+    }
+
+    async fn more(&self, count: u64) {
+        let target = self.reads.load(Ordering::Relaxed) + count;
+        until("more reads are done", async || self.reads.load(Ordering::Relaxed) >= target).await;
+    }
+
+    async fn stop(mut self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        while self.tasks.join_next().await.is_some() {}
+        std::mem::take(&mut *self.failed.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_killed_replica_fails_no_read_and_comes_back() {
+    let cluster = Cluster::up(2).await;
+    let readers = Readers::start(&cluster.db, 8);
+    readers.more(200).await;
+    let replica = cluster.lab.node("db-2").unwrap();
+    replica.kill().await.unwrap();
+    readers.more(200).await;
+    until("it is told", async || cluster.events.any(|event| matches!(event, Event::NodeDown { .. }))).await;
+    replica.start().await.unwrap();
+    let before = cluster.db.status().nodes[2].reads;
+    until("it serves reads again", async || cluster.db.status().nodes[2].reads > before).await;
+    assert_eq!(readers.stop().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_orderly_stop_and_a_reset_network_fail_no_read() {
+    let cluster = Cluster::up(2).await;
+    let readers = Readers::start(&cluster.db, 8);
+    readers.more(200).await;
+    cluster.lab.node("db-1").unwrap().stop(StopMode::Fast).await.unwrap();
+    readers.more(200).await;
+    cluster.lab.node("db-2").unwrap().network().reset();
+    readers.more(200).await;
+    assert_eq!(readers.stop().await, Vec::<String>::new());
+    assert!(!reads_on_replica(&cluster.db).await, "the primary is left");
+}
+
+#[tokio::test]
+async fn a_frozen_replica_holds_no_read_up_for_long() {
+    let cluster = Cluster::up_with(2, |builder| builder.probe_timeout(Duration::from_millis(200))).await;
+    let readers = Readers::start(&cluster.db, 8);
+    readers.more(200).await;
+    let frozen = cluster.lab.node("db-1").unwrap();
+    frozen.freeze().await.unwrap();
+    // All eight must get past it: each does, once the probes have found it silent.
+    readers.more(200).await;
+    assert_eq!(readers.stop().await, Vec::<String>::new());
+    frozen.thaw().await.unwrap();
+    let before = cluster.db.status().nodes[1].reads;
+    until("it serves reads again", async || {
+        cluster.db.query("select 1", &[]).await.unwrap();
+        cluster.db.status().nodes[1].reads > before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn writes_follow_a_promotion_and_the_old_primary_gets_none() {
+    let cluster = Cluster::up(2).await;
+    cluster.db.execute("insert into item values (1, 'before')", &[]).await.unwrap();
+    cluster.lab.caught_up().await.unwrap();
+    let old = cluster.lab.node("db-0").unwrap();
+    let new = cluster.lab.node("db-1").unwrap();
+    old.kill().await.unwrap();
+    until("the loss is noticed", async || {
+        cluster.events.any(|event| matches!(event, Event::PrimaryLost { .. }))
+    })
+    .await;
+
+    // Asked while there is no primary: it waits for one.
+    let waiting = tokio::spawn({
+        let db = cluster.db.clone();
+        async move { db.execute("insert into item values (2, 'after')", &[]).await }
+    });
+    new.promote().await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), 1);
+    assert_eq!(cluster.db.status().epoch.get(), 2);
+    assert_eq!(cluster.ask("db-1", "select count(*)::text from item").await, "2");
+
+    // A second writer, with the same identifier, on the older timeline.
+    old.start().await.unwrap();
+    let name = Arc::from(format!("127.0.0.1:{}", old.port()));
+    until("it answers", async || {
+        cluster.events.count(|event| matches!(event, Event::NodeUp { node } if *node == name)) == 2
+    })
+    .await;
+    cluster.db.execute("insert into item values (3, 'later')", &[]).await.unwrap();
+    assert_eq!(cluster.ask("db-0", "select count(*)::text from item where id > 1").await, "0");
+
+    // As a replica of the new primary it serves reads.
+    old.follow(new).await.unwrap();
+    cluster.lab.node("db-2").unwrap().stop(StopMode::Fast).await.unwrap();
+    until("the old primary serves reads", async || reads_on_replica(&cluster.db).await).await;
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_planned_switchover_moves_writes_without_a_restart_of_the_client() {
+    let cluster = Cluster::up(1).await;
+    let (old, new) = (cluster.lab.node("db-0").unwrap(), cluster.lab.node("db-1").unwrap());
+    cluster.lab.caught_up().await.unwrap();
+    old.stop(StopMode::Fast).await.unwrap();
+    new.promote().await.unwrap();
+    cluster.db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    assert_eq!(cluster.ask("db-1", "select count(*)::text from item").await, "1");
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_told_as_such_and_never_sent_again() {
+    let cluster = Cluster::up(1).await;
+    cluster.db.batch_execute("create table slow (id int)").await.unwrap();
+    let writing = tokio::spawn({
+        let session = cluster.db.session();
+        async move {
+            let error =
+                session.execute("insert into slow select 1 from pg_sleep(0.3)", &[]).await.unwrap_err();
+            (error, session.token().to_string())
+        }
+    });
+    let runs = "select count(*)::text from pg_stat_activity where state = 'active' and query like 'insert into slow%'";
+    until("it runs", async || cluster.ask("db-0", runs).await == "1").await;
+    cluster.lab.primary().network().reset();
+    let (error, token) = writing.await.unwrap();
+    assert_eq!(error.outcome(), Outcome::MayHaveRun, "{error}");
+    assert!(token.ends_with(".*"), "{token}");
+    cluster.lab.primary().network().restore();
+    until("it ran to its end", async || cluster.ask("db-0", runs).await == "0").await;
+    assert_eq!(cluster.ask("db-0", "select count(*)::text from slow").await, "1");
+}
+
+#[tokio::test]
+async fn a_read_that_conflicts_with_replay_runs_elsewhere() {
+    let cluster = Cluster::up(1).await;
+    cluster.db.execute("insert into item select i, 'x' from generate_series(1, 100) i", &[]).await.unwrap();
+    let replica = cluster.lab.node("db-1").unwrap();
+    for (setting, value) in [("max_standby_streaming_delay", "'0'"), ("hot_standby_feedback", "off")] {
+        replica.ask("postgres", &format!("alter system set {setting} = {value}")).await.unwrap();
+    }
+    replica.ask("postgres", "select pg_reload_conf()").await.unwrap();
+    until("the replica shows the rows", async || reads_on_replica(&cluster.db).await).await;
+    let reading = tokio::spawn({
+        let db = cluster.db.clone();
+        // Long enough on the replica for the lock below to be replayed; at once on the primary, whose table is empty.
+        async move { db.query("select id, pg_sleep(0.2) from item", &[]).await.map(|rows| rows.len()) }
+    });
+    let runs =
+        "select count(*)::text from pg_stat_activity where state = 'active' and query like '%pg_sleep(0.2)%'";
+    until("it runs on the replica", async || cluster.ask("db-1", runs).await != "0").await;
+    cluster.lab.primary().ask("postgres", "truncate item").await.unwrap();
+    assert_eq!(reading.await.unwrap().unwrap(), 0, "the answer is the primary's");
+}

@@ -1,0 +1,109 @@
+//! What the whole-system tests share: a cluster in the lab, a handle to it, and waiting for what is seen.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use millpond::Event;
+use millpond::postgres::{Builder, Db};
+use millpond_lab::Lab;
+
+/// A real cluster and a handle to it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The servers.
+    pub lab: Lab,
+    /// A handle with settings that make tests quick.
+    pub db: Db,
+    /// What the handle told.
+    pub events: Events,
+}
+
+impl Cluster {
+    /// A primary and so many replicas, all caught up and known.
+    pub async fn up(replicas: usize) -> Self {
+        Self::up_with(replicas, |builder| builder).await
+    }
+
+    /// The same with other settings.
+    pub async fn up_with(replicas: usize, settings: impl FnOnce(Builder) -> Builder) -> Self {
+        let lab = Lab::builder().replicas(replicas).up().await.expect("the lab comes up");
+        lab.primary()
+            .ask("postgres", "create table item (id int primary key, name text)")
+            .await
+            .expect("a table");
+        lab.caught_up().await.expect("replicas catch up");
+        let events = Events::default();
+        let builder = builder(&lab, &events);
+        let db = settings(builder).connect().await.expect("a handle");
+        let cluster = Self { lab, db, events };
+        if replicas > 0 {
+            // Known to be fresh, so that what a test sees is the test's doing.
+            until("a replica serves reads", async || reads_on_replica(&cluster.db).await).await;
+        }
+        cluster
+    }
+
+    /// Whether the node has run a statement since the test began that mentions `text`, as the server itself sees it.
+    pub async fn ask(&self, node: &str, sql: &str) -> String {
+        let node = self.lab.node(node).expect("a node of that name");
+        node.ask("postgres", sql).await.expect("an answer").unwrap_or_default()
+    }
+}
+
+/// A handle's settings that make tests quick, with its events noted.
+///
+/// # Panics
+///
+/// When the lab's own URL cannot be read.
+#[must_use]
+pub fn builder(lab: &Lab, events: &Events) -> Builder {
+    let builder = Db::builder(&lab.url("postgres")).expect("the lab's URL can be read");
+    builder.probe_interval(Duration::from_millis(50)).on_event({
+        let events = events.clone();
+        move |event| events.note(event)
+    })
+}
+
+/// What a handle told, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Events(Arc<Mutex<Vec<Event>>>);
+
+impl Events {
+    /// Notes one.
+    pub fn note(&self, event: &Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+    }
+
+    /// Whether one like this was told.
+    pub fn any(&self, is_it: impl FnMut(&Event) -> bool) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_it)
+    }
+
+    /// How many like this were told.
+    pub fn count(&self, is_it: impl FnMut(&&Event) -> bool) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(is_it).count()
+    }
+}
+
+/// Whether a plain read of this handle runs on a replica now.
+///
+/// # Panics
+///
+/// When the read fails.
+pub async fn reads_on_replica(db: &Db) -> bool {
+    db.query_one("select pg_is_in_recovery()", &[]).await.expect("a read").get(0)
+}
+
+/// Waits until something is so, as seen from outside.
+///
+/// # Panics
+///
+/// When it is not so after 20 s.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < deadline, "never came about: {what}");
+        looks.tick().await;
+    }
+}

@@ -1,0 +1,1 @@
+//! Programs that each teach one thing about millpond. See README.md.

@@ -192,3 +192,30 @@ async fn a_read_that_conflicts_with_replay_runs_elsewhere() {
     cluster.lab.primary().ask("postgres", "truncate item").await.unwrap();
     assert_eq!(reading.await.unwrap().unwrap(), 0, "the answer is the primary's");
 }
+
+#[tokio::test]
+async fn a_frozen_primary_holds_no_write_up_once_another_has_taken_over() {
+    let cluster = Cluster::up_with(1, |builder| builder.probe_timeout(Duration::from_millis(200)).max_size(1)).await;
+    cluster.lab.caught_up().await.unwrap();
+    let (old, new) = (cluster.lab.node("db-0").unwrap(), cluster.lab.node("db-1").unwrap());
+    // One holds the only connection, the other waits for it.
+    let holder = cluster.db.get().await.unwrap();
+    let write = |id: i32| {
+        let db = cluster.db.clone();
+        tokio::spawn(async move { db.execute("insert into item values ($1, 'pond')", &[&id]).await })
+    };
+    let waiting = write(1);
+    until("one waits", async || cluster.db.status().nodes[0].waiting == 1).await;
+    old.freeze().await.unwrap();
+    drop(holder);
+    new.promote().await.unwrap();
+    match waiting.await.unwrap() {
+        Ok(written) => assert_eq!(written, 1),
+        Err(error) => assert_eq!(error.outcome(), Outcome::MayHaveRun, "{error}"),
+    }
+    assert_eq!(write(2).await.unwrap().unwrap(), 1);
+    old.thaw().await.unwrap();
+    assert_eq!(write(3).await.unwrap().unwrap(), 1);
+    assert_eq!(cluster.ask("db-1", "select count(*)::text from item where id > 1").await, "2");
+    assert_eq!(cluster.ask("db-0", "select count(*)::text from item where id > 1").await, "0");
+}

@@ -218,6 +218,13 @@ impl<B: Backend> Shared<B> {
         self.changes.send_replace(());
     }
 
+    /// Waits until what is known of the cluster is so. Costs nothing before it is first polled.
+    pub(crate) async fn wait_until(&self, is_so: impl Fn(&Snapshot<B::Position>) -> bool) {
+        let mut changes = self.changes.subscribe();
+        // The sender lives as long as `self`, so the channel is never closed.
+        while !is_so(&self.snapshot.load()) && changes.changed().await.is_ok() {}
+    }
+
     /// Asks every monitor to probe now.
     pub(crate) fn nudge_all(&self) {
         self.nodes.iter().for_each(|node| node.nudged.notify_one());
@@ -239,9 +246,7 @@ impl<B: Backend> Shared<B> {
         let event = match change {
             Change::NodeUp(node) => Event::NodeUp { node: name(node) },
             Change::NodeDown(node) => {
-                let state = &self.nodes[node.index()];
-                state.went_down.notify_waiters();
-                Event::NodeDown { node: name(node), cause: state.last_failure() }
+                Event::NodeDown { node: name(node), cause: self.nodes[node.index()].last_failure() }
             }
             Change::RoleChanged(node, role) => Event::RoleChanged { node: name(node), role },
             Change::PrimaryChanged(node, epoch) => {

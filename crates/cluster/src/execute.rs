@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use millpond_core::{Access, NodeId, NodeSet, Plan, Reason};
+use millpond_core::{Access, Epoch, Health, NodeId, NodeSet, Plan, Position, Reason, Snapshot};
 use millpond_pool::{AcquireError, ConnectError};
 use millpond_sql::{Classification, ReasonKind, digest};
 use tokio::sync::watch;
@@ -102,23 +102,21 @@ impl<B: Backend> Handle<B> {
     ) -> Result<O::Output, Error> {
         let mut search = Search::new(self, self.access_of(&statement));
         loop {
-            let Leased { node, purpose, lease, mut in_flight } = search.next_lease().await?;
+            let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
             in_flight.sent(purpose);
             let unanswered = Unanswered::of(self, statement, search.access);
-            let result = match purpose {
-                Purpose::Write | Purpose::Probe => operation.run(lease, purpose).await,
-                Purpose::Read => tokio::select! {
-                    biased;
-                    result = operation.run(lease, purpose) => result,
-                    () = node.went_down.notified() => {
-                        search.give_up_on(node.id, Error::new(
-                            ErrorKind::ConnectionLost,
-                            Outcome::MayHaveRun,
-                            format!("{}: went silent while it ran a read", node.name),
-                        ).at(&node.name));
-                        continue;
+            let result = tokio::select! {
+                biased;
+                result = operation.run(lease, purpose) => result,
+                () = self.lost(node, purpose, epoch) => {
+                    let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
+                    let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
+                    if !search.access.is_read() {
+                        return Err(error);
                     }
-                },
+                    search.give_up_on(node.id, error);
+                    continue;
+                }
             };
             match result {
                 Ok(answer) => {
@@ -147,11 +145,28 @@ impl<B: Backend> Handle<B> {
     }
 }
 
+impl<B: Backend> Handle<B> {
+    /// Waits until there is no point in waiting for the node: a replica is down; a primary has been replaced. (A primary
+    /// that is silent may only be slow: giving a write up on it would leave it unknown for nothing.)
+    async fn lost(&self, node: &Node<B>, purpose: Purpose, epoch: Epoch) {
+        self.shared()
+            .wait_until(|snapshot| match purpose {
+                Purpose::Read => snapshot.node(node.id).is_none_or(|view| view.health == Health::Down),
+                Purpose::Write | Purpose::Probe => {
+                    snapshot.epoch != epoch && snapshot.primary.is_some_and(|primary| primary != node.id)
+                }
+            })
+            .await;
+    }
+}
+
 /// A connection to a node that may run the statement.
 struct Leased<'a, B: Backend> {
     node: &'a Arc<Node<B>>,
     purpose: Purpose,
     lease: NodeLease<B>,
+    /// When the node was chosen.
+    epoch: Epoch,
     in_flight: InFlight<'a, B>,
 }
 
@@ -189,10 +204,17 @@ impl<'a, B: Backend> Search<'a, B> {
                     continue;
                 }
                 let in_flight = node.begin();
-                match node.pool(purpose).acquire_until(self.deadline).await {
+                let acquired = tokio::select! {
+                    biased;
+                    acquired = node.pool(purpose).acquire_until(self.deadline) => acquired,
+                    () = shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)) => continue,
+                };
+                match acquired {
+                    // Looked at once more: it may have waited long, and a write must not go to what was the primary.
+                    Ok(_) if !may_serve(&shared.snapshot.load(), id, purpose) => {}
                     Ok(lease) => {
                         self.plan = Some(plan);
-                        return Ok(Leased { node, purpose, lease, in_flight });
+                        return Ok(Leased { node, purpose, lease, epoch: snapshot.epoch, in_flight });
                     }
                     Err(error) => self.cannot_acquire(node, &error)?,
                 }
@@ -201,7 +223,7 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    fn decide(&self, snapshot: &millpond_core::Snapshot<B::Position>) -> Plan {
+    fn decide(&self, snapshot: &Snapshot<B::Position>) -> Plan {
         let shared = self.handle.shared();
         let decision = self.handle.decide(snapshot, self.access, fastrand::u64(..));
         tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");
@@ -331,6 +353,14 @@ impl<'a, B: Backend> Search<'a, B> {
         self.plan = None;
         self.tried = NodeSet::EMPTY;
         Ok(())
+    }
+}
+
+/// Whether a node is what a connection for this purpose is for.
+fn may_serve<P: Position>(snapshot: &Snapshot<P>, node: NodeId, purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Write => snapshot.primary == Some(node),
+        Purpose::Read | Purpose::Probe => snapshot.node(node).is_some_and(|view| view.health != Health::Down),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_core::Input;
+use millpond_core::{Health, Input};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::Shared;
@@ -36,14 +36,17 @@ async fn probe<B: Backend>(
     node: &Node<B>,
     connection: &mut Option<B::Connection>,
 ) -> Input<B::Position> {
+    // A node that traffic still goes to must be found out soon; one that is not in use may take its time.
+    let is_in_use = shared.snapshot.load().node(node.id).is_some_and(|view| view.health == Health::Up);
+    let patience = if is_in_use { shared.config.probe_timeout } else { shared.config.connect_timeout };
     let open = match connection.take().filter(|open| shared.backend.is_open(open)) {
         Some(open) => Ok(Ok(open)),
-        None => timeout(shared.config.connect_timeout, shared.backend.connect(node.id, Purpose::Probe)).await,
+        None => timeout(patience, shared.backend.connect(node.id, Purpose::Probe)).await,
     };
     let mut open = match open {
         Ok(Ok(open)) => open,
         Ok(Err(error)) => return unreachable(shared, node, "connecting", &error),
-        Err(_) => return silent(node, "no connection", shared.config.connect_timeout),
+        Err(_) => return silent(node, "no connection", patience),
     };
     let asked = now();
     match timeout(shared.config.probe_timeout, shared.backend.observe(&mut open)).await {

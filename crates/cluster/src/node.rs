@@ -64,8 +64,6 @@ pub(crate) struct Node<B: Backend> {
     write: Pool<NodeManager<B>>,
     /// Asks the monitor to probe now.
     pub(crate) nudged: Notify,
-    /// Told when the node is found down, so that reads in flight on it go elsewhere.
-    pub(crate) went_down: Notify,
     /// What failed last in a probe.
     last_failure: Mutex<Option<Arc<str>>>,
     latency: Mutex<PeakEwma>,
@@ -95,7 +93,6 @@ impl<B: Backend> Node<B> {
             read: pool(Purpose::Read)?,
             write: pool(Purpose::Write)?,
             nudged: Notify::new(),
-            went_down: Notify::new(),
             last_failure: Mutex::new(None),
             latency: Mutex::new(PeakEwma::new(now())),
             latencies: Recorder::new(),

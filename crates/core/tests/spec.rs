@@ -1,0 +1,197 @@
+//! Runs the cases of `spec/route`: what a cluster's nodes said, and where a statement may then run. One named test each.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+use std::{fmt, fs, io};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use millpond_core::{
+    Access, ClusterId, Freshness, Input, NodeId, Observation, Position, Request, Role, Seen, Timeline, Token,
+    TokenPosition, Topology, decide,
+};
+use serde::Deserialize;
+
+/// One case. A field that is not here is refused, in all of these.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    nodes: usize,
+    /// What the nodes said, in order.
+    says: Vec<Says>,
+    asks: Vec<Asks>,
+}
+
+/// What one node said, or that it said nothing. Times in milliseconds.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Says {
+    at: u64,
+    node: usize,
+    role: Option<NodeRole>,
+    #[serde(default = "one")]
+    timeline: u32,
+    #[serde(default = "one_cluster")]
+    cluster: u64,
+    position: Option<u64>,
+    #[serde(default)]
+    unreachable: bool,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum NodeRole {
+    Primary,
+    Replica,
+}
+
+/// A question, and its answer.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asks {
+    at: u64,
+    /// A read when it is left out.
+    access: Option<String>,
+    /// At most so old, in milliseconds; or `any`, or `latest`.
+    fresh: Fresh,
+    written: Option<Written>,
+    /// The nodes that may serve it, the fallback among them, by number.
+    nodes: Vec<usize>,
+    reason: String,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum Fresh {
+    Within(u64),
+    Word(String),
+}
+
+/// What the caller has written: at a position, or at a time, or both.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    position: Option<u64>,
+    #[serde(default = "one")]
+    timeline: u32,
+    at: Option<u64>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn one_cluster() -> u64 {
+    1
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Place(u64);
+
+impl Position for Place {
+    fn covers(&self, other: &Self) -> bool {
+        self.0 >= other.0
+    }
+
+    fn merge(&self, other: &Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+
+    fn distance(&self, other: &Self) -> u64 {
+        self.0.saturating_sub(other.0)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Place {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+fn node(index: usize) -> Result<NodeId, Failed> {
+    NodeId::new(index).ok_or_else(|| format!("no node {index}").into())
+}
+
+fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
+    let node = node(says.node)?;
+    if says.unreachable {
+        return Ok(Input::Unreachable { node });
+    }
+    let observation = Observation {
+        role: match says.role.ok_or("a node that answers says its role")? {
+            NodeRole::Primary => Role::Primary,
+            NodeRole::Replica => Role::Replica,
+        },
+        cluster: Some(ClusterId::new(says.cluster)),
+        timeline: Some(Timeline::new(says.timeline)),
+        position: says.position.map(Place),
+    };
+    Ok(Input::Answered { node, asked: start + Duration::from_millis(says.at), observation })
+}
+
+fn seen(written: Option<&Written>, start: Instant) -> Seen<Place> {
+    let Some(written) = written else { return Seen::default() };
+    let position = written.position.map_or(TokenPosition::Everything, |place| TokenPosition::UpTo(Place(place)));
+    let token = Token::new(ClusterId::new(1), Timeline::new(written.timeline), position);
+    match written.at {
+        Some(at) => Seen::written(Some(token), start + Duration::from_millis(at)),
+        None => Seen::told(token),
+    }
+}
+
+fn check(case: &Case) -> Result<(), Failed> {
+    let start = Instant::now();
+    let mut topology = Topology::new(case.nodes);
+    for says in &case.says {
+        topology.handle(input(says, start)?);
+        while topology.poll_action().is_some() {}
+    }
+    let snapshot = topology.snapshot();
+    for asks in &case.asks {
+        let access = match asks.access.as_deref() {
+            None | Some("read") => Access::Read,
+            Some("write") => Access::Write,
+            Some("unknown") => Access::Unknown,
+            Some(other) => return Err(format!("no such access: {other}").into()),
+        };
+        let freshness = match &asks.fresh {
+            Fresh::Within(millis) => Freshness::Within(Duration::from_millis(*millis)),
+            Fresh::Word(word) if word == "any" => Freshness::Any,
+            Fresh::Word(word) if word == "latest" => Freshness::Latest,
+            Fresh::Word(other) => return Err(format!("no such freshness: {other}").into()),
+        };
+        let seen = seen(asks.written.as_ref(), start);
+        let request = Request::new(access, freshness, &seen, 7);
+        let decision = decide(&request, &snapshot, start + Duration::from_millis(asks.at));
+        let nodes: Vec<_> = decision.plan.nodes().iter().map(NodeId::index).collect();
+        let got = (nodes, decision.reason.as_str());
+        if got != (asks.nodes.clone(), asks.reason.as_str()) {
+            return Err(format!("at {} ms: {got:?}, wanted {:?} {}", asks.at, asks.nodes, asks.reason).into());
+        }
+    }
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/route");
+    let mut trials = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let cases: Vec<Case> = serde_yaml_ng::from_str(&fs::read_to_string(&path)?)
+            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+        for case in cases {
+            trials.push(Trial::test(format!("route::{file}::{}", case.name), move || check(&case)));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit()
+}

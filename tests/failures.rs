@@ -195,7 +195,8 @@ async fn a_read_that_conflicts_with_replay_runs_elsewhere() {
 
 #[tokio::test]
 async fn a_frozen_primary_holds_no_write_up_once_another_has_taken_over() {
-    let cluster = Cluster::up_with(1, |builder| builder.probe_timeout(Duration::from_millis(200)).max_size(1)).await;
+    let cluster =
+        Cluster::up_with(1, |builder| builder.probe_timeout(Duration::from_millis(200)).max_size(1)).await;
     cluster.lab.caught_up().await.unwrap();
     let (old, new) = (cluster.lab.node("db-0").unwrap(), cluster.lab.node("db-1").unwrap());
     // One holds the only connection, the other waits for it.
@@ -218,4 +219,22 @@ async fn a_frozen_primary_holds_no_write_up_once_another_has_taken_over() {
     assert_eq!(write(3).await.unwrap().unwrap(), 1);
     assert_eq!(cluster.ask("db-1", "select count(*)::text from item where id > 1").await, "2");
     assert_eq!(cluster.ask("db-0", "select count(*)::text from item where id > 1").await, "0");
+}
+
+#[tokio::test]
+async fn a_transaction_on_a_primary_that_was_replaced_commits_nothing() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.caught_up().await.unwrap();
+    let transaction = cluster.db.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let lease = cluster.db.get().await.unwrap();
+    // The old primary is alive and would take the commit.
+    cluster.lab.node("db-1").unwrap().promote().await.unwrap();
+    until("the promotion is noticed", async || cluster.db.status().epoch.get() == 2).await;
+    assert!(lease.is_outdated());
+    let error = transaction.execute("insert into item values (7, 'late')", &[]).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
+    assert_eq!(cluster.ask("db-0", "select count(*)::text from item").await, "0");
 }

@@ -140,7 +140,8 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
 
 fn seen(written: Option<&Written>, start: Instant) -> Seen<Place> {
     let Some(written) = written else { return Seen::default() };
-    let position = written.position.map_or(TokenPosition::Everything, |place| TokenPosition::UpTo(Place(place)));
+    let position =
+        written.position.map_or(TokenPosition::Everything, |place| TokenPosition::UpTo(Place(place)));
     let token = Token::new(ClusterId::new(1), Timeline::new(written.timeline), position);
     match written.at {
         Some(at) => Seen::written(Some(token), start + Duration::from_millis(at)),

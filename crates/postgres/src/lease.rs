@@ -11,6 +11,9 @@ use crate::{Error, Postgres, Result};
 /// What is done through the client is not seen. So when the lease is dropped the connection is rolled back and reset,
 /// keeping its prepared statements, before anybody else gets it; and what may have been written on a primary is taken
 /// for written: later reads of the handle that gave the lease wait for a replica that shows it, or go to the primary.
+///
+/// Nor can it be stopped: when another node becomes the primary meanwhile, look at
+/// [`is_outdated`](Lease::is_outdated) before writing on.
 pub struct Lease {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
@@ -24,6 +27,12 @@ impl Lease {
         purpose: Purpose,
     ) -> Self {
         Self { connection, handle, purpose }
+    }
+
+    /// Whether the node's role has changed since the lease was given.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.connection.is_evicted()
     }
 
     /// Prepares a statement, or takes it from the connection's cache.

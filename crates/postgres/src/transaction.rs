@@ -120,6 +120,7 @@ impl Transaction {
     ///
     /// A dropped commit may have run. The handle takes it for a write.
     pub async fn commit(self) -> Result<()> {
+        self.check_epoch()?;
         if self.is_aborted.load(Ordering::Relaxed) {
             let error = DriverError::AbortedTransaction;
             return Err(self.describe("committing", error));
@@ -161,6 +162,7 @@ impl Transaction {
 
     /// Refuses what would end the transaction behind its back, and notes what a statement will leave behind.
     fn admit(&self, sql: &str) -> Result<()> {
+        self.check_epoch()?;
         let effects = classify(sql, Dialect::Postgres).effects();
         if effects.contains(Effects::TRANSACTION) {
             for part in split(sql, Dialect::Postgres) {
@@ -171,6 +173,18 @@ impl Transaction {
             return Err(copy_refused());
         }
         self.connection.soil(effects);
+        Ok(())
+    }
+
+    /// Refuses to go on on a node that has lost the primary role since: whatever it takes, the cluster will not have.
+    fn check_epoch(&self) -> Result<()> {
+        if self.access == TransactionAccess::ReadWrite && self.connection.is_evicted() {
+            let node = self.connection.node();
+            let text = format!(
+                "{node} has lost the primary role since the transaction began: nothing was committed, run it again"
+            );
+            return Err(Error::new(ErrorKind::ConnectionLost, Outcome::Rejected, text));
+        }
         Ok(())
     }
 

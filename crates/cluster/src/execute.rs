@@ -1,9 +1,11 @@
 //! The line from a statement to its answer: decide, choose, acquire, execute, and go on to another node where that
 //! is safe.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use millpond_core::{Access, Epoch, Health, NodeId, NodeSet, Plan, Position, Reason, Snapshot};
 use millpond_pool::{AcquireError, ConnectError};
@@ -105,18 +107,15 @@ impl<B: Backend> Handle<B> {
             let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
             in_flight.sent(purpose);
             let unanswered = Unanswered::of(self, statement, search.access);
-            let result = tokio::select! {
-                biased;
-                result = operation.run(lease, purpose) => result,
-                () = self.lost(node, purpose, epoch) => {
-                    let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
-                    let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
-                    if !search.access.is_read() {
-                        return Err(error);
-                    }
-                    search.give_up_on(node.id, error);
-                    continue;
+            let Some(result) = unless(self.lost(node, purpose, epoch), operation.run(lease, purpose)).await
+            else {
+                let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
+                let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
+                if !search.access.is_read() {
+                    return Err(error);
                 }
+                search.give_up_on(node.id, error);
+                continue;
             };
             match result {
                 Ok(answer) => {
@@ -204,11 +203,9 @@ impl<'a, B: Backend> Search<'a, B> {
                     continue;
                 }
                 let in_flight = node.begin();
-                let acquired = tokio::select! {
-                    biased;
-                    acquired = node.pool(purpose).acquire_until(self.deadline) => acquired,
-                    () = shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)) => continue,
-                };
+                let is_unfit = shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose));
+                let acquire = node.pool(purpose).acquire_until(self.deadline);
+                let Some(acquired) = unless(is_unfit, acquire).await else { continue };
                 match acquired {
                     // Looked at once more: it may have waited long, and a write must not go to what was the primary.
                     Ok(_) if !may_serve(&shared.snapshot.load(), id, purpose) => {}
@@ -354,6 +351,16 @@ impl<'a, B: Backend> Search<'a, B> {
         self.tried = NodeSet::EMPTY;
         Ok(())
     }
+}
+
+/// Runs `call`, unless `end` comes first: `None` then. When both are ready the call wins.
+async fn unless<T>(end: impl Future<Output = ()>, call: impl Future<Output = T>) -> Option<T> {
+    let (mut end, mut call) = (pin!(end), pin!(call));
+    poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Whether a node is what a connection for this purpose is for.

@@ -4,19 +4,21 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use millpond_cluster::{Handle, NodeLease};
+use pin_project_lite::pin_project;
 use tokio_postgres::Row;
 
 use crate::{DriverError, Error, Postgres, Result};
 
-/// Rows as they come. Holds its connection until the last row; dropped before, it closes the connection and has the
-/// server cancel the rest.
-#[pin_project::pin_project]
-pub struct RowStream {
-    #[pin]
-    rows: tokio_postgres::RowStream,
-    /// Given back behind the last row.
-    connection: Option<NodeLease<Postgres>>,
-    writes: WritesAtTheEnd,
+pin_project! {
+    /// Rows as they come. Holds its connection until the last row; dropped before, it closes the connection and has the
+    /// server cancel the rest.
+    pub struct RowStream {
+        #[pin]
+        rows: tokio_postgres::RowStream,
+        // Given back behind the last row.
+        connection: Option<NodeLease<Postgres>>,
+        writes: WritesAtTheEnd,
+    }
 }
 
 impl RowStream {

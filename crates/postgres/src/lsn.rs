@@ -80,8 +80,13 @@ impl FromStr for Lsn {
     type Err = ParseLsnError;
 
     fn from_str(text: &str) -> Result<Self, ParseLsnError> {
-        let lsn: PgLsn = text.parse().map_err(|_| ParseLsnError)?;
-        Ok(lsn.into())
+        // Stricter than the driver's own, which takes numbers that do not fit, and signs.
+        let half = |half: &str| {
+            let is_number = half.bytes().all(|byte| byte.is_ascii_hexdigit());
+            u32::from_str_radix(half, 16).ok().filter(|_| is_number).map(u64::from)
+        };
+        let (high, low) = text.split_once('/').ok_or(ParseLsnError)?;
+        half(high).zip(half(low)).map(|(high, low)| Self(high << 32 | low)).ok_or(ParseLsnError)
     }
 }
 
@@ -102,7 +107,7 @@ mod tests {
         let lsn: Lsn = "16/B374D848".parse().unwrap();
         assert_eq!(lsn.get(), 0x16_b374_d848);
         assert_eq!(lsn.to_string(), "16/B374D848");
-        for garbage in ["", "16", "16/", "x/1", "1/2/3", "123456789/1"] {
+        for garbage in ["", "16", "16/", "/", "x/1", "1/2/3", "123456789/1", "+1/1"] {
             assert_eq!(garbage.parse::<Lsn>(), Err(ParseLsnError), "{garbage}");
         }
     }

@@ -187,7 +187,7 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) nodes: Vec<Arc<Node<B>>>,
     topology: Mutex<Topology<B::Position>>,
     pub(crate) snapshot: ArcSwap<Snapshot<B::Position>>,
-    /// Told of every new snapshot.
+    /// Told when a node's health or role, or the primary, is another.
     pub(crate) changes: watch::Sender<()>,
     pub(crate) mode: ModeSwitch,
     /// What this process has written.
@@ -208,6 +208,7 @@ impl<B: Backend> Shared<B> {
             // Under the lock, so that snapshots are published in the order they were made.
             self.snapshot.store(Arc::new(topology.snapshot()));
         }
+        let is_change = !actions.is_empty();
         for action in actions {
             match action {
                 Action::Evict(node) => self.nodes[node.index()].evict(),
@@ -215,7 +216,10 @@ impl<B: Backend> Shared<B> {
                 _ => {}
             }
         }
-        self.changes.send_replace(());
+        // Only then: every statement in flight listens.
+        if is_change {
+            self.changes.send_replace(());
+        }
     }
 
     /// Waits until what is known of the cluster is so. Costs nothing before it is first polled.

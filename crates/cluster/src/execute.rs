@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use millpond_core::{Access, Epoch, Health, NodeId, NodeSet, Plan, Position, Reason, Snapshot};
 use millpond_pool::{AcquireError, ConnectError};
@@ -169,6 +170,9 @@ struct Leased<'a, B: Backend> {
     in_flight: InFlight<'a, B>,
 }
 
+/// How soon a search whose plan is used up starts anew while nothing changes.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// The search for a node that answers: the plan, what was tried, and the deadline over all of it.
 struct Search<'a, B: Backend> {
     handle: &'a Handle<B>,
@@ -291,10 +295,13 @@ impl<'a, B: Backend> Search<'a, B> {
             // Every node that may run it has had its chance.
             return Err(self.last_error.take().unwrap_or_else(|| shared.no_primary()));
         }
-        match timeout_at(self.deadline, changes.changed()).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(self.last_error.take().unwrap_or_else(|| shared.no_primary())),
+        // A node that is up and gives no connection (it has none left, say) may give one later without a change.
+        let next_try = self.deadline.min(Instant::now() + RETRY);
+        let is_changed = timeout_at(next_try, changes.changed()).await.is_ok();
+        if !is_changed && Instant::now() >= self.deadline {
+            return Err(self.last_error.take().unwrap_or_else(|| shared.no_primary()));
         }
+        Ok(())
     }
 
     fn give_up_on(&mut self, node: NodeId, error: Error) {

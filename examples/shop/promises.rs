@@ -22,10 +22,14 @@ pub(crate) fn conclude(status: &Status, seen: &Seen, scans: &Scans) -> bool {
     let share = on_replicas as f64 / plain_reads;
     // Each of the shop's reads scans one of the counted tables once.
     let counted = scans.on_replicas() as f64 / plain_reads;
+    let written_on_replicas: i64 = scans.written().skip(1).sum();
     let errors = seen.errors.lock().unwrap_or_else(PoisonError::into_inner);
 
     println!("\n{status}\n");
     println!("{plain_reads} plain reads, {} checkouts", count(&seen.checkouts));
+    for (node, rows) in status.nodes.iter().zip(scans.written()) {
+        println!("{rows} rows written on {}", node.name);
+    }
     for error in errors.iter().take(5) {
         println!("  {error}");
     }
@@ -43,8 +47,8 @@ pub(crate) fn conclude(status: &Status, seen: &Seen, scans: &Scans) -> bool {
             format!("{:.1} % by the servers' own statistics", counted * 100.0),
         ),
         (
-            scans.written_on_replicas() == 0 && status.healed == 0,
-            format!("{} writes on replicas, {} refused there", scans.written_on_replicas(), status.healed),
+            written_on_replicas == 0 && status.healed == 0,
+            format!("{written_on_replicas} rows written on replicas, {} writes refused there", status.healed),
         ),
         (
             count(&seen.own_writes_missed) == 0,

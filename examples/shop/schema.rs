@@ -103,9 +103,9 @@ impl Scans {
         self.0.iter().skip(1).map(|counts| counts.scans).sum()
     }
 
-    /// Rows written by statements on the replicas; replay does not count.
-    pub(crate) fn written_on_replicas(&self) -> i64 {
-        self.0.iter().skip(1).map(|counts| counts.writes).sum()
+    /// Rows written by statements on each node; replay does not count.
+    pub(crate) fn written(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().map(|counts| counts.writes)
     }
 
     fn total(&self) -> i64 {

@@ -1,0 +1,21 @@
+//! The frame for millpond's figures: systems under test, interleaved rounds, and one form for what they give.
+//!
+//! A group is a binary in `src/bin`. It makes [`rounds::Measured`] from a [`load::Work`] and some
+//! [`systems::System`]s; [`figures`] turns that into a file and [`table`] into a table for people.
+#![expect(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "unpublished: nobody else builds on these types"
+)]
+
+pub mod compare;
+pub mod cpu;
+pub mod figures;
+pub mod load;
+pub mod machine;
+pub mod point;
+pub mod rounds;
+pub mod server;
+pub mod spread;
+pub mod systems;
+pub mod table;

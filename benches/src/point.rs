@@ -1,0 +1,110 @@
+//! Point reads: one row by its primary key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::figures::Reading;
+use crate::load::{Shape, Task, Work, drive};
+use crate::rounds::Contender;
+use crate::server::Server;
+use crate::systems::{System, Target};
+
+/// The statement.
+pub const POINT_READ: &str = "select id, stock, name from item where id = $1";
+
+/// Fills the table that it reads: keys from 1 to `rows`.
+///
+/// # Errors
+///
+/// What the server says.
+pub fn fill(server: &Server, rows: i32) -> Result<()> {
+    server.ask("create table item (id int primary key, stock int not null, name text not null)")?;
+    let rows =
+        format!("insert into item select i, {STOCK}, 'item number ' || i from generate_series(1, {rows}) i");
+    server.ask(&rows)?;
+    // So that no reader finds the first one's work left to do.
+    server.ask("vacuum (freeze, analyze) item")?;
+    server.ask("checkpoint")?;
+    Ok(())
+}
+
+/// The stock of item `i`, in SQL.
+const STOCK: &str = "i % 1000";
+
+/// The stock of an item, as the table has it.
+#[must_use]
+pub const fn stock_of(key: i32) -> i32 {
+    key % 1000
+}
+
+/// Where point reads take place.
+#[derive(Debug)]
+pub struct Bed<'a> {
+    /// The server, filled.
+    pub server: &'a Server,
+    /// The number of rows.
+    pub rows: i32,
+    /// The most connections a system may have for statements.
+    pub connections: usize,
+    /// How many tasks, and for how long.
+    pub shape: Shape,
+}
+
+impl Bed<'_> {
+    /// As figures have it.
+    #[must_use]
+    pub fn scenario(&self) -> String {
+        format!("point/c{}/t{}/loopback", self.connections, self.shape.tasks)
+    }
+}
+
+/// A system, ready to take turns.
+#[must_use]
+pub const fn contender<'a, S: System>() -> Contender<Bed<'a>> {
+    Contender { name: S::NAME, turn: turn::<S> }
+}
+
+struct PointReads<S> {
+    system: S,
+    rows: i32,
+}
+
+impl<S: System> Work for PointReads<S> {
+    async fn once(&self, task: &mut Task) -> Result<()> {
+        let key = task.random.i32(1..=self.rows);
+        let stock = self.system.point(task.index, key).await?;
+        ensure!(stock == stock_of(key), "item {key} has stock {}, not {stock}", stock_of(key));
+        Ok(())
+    }
+}
+
+/// A runtime as a service has it: tokio's default, a worker for each core.
+///
+/// # Errors
+///
+/// When its threads cannot be started.
+pub fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn turn<S: System>(bed: &Bed<'_>) -> Result<Vec<Reading>> {
+    // Each turn has a runtime of its own, so that nothing of the one before runs on.
+    let runtime = runtime()?;
+    let target = Target { url: bed.server.url(), connections: bed.connections, tasks: bed.shape.tasks };
+    let system = runtime.block_on(S::connect(&target))?;
+    let work = Arc::new(PointReads { system, rows: bed.rows });
+    let outcome = drive(&runtime, &work, bed.shape, bed.server.processes())?;
+    if let Some(error) = &outcome.first_error {
+        eprintln!("{}: {}: a statement failed: {error:#}", bed.scenario(), S::NAME);
+    }
+    let mut readings = outcome.readings();
+    let value = bed.server.client_connections()?;
+    readings.push(Reading { metric: "connections", unit: "connections", value });
+    runtime.block_on(work.system.close());
+    drop(work);
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    Ok(readings)
+}

@@ -2,7 +2,7 @@
 //! is safe.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -108,8 +108,9 @@ impl<B: Backend> Handle<B> {
             let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
             in_flight.sent(purpose);
             let unanswered = Unanswered::of(self, statement, search.access);
-            let Some(result) = unless(self.lost(node, purpose, epoch), operation.run(lease, purpose)).await
-            else {
+            let (lost, running) =
+                (pin!(self.lost(node, purpose, epoch)), pin!(operation.run(lease, purpose)));
+            let Some(result) = unless(lost, running).await else {
                 let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
                 let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
                 if !search.access.is_read() {
@@ -207,8 +208,8 @@ impl<'a, B: Backend> Search<'a, B> {
                     continue;
                 }
                 let in_flight = node.begin();
-                let is_unfit = shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose));
-                let acquire = node.pool(purpose).acquire_until(self.deadline);
+                let is_unfit = pin!(shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)));
+                let acquire = pin!(node.pool(purpose).acquire_until(self.deadline));
                 let Some(acquired) = unless(is_unfit, acquire).await else { continue };
                 match acquired {
                     // Looked at once more: it may have waited long, and a write must not go to what was the primary.
@@ -360,9 +361,12 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 }
 
-/// Runs `call`, unless `end` comes first: `None` then. When both are ready the call wins.
-async fn unless<T>(end: impl Future<Output = ()>, call: impl Future<Output = T>) -> Option<T> {
-    let (mut end, mut call) = (pin!(end), pin!(call));
+/// Runs `call`, unless `end` comes first: `None` then. When both are ready the call wins. Takes them pinned, since a
+/// future that is handed over by value is stored twice.
+async fn unless<T>(
+    mut end: Pin<&mut impl Future<Output = ()>>,
+    mut call: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     poll_fn(|cx| match call.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(Some(result)),
         Poll::Pending => end.as_mut().poll(cx).map(|()| None),

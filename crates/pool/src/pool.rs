@@ -80,14 +80,19 @@ impl<M: Manager> Pool<M> {
     /// As [`acquire`](Pool::acquire).
     pub async fn acquire_until(&self, deadline: Instant) -> Result<Lease<M>, AcquireError<M::Error>> {
         let shared = &self.shared;
-        let (handover, received) = oneshot::channel();
+        let mut received = None;
+        let handover = || {
+            let (handover, receiver) = oneshot::channel();
+            received = Some(receiver);
+            handover
+        };
         let mut stale = Vec::new();
         let admission = shared.lock().admit(handover, |entry| shared.is_usable(entry), &mut stale);
         drop(stale);
-        let ticket = match admission {
-            Admission::Idle(entry) => return Ok(Lease::new(entry, Arc::clone(shared))),
-            Admission::Closed => return Err(AcquireError::Closed),
-            Admission::Wait { ticket } => ticket,
+        let (ticket, received) = match (admission, received) {
+            (Admission::Idle(entry), _) => return Ok(Lease::new(entry, Arc::clone(shared))),
+            (Admission::Wait { ticket }, Some(received)) => (ticket, received),
+            (Admission::Wait { .. } | Admission::Closed, _) => return Err(AcquireError::Closed),
         };
         // Declared before `received`, so dropped after it: whatever was handed over before the ticket is gone goes
         // back through the lease's own drop.

@@ -76,11 +76,11 @@ impl<C, W, E> State<C, W, E> {
         }
     }
 
-    /// A newcomer takes an idle connection only when nobody waits. `stale` collects idle connections that cannot be
+    /// A newcomer takes an idle connection only when nobody waits; `handover` is asked for only when it has to wait. `stale` collects idle connections that cannot be
     /// handed out any more, to be dropped by the caller outside the lock.
     pub(crate) fn admit(
         &mut self,
-        handover: W,
+        handover: impl FnOnce() -> W,
         is_usable: impl Fn(&Entry<C>) -> bool,
         stale: &mut Vec<Entry<C>>,
     ) -> Admission<C> {
@@ -97,7 +97,7 @@ impl<C, W, E> State<C, W, E> {
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.waiters.push_back(Waiter { ticket, handover });
+        self.waiters.push_back(Waiter { ticket, handover: handover() });
         Admission::Wait { ticket }
     }
 

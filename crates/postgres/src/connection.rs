@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -95,12 +96,12 @@ impl Connection {
     }
 
     pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement, DriverError> {
-        self.call(self.statements.prepare(&self.client, sql)).await
+        self.call(pin!(self.statements.prepare(&self.client, sql))).await
     }
 
     pub(crate) async fn query_one(&self, sql: &str) -> Result<Row, DriverError> {
         let statement = self.prepare(sql).await?;
-        self.call(self.client.query_one(&statement, &[])).await
+        self.call(pin!(self.client.query_one(&statement, &[]))).await
     }
 
     pub(crate) async fn query(
@@ -110,7 +111,7 @@ impl Connection {
         capture: Capture,
     ) -> Result<(Vec<Row>, Option<Lsn>), DriverError> {
         let statement = self.prepare(sql).await?;
-        let answer = self.captured(capture, self.client.query(&statement, params)).await;
+        let answer = self.captured(capture, pin!(self.client.query(&statement, params))).await;
         self.forget_if_outdated(sql, &answer);
         answer
     }
@@ -122,7 +123,7 @@ impl Connection {
         capture: Capture,
     ) -> Result<(u64, Option<Lsn>), DriverError> {
         let statement = self.prepare(sql).await?;
-        let answer = self.captured(capture, self.client.execute(&statement, params)).await;
+        let answer = self.captured(capture, pin!(self.client.execute(&statement, params))).await;
         self.forget_if_outdated(sql, &answer);
         answer
     }
@@ -132,7 +133,7 @@ impl Connection {
         sql: &str,
         capture: Capture,
     ) -> Result<Option<Lsn>, DriverError> {
-        let ((), position) = self.captured(capture, self.client.batch_execute(sql)).await?;
+        let ((), position) = self.captured(capture, pin!(self.client.batch_execute(sql))).await?;
         Ok(position)
     }
 
@@ -142,7 +143,7 @@ impl Connection {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<tokio_postgres::RowStream, DriverError> {
         let statement = self.prepare(sql).await?;
-        let answer = self.call(self.client.query_raw(&statement, params.iter().copied())).await;
+        let answer = self.call(pin!(self.client.query_raw(&statement, params.iter().copied()))).await;
         self.forget_if_outdated(sql, &answer);
         answer
     }
@@ -182,7 +183,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Runs one call of the driver. When the future is dropped in the middle, the connection is not used again.
+    /// Runs one call of the driver. When the future is dropped in the middle, the connection is not used again. Callers
+    /// pin the call first: handed over by value it would be stored twice.
     async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -216,12 +218,11 @@ impl Connection {
             return Ok((self.call(call).await?, None));
         };
         // `join` polls the call first, and the driver sends on the first poll.
-        let (result, position) = self
-            .call(async {
-                let (result, position) = join(call, self.client.query_one(&position, &[])).await;
-                result.map(|value| (value, position))
-            })
-            .await?;
+        let both = pin!(async {
+            let (result, position) = join(call, self.client.query_one(&position, &[])).await;
+            result.map(|value| (value, position))
+        });
+        let (result, position) = self.call(both).await?;
         let insert = position.and_then(|row| row.try_get::<_, PgLsn>(0)).ok().map(u64::from);
         let segment_size = self.segment_size.load(Ordering::Relaxed);
         Ok((result, insert.map(|insert| Lsn::end_of_written(insert, segment_size))))

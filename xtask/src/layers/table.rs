@@ -1,0 +1,188 @@
+//! The layer table. This is the one place: the check reads it, and docs/architecture.md shows it.
+
+/// What one published crate may use.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) name: &'static str,
+    pub(crate) uses: Uses,
+    pub(crate) never: &'static [Ban],
+    /// The rule in one sentence.
+    pub(crate) why: &'static str,
+}
+
+/// The direct dependencies of a crate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Uses {
+    Only(&'static [Use]),
+    Anything,
+}
+
+/// One dependency that is allowed.
+#[derive(Debug)]
+pub(crate) struct Use {
+    pub(crate) name: &'static str,
+    /// The only features that may be asked for; none given: any.
+    pub(crate) features: Option<&'static [&'static str]>,
+}
+
+/// What a crate never uses, directly or through another one.
+#[derive(Debug)]
+pub(crate) struct Ban {
+    pub(crate) what: &'static str,
+    pub(crate) crates: &'static [&'static str],
+    /// What its source does not say either, outside tests.
+    pub(crate) words: &'static [&'static str],
+}
+
+const fn any(name: &'static str) -> Use {
+    Use { name, features: None }
+}
+
+const fn only(name: &'static str, features: &'static [&'static str]) -> Use {
+    Use { name, features: Some(features) }
+}
+
+const fn crates(what: &'static str, crates: &'static [&'static str]) -> Ban {
+    Ban { what, crates, words: &[] }
+}
+
+const TOKIO: Ban = Ban {
+    what: "tokio or any async code",
+    crates: &["tokio", "async-std", "smol", "futures-util", "futures-core"],
+    words: &["async fn ", ".await"],
+};
+
+const CLOCK: Ban = Ban {
+    what: "any clock",
+    crates: &["chrono", "jiff", "quanta", "time"],
+    words: &["Instant::now(", "SystemTime::now("],
+};
+
+const RANDOM: Ban = crates("any random source", &["fastrand", "getrandom", "oorandom", "rand", "rand_core"]);
+
+const DRIVERS: Ban = crates(
+    "any driver",
+    &[
+        "deadpool-postgres",
+        "diesel",
+        "mysql",
+        "mysql_async",
+        "mysql_common",
+        "postgres",
+        "sqlx",
+        "tokio-postgres",
+    ],
+);
+
+const CORE_AND_SQL: Ban = crates("core, sql", &["millpond-core", "millpond-sql"]);
+
+const ADAPTERS: Ban = crates(
+    "adapters, the other backend",
+    &["deadpool-postgres", "diesel", "diesel-async", "millpond-mysql", "mysql_async", "sea-orm", "sqlx"],
+);
+
+/// All published crates, the lowest first.
+pub(crate) const LAYERS: &[Layer] = &[
+    Layer {
+        name: "millpond-core",
+        uses: Uses::Only(&[any("thiserror")]),
+        never: &[TOKIO, CLOCK, RANDOM, DRIVERS],
+        why: "Time and chance come in as arguments, so a day of a cluster is simulated in seconds.",
+    },
+    Layer {
+        name: "millpond-sql",
+        uses: Uses::Only(&[any("millpond-core"), any("thiserror")]),
+        never: &[TOKIO, CLOCK, RANDOM, DRIVERS],
+        why: "Reads text and nothing else, so it can be used and fuzzed alone.",
+    },
+    Layer {
+        name: "millpond-pool",
+        uses: Uses::Only(&[any("fastrand"), any("thiserror"), only("tokio", &["rt", "sync", "time"])]),
+        never: &[CORE_AND_SQL, DRIVERS],
+        why: "Knows neither SQL nor roles, so it pools anything.",
+    },
+    Layer {
+        name: "millpond-cluster",
+        uses: Uses::Only(&[
+            any("arc-swap"),
+            any("fastrand"),
+            any("millpond-core"),
+            any("millpond-pool"),
+            any("millpond-sql"),
+            any("thiserror"),
+            only("tokio", &["rt", "sync", "time"]),
+            any("tracing"),
+        ]),
+        never: &[DRIVERS],
+        why: "Generic over the backend, so a new server needs a backend and no change here.",
+    },
+    Layer {
+        name: "millpond-postgres",
+        uses: Uses::Only(&[
+            any("futures-util"),
+            any("millpond-cluster"),
+            any("percent-encoding"),
+            any("pin-project-lite"),
+            any("rustls"),
+            any("rustls-native-certs"),
+            any("thiserror"),
+            any("tokio"),
+            any("tokio-postgres"),
+            any("tokio-postgres-rustls"),
+            any("tracing"),
+        ]),
+        never: &[ADAPTERS],
+        why: "One driver and its helpers, so its users compile no other.",
+    },
+    Layer {
+        name: "millpond",
+        uses: Uses::Only(&[any("millpond-cluster"), any("millpond-postgres")]),
+        never: &[ADAPTERS],
+        why: "The name users type: it says what is public and has no logic of its own.",
+    },
+    Layer {
+        name: "millpond-lab",
+        uses: Uses::Anything,
+        never: &[crates(
+            "any other crate of ours",
+            &[
+                "millpond",
+                "millpond-cluster",
+                "millpond-core",
+                "millpond-pool",
+                "millpond-postgres",
+                "millpond-sql",
+            ],
+        )],
+        why: "Real servers for tests, ours and yours: it must not trust what it tests.",
+    },
+];
+
+/// What no published crate depends on, tests aside.
+pub(crate) const OUTSIDE: &[&str] =
+    &["millpond-benches", "millpond-examples", "millpond-fuzz", "millpond-lab", "millpond-tests", "xtask"];
+
+impl Uses {
+    fn cell(self) -> String {
+        let Self::Only(uses) = self else { return "anything".to_owned() };
+        let one = |used: &Use| match used.features {
+            None => format!("`{}`", used.name),
+            Some(features) => format!("`{}` ({})", used.name, features.join(", ")),
+        };
+        uses.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The table as markdown.
+pub(crate) fn markdown() -> String {
+    let mut text = String::from("| crate | may use, besides std | never | why |\n|---|---|---|---|\n");
+    for layer in LAYERS {
+        let never: Vec<_> = layer.never.iter().map(|ban| ban.what).collect();
+        let cells = [format!("`{}`", layer.name), layer.uses.cell(), never.join("; "), layer.why.to_owned()];
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    let outside: Vec<_> =
+        OUTSIDE.iter().filter(|name| **name != "millpond-fuzz").map(|name| format!("`{name}`")).collect();
+    text.push_str(&format!("\nNo published crate depends on {}.\n", outside.join(", ")));
+    text
+}

@@ -1,0 +1,86 @@
+//! The project's commands: `cargo xtask --help`.
+
+mod bench;
+mod command;
+mod demo;
+mod dependencies;
+mod docs;
+mod layers;
+mod metadata;
+mod postgres;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+const AFTER: &str = "\
+On a fresh machine `cargo xtask demo` and `cargo xtask test` do all set-up themselves.
+
+Environment:
+  MILLPOND_LAB_PG_BIN   the folder of postgres, initdb and pg_basebackup, when they are not found
+  MILLPOND_DENY=no      leaves cargo-deny out of `test`
+  CI                    when set, the tests run with nextest's profile `ci`";
+
+/// The commands of the millpond repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = AFTER)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a shop on a real cluster, with failures, and print what was promised and what happened
+    Demo(demo::Options),
+    /// Do all set-up and run every check and test
+    Test(test::Options),
+    /// Measure a group and write target/figures/GROUP.json
+    Bench(bench::Options),
+    /// Install what the other commands need: PostgreSQL, cargo-nextest, rustfmt and clippy
+    Setup(setup::Options),
+    /// Check every crate's dependencies against the layer table
+    CheckLayers(layers::Options),
+    /// Count the crates that millpond adds to what tokio-postgres brings
+    CheckDependencies,
+    /// Check what the documents say, and the form of the source files
+    CheckDocs,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Demo(options) => demo::run(&workspace, &options),
+        Command::Test(options) => test::run(&workspace, &options),
+        Command::Bench(options) => bench::run(&workspace, &options),
+        Command::Setup(options) => setup::run(&workspace, &options),
+        Command::CheckLayers(options) => layers::run(&workspace, &options),
+        Command::CheckDependencies => dependencies::run(&workspace),
+        Command::CheckDocs => docs::run(&workspace),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Args::command().debug_assert();
+    }
+}

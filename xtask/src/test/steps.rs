@@ -1,0 +1,139 @@
+//! The steps, in the order in which they run: what is quick to fail comes first.
+
+use std::env;
+
+use anyhow::Result;
+
+use super::{Options, examples, report::Outcome};
+use crate::{
+    command::{Cmd, Kept},
+    metadata::Metadata,
+    postgres, setup,
+    workspace::Workspace,
+};
+
+/// What a step does.
+type Run = Box<dyn FnOnce(&Workspace, &Kept) -> Result<Outcome>>;
+
+/// One line of the report.
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) run: Run,
+}
+
+/// What starts servers, in nextest's language.
+const WITHOUT_SERVERS: &str = "not (package(millpond-tests) or (package(millpond-lab) and kind(test)))";
+
+/// Where the advisories are fetched from.
+const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
+
+pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>> {
+    let metadata = Metadata::read(workspace)?;
+    let (full, servers) = (!options.quick, !options.skip_servers);
+    let deny = full && env::var("MILLPOND_DENY").as_deref() != Ok("no");
+    let mut steps = vec![prerequisites(servers, deny)];
+    steps.push(cargo("format", "fmt --all --check"));
+    steps.push(cargo("clippy", "clippy --workspace --all-targets -- -D warnings"));
+    if full {
+        steps.extend(alone(&metadata));
+        steps.push(rustdoc());
+    }
+    steps.push(xtask("check-layers", &["check-layers"]));
+    if full {
+        steps.push(xtask("check-dependencies", &["check-dependencies"]));
+    }
+    steps.push(xtask("check-docs", &["check-docs"]));
+    if deny {
+        steps.push(Step { name: "cargo-deny".to_owned(), run: Box::new(run_deny) });
+    }
+    steps.push(tests(servers));
+    if full {
+        steps.push(cargo("doctests", "test --doc --workspace --all-features --no-fail-fast"));
+    }
+    if full && servers {
+        steps.push(Step { name: "examples".to_owned(), run: Box::new(examples::run) });
+        steps.push(xtask("demo", &["demo", "--seconds", "8"]));
+        steps.push(xtask("bench", &["bench", "compare", "--quick"]));
+    }
+    Ok(steps)
+}
+
+/// A step that is one command.
+fn command(name: impl Into<String>, build: impl FnOnce(&Workspace) -> Cmd + 'static) -> Step {
+    let run = |workspace: &Workspace, kept: &Kept| build(workspace).run_kept(kept).map(|()| Outcome::Passed);
+    Step { name: name.into(), run: Box::new(run) }
+}
+
+fn cargo(name: impl Into<String>, words: impl Into<String>) -> Step {
+    let words = words.into();
+    command(name, move |workspace| workspace.cargo().words(&words))
+}
+
+/// A command of ours, in a process of its own so that its output is kept as any other's.
+fn xtask(name: &str, args: &'static [&'static str]) -> Step {
+    command(name, move |workspace| match env::current_exe() {
+        Ok(program) => Cmd::new(program).folder(&workspace.path("")).args(args),
+        Err(_) => workspace.cargo().args(["xtask"]).args(args),
+    })
+}
+
+fn prerequisites(servers: bool, deny: bool) -> Step {
+    let run = move |workspace: &Workspace, _: &Kept| {
+        setup::toolchain(workspace)?;
+        setup::cargo_tool(workspace, "nextest")?;
+        if deny {
+            setup::cargo_tool(workspace, "deny")?;
+        }
+        if servers {
+            postgres::ensure(workspace)?;
+        }
+        Ok(Outcome::Passed)
+    };
+    Step { name: "prerequisites".to_owned(), run: Box::new(run) }
+}
+
+/// Each published crate without the others, since together they turn on each other's features.
+fn alone(metadata: &Metadata) -> Vec<Step> {
+    let published = metadata.members.iter().filter(|package| package.published);
+    let mut steps: Vec<_> = published
+        .map(|package| {
+            let name = &package.name;
+            cargo(format!("clippy {name} alone"), format!("clippy --package {name} -- -D warnings"))
+        })
+        .collect();
+    let words = "clippy --package millpond --features rustls --all-targets -- -D warnings";
+    steps.push(cargo("clippy millpond with rustls", words));
+    steps
+}
+
+fn rustdoc() -> Step {
+    command("documentation", |workspace| {
+        workspace.cargo().words("doc --no-deps --workspace --all-features").env("RUSTDOCFLAGS", "-D warnings")
+    })
+}
+
+fn tests(servers: bool) -> Step {
+    command("tests", move |workspace| {
+        let ci = env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+        let cargo = workspace.cargo().words("nextest run --workspace --all-features --no-fail-fast");
+        let cargo = cargo.args(ci.then_some("--profile=ci"));
+        cargo.args((!servers).then(|| format!("--filterset={WITHOUT_SERVERS}")))
+    })
+}
+
+fn run_deny(workspace: &Workspace, kept: &Kept) -> Result<Outcome> {
+    let advisories = Cmd::new("git")
+        .words("-c http.lowSpeedLimit=1 -c http.lowSpeedTime=10 ls-remote --quiet --exit-code")
+        .args([ADVISORIES, "HEAD"]);
+    let reachable = advisories.env("GIT_TERMINAL_PROMPT", "0").works();
+    let which: &[&str] = if reachable { &["advisories"] } else { &[] };
+    workspace
+        .cargo()
+        .words("deny --all-features check --hide-inclusion-graph bans licenses sources")
+        .args(which)
+        .run_kept(kept)?;
+    if reachable {
+        return Ok(Outcome::Passed);
+    }
+    Ok(Outcome::PassedWithout(format!("advisories: {ADVISORIES} cannot be reached")))
+}

@@ -1,5 +1,7 @@
 //! What is wrong from outside gets one clear error, or a degraded start: never a panic, a hang or a password.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::time::Duration;
 
 use millpond::postgres::Db;

@@ -9,6 +9,7 @@ use millpond_lab::Lab;
 
 /// A real cluster and a handle to it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Cluster {
     /// The servers.
     pub lab: Lab,

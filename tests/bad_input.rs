@@ -72,6 +72,15 @@ async fn a_setting_that_cannot_be() {
     assert!(builder().ssl_mode("maybe").is_err());
 }
 
+#[test]
+fn a_builder_does_not_show_its_password() {
+    let builder = Db::builder("postgres://app:secret@db/shop")
+        .unwrap()
+        .password_callback(|| async { Ok::<_, std::io::Error>("secret".to_owned()) });
+    let shown = format!("{builder:?}");
+    assert!(shown.contains("shop") && !shown.contains("secret"), "{shown}");
+}
+
 #[tokio::test]
 async fn all_replicas_down_at_the_start_is_an_event() {
     let lab = Lab::builder().replicas(2).up().await.unwrap();

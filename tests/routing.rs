@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use millpond::postgres::{Db, Token};
 use millpond::{ErrorKind, Event, Mode, Outcome};
 use millpond_tests::{Cluster, Events, builder, reads_on_replica, until};
@@ -141,6 +142,28 @@ async fn a_view_that_writes_heals_once_and_is_remembered() {
     assert!(
         !cluster.events.any(|event| matches!(event, Event::PrimaryLost { .. } | Event::RoleChanged { .. }))
     );
+}
+
+#[tokio::test]
+async fn a_stream_heals_before_its_first_row_and_counts_as_a_write() {
+    let cluster = Cluster::up(1).await;
+    cluster.db.batch_execute("create sequence s; create view v as select nextval('s') as n").await.unwrap();
+    until("the replica has the view", async || reads_on_replica(&cluster.db).await).await;
+    let rows = cluster.db.query_raw("select n from v", &[]).await.unwrap();
+    assert_eq!(rows.map(|row| row.unwrap().get::<_, i64>(0)).collect::<Vec<_>>().await, [1]);
+    let session = cluster.db.session();
+    session.query("select n + 1 from v", &[]).await.unwrap();
+    let token = session.token().to_string();
+    assert!(!token.ends_with('.') && !token.ends_with('*'), "its position was asked: {token}");
+}
+
+#[tokio::test]
+async fn of_several_statements_none_runs_twice() {
+    let cluster = Cluster::up(1).await;
+    cluster.db.batch_execute("create sequence s; create view v as select nextval('s') as n").await.unwrap();
+    until("the replica has the view", async || reads_on_replica(&cluster.db).await).await;
+    let error = cluster.db.batch_execute("select 1; select n from v").await.unwrap_err();
+    assert_eq!((error.code(), cluster.db.status().healed), (Some("25006"), 0));
 }
 
 #[tokio::test]

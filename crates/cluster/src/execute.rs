@@ -26,8 +26,18 @@ pub trait Operation<B: Backend>: Send {
     fn run(
         &mut self,
         lease: NodeLease<B>,
-        purpose: Purpose,
+        target: Target,
     ) -> impl Future<Output = Result<Answer<Self::Output, B::Position>, B::Error>> + Send;
+}
+
+/// What an [`Operation`] runs on, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// What the statement is taken for. A read that a replica refused comes back as a write.
+    pub access: Access,
 }
 
 /// What an [`Operation`] gave.
@@ -107,9 +117,9 @@ impl<B: Backend> Handle<B> {
         loop {
             let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
             in_flight.sent(purpose);
+            let target = Target { purpose, access: search.access };
             let unanswered = Unanswered::of(self, statement, search.access);
-            let (lost, running) =
-                (pin!(self.lost(node, purpose, epoch)), pin!(operation.run(lease, purpose)));
+            let (lost, running) = (pin!(self.lost(node, purpose, epoch)), pin!(operation.run(lease, target)));
             let Some(result) = unless(lost, running).await else {
                 let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
                 let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
@@ -347,9 +357,10 @@ impl<'a, B: Backend> Search<'a, B> {
     /// A replica refused what was taken for a read: once more on the primary, and there from now on.
     fn heal(&mut self, node: &Node<B>, statement: Statement<'_>, error: Error) -> Result<(), Error> {
         let shared = self.handle.shared();
-        let Some(text) = statement.text.filter(|_| shared.config.heal && self.access.is_read()) else {
-            return Err(error);
-        };
+        // Of several statements the first ones may have run.
+        let is_one = statement.writes == Writes::WithTheAnswer;
+        let may_heal = shared.config.heal && is_one && self.access.is_read();
+        let Some(text) = statement.text.filter(|_| may_heal) else { return Err(error) };
         let digest = digest(text, B::DIALECT);
         shared.refused.remember(digest);
         shared.healed.fetch_add(1, Ordering::Relaxed);

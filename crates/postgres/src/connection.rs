@@ -185,7 +185,7 @@ impl Connection {
 
     /// Runs one call of the driver. When the future is dropped in the middle, the connection is not used again. Callers
     /// pin the call first: handed over by value it would be stored twice.
-    async fn call<T>(
+    pub(crate) async fn call<T>(
         &self,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, DriverError> {

@@ -94,8 +94,7 @@ impl Db {
     /// that. In both cases the server is told to cancel, and the connection is closed.
     pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let classification = admit(sql)?;
-        let is_write = !classification.is_plain_read();
-        self.handle.run(Statement::text(sql, &classification), &mut Query { sql, params, is_write }).await
+        self.handle.run(Statement::text(sql, &classification), &mut Query { sql, params }).await
     }
 
     /// The one row of a statement.
@@ -128,7 +127,7 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// As [`query`](Db::query); after the first row there is no going on to another node.
+    /// As [`query`](Db::query); behind the first row there is no going on to another node.
     ///
     /// # Cancel safety
     ///
@@ -136,8 +135,8 @@ impl Db {
     pub async fn query_raw(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
         let classification = admit(sql)?;
         let statement = Statement::text(sql, &classification);
-        let (rows, lease) = self.handle.run(statement, &mut Stream { sql, params }).await?;
-        Ok(RowStream::new(rows, lease, &self.handle, !classification.is_plain_read()))
+        let rows = self.handle.run(statement, &mut Stream { sql, params }).await?;
+        Ok(RowStream::new(rows, &self.handle, !classification.is_plain_read()))
     }
 
     /// Runs a statement; the number of rows it affected.
@@ -151,8 +150,7 @@ impl Db {
     /// As [`query`](Db::query).
     pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         let classification = admit(sql)?;
-        let is_write = !classification.is_plain_read();
-        self.handle.run(Statement::text(sql, &classification), &mut Execute { sql, params, is_write }).await
+        self.handle.run(Statement::text(sql, &classification), &mut Execute { sql, params }).await
     }
 
     /// Runs statements without parameters, separated by semicolons, on one connection. What they leave in it is taken
@@ -174,8 +172,7 @@ impl Db {
         if effects.binds_session() && classification.statements() < 2 {
             return Err(session_statement(sql, &classification));
         }
-        let is_write = !classification.is_plain_read();
-        self.handle.run(Statement::text(sql, &classification), &mut Batch { sql, effects, is_write }).await
+        self.handle.run(Statement::text(sql, &classification), &mut Batch { sql, effects }).await
     }
 
     /// Begins a transaction on the primary.

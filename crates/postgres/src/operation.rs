@@ -1,7 +1,10 @@
 //! What the routed verbs do on one connection.
 
+use std::pin::Pin;
+
+use futures_util::TryStreamExt;
 use millpond_cluster::sql::Effects;
-use millpond_cluster::{Answer, NodeLease, Operation, Purpose};
+use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -11,9 +14,9 @@ use crate::{DriverError, Lsn, Postgres};
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Where the primary is behind a write; a replica has nothing to tell, and a read nothing to see again.
-const fn capture(purpose: Purpose, is_write: bool) -> Capture {
-    match purpose {
-        Purpose::Write if is_write => Capture::Position,
+const fn capture(target: Target) -> Capture {
+    match target.purpose {
+        Purpose::Write if !target.access.is_read() => Capture::Position,
         _ => Capture::Nothing,
     }
 }
@@ -22,7 +25,6 @@ const fn capture(purpose: Purpose, is_write: bool) -> Capture {
 pub(crate) struct Query<'a> {
     pub(crate) sql: &'a str,
     pub(crate) params: Params<'a>,
-    pub(crate) is_write: bool,
 }
 
 impl Operation<Postgres> for Query<'_> {
@@ -31,9 +33,9 @@ impl Operation<Postgres> for Query<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        purpose: Purpose,
+        target: Target,
     ) -> Result<Answer<Vec<Row>, Lsn>, DriverError> {
-        let capture = capture(purpose, self.is_write);
+        let capture = capture(target);
         let (value, position) = lease.query(self.sql, self.params, capture).await?;
         Ok(Answer { value, position })
     }
@@ -43,7 +45,6 @@ impl Operation<Postgres> for Query<'_> {
 pub(crate) struct Execute<'a> {
     pub(crate) sql: &'a str,
     pub(crate) params: Params<'a>,
-    pub(crate) is_write: bool,
 }
 
 impl Operation<Postgres> for Execute<'_> {
@@ -52,9 +53,9 @@ impl Operation<Postgres> for Execute<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        purpose: Purpose,
+        target: Target,
     ) -> Result<Answer<u64, Lsn>, DriverError> {
-        let capture = capture(purpose, self.is_write);
+        let capture = capture(target);
         let (value, position) = lease.execute(self.sql, self.params, capture).await?;
         Ok(Answer { value, position })
     }
@@ -64,7 +65,6 @@ impl Operation<Postgres> for Execute<'_> {
 pub(crate) struct Batch<'a> {
     pub(crate) sql: &'a str,
     pub(crate) effects: Effects,
-    pub(crate) is_write: bool,
 }
 
 impl Operation<Postgres> for Batch<'_> {
@@ -73,10 +73,10 @@ impl Operation<Postgres> for Batch<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        purpose: Purpose,
+        target: Target,
     ) -> Result<Answer<(), Lsn>, DriverError> {
         lease.soil(self.effects);
-        let position = lease.batch_execute(self.sql, capture(purpose, self.is_write)).await?;
+        let position = lease.batch_execute(self.sql, capture(target)).await?;
         Ok(Answer { value: (), position })
     }
 }
@@ -87,16 +87,21 @@ pub(crate) struct Stream<'a> {
     pub(crate) params: Params<'a>,
 }
 
-impl Operation<Postgres> for Stream<'_> {
-    type Output = (tokio_postgres::RowStream, NodeLease<Postgres>);
+/// What a [`RowStream`](crate::RowStream) is made of.
+pub(crate) struct Rows {
+    /// Already read: with it come the refusals and lost connections that another node can still make good.
+    pub(crate) first: Option<Row>,
+    pub(crate) rest: Pin<Box<tokio_postgres::RowStream>>,
+    pub(crate) connection: NodeLease<Postgres>,
+}
 
-    async fn run(
-        &mut self,
-        lease: NodeLease<Postgres>,
-        _: Purpose,
-    ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
-        let stream = lease.query_raw(self.sql, self.params).await?;
-        Ok(Answer { value: (stream, lease), position: None })
+impl Operation<Postgres> for Stream<'_> {
+    type Output = Rows;
+
+    async fn run(&mut self, lease: NodeLease<Postgres>, _: Target) -> Result<Answer<Rows, Lsn>, DriverError> {
+        let mut rest = Box::pin(lease.query_raw(self.sql, self.params).await?);
+        let first = lease.call(rest.try_next()).await?;
+        Ok(Answer { value: Rows { first, rest, connection: lease }, position: None })
     }
 }
 
@@ -111,7 +116,7 @@ impl Operation<Postgres> for Begin {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        _: Purpose,
+        _: Target,
     ) -> Result<Answer<NodeLease<Postgres>, Lsn>, DriverError> {
         lease.soil(Effects::TRANSACTION);
         lease.batch_execute(self.text, Capture::Nothing).await?;
@@ -128,9 +133,9 @@ impl Operation<Postgres> for Take {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        purpose: Purpose,
+        target: Target,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         lease.soil_unseen();
-        Ok(Answer { value: (lease, purpose), position: None })
+        Ok(Answer { value: (lease, target.purpose), position: None })
     }
 }

@@ -4,55 +4,73 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use millpond_cluster::{Handle, NodeLease};
-use pin_project_lite::pin_project;
 use tokio_postgres::Row;
 
-use crate::{DriverError, Error, Postgres, Result};
+use crate::operation::Rows;
+use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result};
 
-pin_project! {
-    /// Rows as they come. Holds its connection until the last row; dropped before, it closes the connection and has the
-    /// server cancel the rest.
-    pub struct RowStream {
-        #[pin]
-        rows: tokio_postgres::RowStream,
-        // Given back behind the last row.
-        connection: Option<NodeLease<Postgres>>,
-        writes: WritesAtTheEnd,
-    }
+/// Rows as they come. Holds its connection until the last row; dropped before, it closes the connection and has the
+/// server cancel the rest.
+pub struct RowStream {
+    first: Option<Row>,
+    rest: Pin<Box<tokio_postgres::RowStream>>,
+    /// Given back behind the last row.
+    connection: Option<NodeLease<Postgres>>,
+    writes: WritesAtTheEnd,
 }
 
 impl RowStream {
-    pub(crate) fn new(
-        rows: tokio_postgres::RowStream,
-        connection: NodeLease<Postgres>,
-        handle: &Handle<Postgres>,
-        is_write: bool,
-    ) -> Self {
-        connection.unsettle();
+    pub(crate) fn new(rows: Rows, handle: &Handle<Postgres>, is_write: bool) -> Self {
+        let Rows { first, rest, connection } = rows;
         let writes = WritesAtTheEnd { handle: handle.clone(), is_write };
-        Self { rows, connection: Some(connection), writes }
+        connection.unsettle();
+        let mut this = Self { first, rest, connection: Some(connection), writes };
+        if this.first.is_none() {
+            this.end();
+        }
+        this
+    }
+
+    /// The server is done with the statement.
+    fn end(&mut self) {
+        self.writes.over();
+        if let Some(connection) = self.connection.take() {
+            connection.settle();
+        }
+    }
+
+    /// What the server said instead of a row; then it is done with the statement. After anything else nobody knows.
+    fn failed(&mut self, error: DriverError) -> Error {
+        let Some(connection) = self.connection.take() else {
+            return Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, "the stream is over");
+        };
+        self.writes.over();
+        if error.as_db_error().is_some() {
+            connection.settle();
+        }
+        let backend = self.writes.handle.cluster().backend();
+        Error::from_backend(backend, connection.node(), "reading rows", error)
     }
 }
 
 impl Stream for RowStream {
     type Item = Result<Row>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Row>>> {
-        let this = self.project();
-        let item = ready!(this.rows.poll_next(cx));
-        if let Some(Ok(row)) = item {
-            return Poll::Ready(Some(Ok(row)));
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Row>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
         }
-        this.writes.over();
-        let Some(connection) = this.connection.take() else { return Poll::Ready(None) };
-        let error = item.and_then(Result::err).map(DriverError::from);
-        // After a refusal, too, the server is done with the statement; after anything else nobody knows.
-        if error.as_ref().is_none_or(|error| error.as_db_error().is_some()) {
-            connection.settle();
+        if self.connection.is_none() {
+            return Poll::Ready(None);
         }
-        let backend = this.writes.handle.cluster().backend();
-        let described = |error| Err(Error::from_backend(backend, connection.node(), "reading rows", error));
-        Poll::Ready(error.map(described))
+        Poll::Ready(match ready!(self.rest.as_mut().poll_next(cx)) {
+            Some(Ok(row)) => Some(Ok(row)),
+            Some(Err(error)) => Some(Err(self.failed(error.into()))),
+            None => {
+                self.end();
+                None
+            }
+        })
     }
 }
 

@@ -122,7 +122,6 @@ pub(crate) const LAYERS: &[Layer] = &[
             any("futures-util"),
             any("millpond-cluster"),
             any("percent-encoding"),
-            any("pin-project-lite"),
             any("rustls"),
             any("rustls-native-certs"),
             any("thiserror"),

@@ -249,13 +249,11 @@ async fn a_dropped_write_counts_as_one_that_may_have_run() {
 }
 
 #[tokio::test]
-async fn a_statement_whose_table_changed_works_again() {
+async fn a_statement_whose_table_changed_is_prepared_anew() {
     let cluster = one_connection().await;
     cluster.db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
     cluster.db.query("select * from item", &[]).await.unwrap();
     cluster.db.batch_execute("alter table item add column size int").await.unwrap();
-    let first = cluster.db.query("select * from item", &[]).await;
-    assert!(first.is_err_and(|error| error.outcome() == Outcome::Rejected));
     assert_eq!(cluster.db.query_one("select * from item", &[]).await.unwrap().len(), 3);
 }
 
@@ -301,4 +299,82 @@ async fn the_futures_of_the_verbs_are_of_a_bearable_size() {
         ("get", size_of_val(&db.get())),
     ];
     assert!(sizes.iter().all(|(_, size)| *size <= 6 * 1024), "{sizes:?}");
+}
+
+#[tokio::test]
+async fn what_an_error_is_called_does_not_make_a_lost_commit_a_success() {
+    let cluster = one_connection().await;
+    // Codes that a login is refused with, too.
+    for code in ["28000", "28P01", "3D000"] {
+        let transaction = cluster.db.begin().await.unwrap();
+        transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+        let raise = format!("do $$ begin raise exception 'no' using errcode = '{code}'; end $$");
+        let error = transaction.batch_execute(&raise).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
+        assert_eq!(transaction.commit().await.unwrap_err().outcome(), Outcome::Rejected, "{code}");
+    }
+    let transaction = cluster.db.begin().await.unwrap();
+    transaction.batch_execute("savepoint s; insert into item values (1)").await.unwrap();
+    transaction.execute("select 1 / 0", &[]).await.unwrap_err();
+    transaction.batch_execute("rollback to s; commit").await.unwrap_err();
+    assert_eq!(transaction.commit().await.unwrap_err().outcome(), Outcome::Rejected);
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_part_that_was_committed_before_an_error_may_have_run() {
+    let cluster = one_connection().await;
+    let procedure = "create procedure p() language plpgsql as $$ begin
+        insert into item values (1, 'pond'); commit; raise exception 'no' using errcode = '28000'; end $$";
+    cluster.db.batch_execute(procedure).await.unwrap();
+    let error = cluster.db.execute("call p()", &[]).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::MayHaveRun, "{error}");
+    let error =
+        cluster.db.batch_execute("insert into item values (2, ''); commit; select 1 / 0").await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::MayHaveRun, "{error}");
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_functions_procedures_and_blocks_set_is_taken_away() {
+    let cluster = one_connection().await;
+    cluster
+        .db
+        .batch_execute(
+            "create function f() returns text language sql as $$ select set_config('app.tenant', 'alice', false) $$;
+             create procedure p() language sql as $$ select set_config('app.tenant', 'alice', false) $$",
+        )
+        .await
+        .unwrap();
+    let blocks =
+        ["select f()", "call p()", "do $$ begin set app.tenant = 'alice'; set role pg_monitor; end $$"];
+    for sql in blocks {
+        cluster.db.execute(sql, &[]).await.unwrap();
+        let tenant: Option<String> = cluster
+            .db
+            .query_one("select nullif(current_setting('app.tenant', true), '')", &[])
+            .await
+            .unwrap()
+            .get(0);
+        assert_eq!(tenant, None, "{sql}");
+        cluster.db.execute("insert into item values (1, '') on conflict do nothing", &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_raw_lease_prepares_or_deallocates_by_text_is_in_nobodys_way() {
+    let cluster = one_connection().await;
+    cluster.db.query("select 1", &[]).await.unwrap();
+    cluster.db.execute("insert into item values (1, '')", &[]).await.unwrap();
+    let lease = cluster.db.get().await.unwrap();
+    lease.batch_execute("deallocate all; prepare p as select 2").await.unwrap();
+    drop(lease);
+    let lease = cluster.db.get().await.unwrap();
+    lease.batch_execute("prepare p as select 3; deallocate all").await.unwrap();
+    drop(lease);
+    cluster.db.query("select 1", &[]).await.unwrap();
+    let session = cluster.db.session();
+    session.execute("insert into item values (2, '')", &[]).await.unwrap();
+    session.execute("insert into item values (3, '')", &[]).await.unwrap();
+    assert!(!session.token().to_string().ends_with('.'));
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use millpond::postgres::Db;
-use millpond::{Event, Outcome};
+use millpond::{ErrorKind, Event, Outcome};
 use millpond_lab::StopMode;
 use millpond_tests::{Cluster, reads_on_replica, until};
 use tokio::task::JoinSet;
@@ -239,4 +239,90 @@ async fn a_transaction_on_a_primary_that_was_replaced_commits_nothing() {
     let error = transaction.commit().await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
     assert_eq!(cluster.ask("db-0", "select count(*)::text from item").await, "0");
+}
+
+#[tokio::test]
+async fn a_commit_on_a_frozen_primary_ends_when_another_has_taken_over() {
+    let cluster = Cluster::up_with(1, |builder| builder.probe_timeout(Duration::from_millis(200))).await;
+    cluster.lab.caught_up().await.unwrap();
+    let (old, new) = (cluster.lab.node("db-0").unwrap(), cluster.lab.node("db-1").unwrap());
+    let transaction = cluster.db.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    old.freeze().await.unwrap();
+    let committing = tokio::spawn(transaction.commit());
+    new.promote().await.unwrap();
+    let error = committing.await.unwrap().unwrap_err();
+    assert_eq!(error.outcome(), Outcome::MayHaveRun, "{error}");
+}
+
+#[tokio::test]
+async fn a_lone_node_that_is_promoted_takes_writes() {
+    let cluster = Cluster::up(1).await;
+    let replica = cluster.lab.node("db-1").unwrap();
+    let lone = Db::connect(&replica.url("postgres")).await.unwrap();
+    assert!(reads_on_replica(&lone.any()).await);
+    replica.promote().await.unwrap();
+    assert_eq!(lone.execute("insert into item values (1, 'pond')", &[]).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn one_replicas_used_up_connections_are_no_reason_to_fail_while_another_is_idle() {
+    let cluster =
+        Cluster::up_with(2, |builder| builder.max_size(2).acquire_timeout(Duration::from_secs(2))).await;
+    // Of two replicas with two connections each, three leases take all of one.
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        leases.push(cluster.db.get_read().await.unwrap());
+    }
+    for _ in 0..30 {
+        cluster.db.query("select count(*) from item", &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_waited_long_does_not_run_on_a_replica_that_is_too_old_by_then() {
+    let cluster = Cluster::up_with(1, |builder| builder.max_size(1)).await;
+    let held = cluster.db.get_read().await.unwrap();
+    let waiting = tokio::spawn({
+        let db = cluster.db.clone();
+        async move { reads_on_replica(&db).await }
+    });
+    until("it waits", async || cluster.db.status().nodes[1].waiting == 1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    cluster.lab.primary().ask("postgres", "insert into item values (1, 'pond')").await.unwrap();
+    let limit = Some(Duration::from_secs(1));
+    until("the lag is known", async || cluster.db.status().nodes[1].lag.time() > limit).await;
+    drop(held);
+    assert!(!waiting.await.unwrap(), "it ran where the row is not");
+}
+
+#[tokio::test]
+async fn a_token_of_a_later_timeline_is_not_served_by_the_old_primary() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.caught_up().await.unwrap();
+    // Knows only the old primary.
+    let old = Db::builder(&cluster.lab.primary().url("postgres")).unwrap();
+    let old = old.acquire_timeout(Duration::from_millis(300)).connect().await.unwrap();
+    cluster.lab.node("db-1").unwrap().promote().await.unwrap();
+    until("the promotion is noticed", async || cluster.db.status().epoch.get() == 2).await;
+    let session = cluster.db.session();
+    session.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let behind = old.session();
+    behind.see(session.token()).unwrap();
+    for error in [
+        behind.query("select from item", &[]).await.unwrap_err(),
+        behind.execute("insert into item values (2, '')", &[]).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Token, Outcome::NotSent), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_listener_that_panics_stops_nothing() {
+    let cluster = Cluster::up_with(1, |builder| builder.on_event(|event| panic!("told {event}"))).await;
+    let replica = cluster.lab.node("db-1").unwrap();
+    replica.kill().await.unwrap();
+    until("it is noticed", async || !reads_on_replica(&cluster.db).await).await;
+    replica.start().await.unwrap();
+    until("it serves reads again", async || reads_on_replica(&cluster.db).await).await;
 }

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::handle::Sees;
 use crate::mode::ModeSwitch;
 use crate::node::{Node, now};
-use crate::{Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeStatus, Outcome, Status, monitor};
+use crate::{
+    Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeStatus, Outcome, Purpose, Status, monitor,
+};
 
 /// A database cluster: its nodes, a pool and a monitor for each. Cheap to clone; all clones are one cluster. When the
 /// last is dropped the monitors end.
@@ -121,8 +124,7 @@ impl<B: Backend> Cluster<B> {
         let now = now();
         let node = |node: &Arc<Node<B>>| {
             let view = snapshot.node(node.id);
-            let (read, write) =
-                (node.pool(crate::Purpose::Read).status(), node.pool(crate::Purpose::Write).status());
+            let (read, write) = (node.pool(Purpose::Read).status(), node.pool(Purpose::Write).status());
             let (reads, primary_statements) = node.counts();
             NodeStatus {
                 name: Arc::clone(&node.name),
@@ -169,7 +171,7 @@ impl<B: Backend> Cluster<B> {
         let deadline = Instant::now() + patience;
         let mut all = true;
         for node in &self.shared.nodes {
-            for purpose in [crate::Purpose::Read, crate::Purpose::Write] {
+            for purpose in [Purpose::Read, Purpose::Write] {
                 all &= node.pool(purpose).close(deadline).await;
             }
         }
@@ -241,7 +243,10 @@ impl<B: Backend> Shared<B> {
             tracing::info!(target: "millpond", "{event}");
         }
         if let Some(listener) = &self.config.on_event {
-            listener(event);
+            // A monitor must outlive what its listener does.
+            if catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
+                tracing::error!(target: "millpond", "the event listener panicked");
+            }
         }
     }
 
@@ -250,6 +255,8 @@ impl<B: Backend> Shared<B> {
         let event = match change {
             Change::NodeUp(node) => Event::NodeUp { node: name(node) },
             Change::NodeDown(node) => {
+                // What reads on it holds a connection that may never answer.
+                self.nodes[node.index()].pool(Purpose::Read).evict();
                 Event::NodeDown { node: name(node), cause: self.nodes[node.index()].last_failure() }
             }
             Change::RoleChanged(node, role) => Event::RoleChanged { node: name(node), role },

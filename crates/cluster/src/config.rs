@@ -47,6 +47,9 @@ impl Default for Config {
     }
 }
 
+/// Longer ones are mistakes, and would overflow the clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 impl Config {
     /// Refuses settings that cannot be, by name.
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -59,8 +62,11 @@ impl Config {
             ("probe_interval", self.probe_interval),
             ("probe_timeout", self.probe_timeout),
         ];
-        match durations.iter().find(|(_, duration)| duration.is_zero()) {
-            Some((name, _)) => Err(Error::config(format!("{name} must be longer than zero"))),
+        if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
+            return Err(Error::config(format!("{name} must be longer than zero")));
+        }
+        match durations.iter().find(|(_, duration)| *duration > LONGEST) {
+            Some((name, _)) => Err(Error::config(format!("{name} must be at most a year"))),
             None => Ok(()),
         }
     }

@@ -80,11 +80,11 @@ impl Error {
     pub fn from_backend<B: Backend>(backend: &B, node: &Arc<str>, doing: &str, error: B::Error) -> Self {
         let failure = backend.failure(&error);
         let (kind, outcome) = match failure.kind {
-            FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict => {
+            // Denied is said of connections; of a statement its codes are a refusal like any other.
+            FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict | FailureKind::Denied => {
                 (ErrorKind::Rejected, Outcome::Rejected)
             }
             FailureKind::ConnectionLost => (ErrorKind::ConnectionLost, Outcome::MayHaveRun),
-            FailureKind::Denied => (ErrorKind::Acquire, Outcome::NotSent),
             FailureKind::NotSent => (ErrorKind::Rejected, Outcome::NotSent),
         };
         let message = format!("{node}: {}", describe(doing, &error, &failure));
@@ -93,6 +93,14 @@ impl Error {
         this.0.node = Some(Arc::clone(node));
         this.0.source = Some(Arc::new(error));
         this
+    }
+
+    /// The statement was refused, but of several parts the first ones may have been committed.
+    pub(crate) fn after_a_part_may_have_run(mut self) -> Self {
+        if self.0.outcome == Outcome::Rejected {
+            self.0.outcome = Outcome::MayHaveRun;
+        }
+        self
     }
 
     pub(crate) fn at(mut self, node: &Arc<str>) -> Self {

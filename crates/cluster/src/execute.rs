@@ -119,14 +119,14 @@ impl<B: Backend> Handle<B> {
             in_flight.sent(purpose);
             let target = Target { purpose, access: search.access };
             let unanswered = Unanswered::of(self, statement, search.access);
-            let (lost, running) = (pin!(self.lost(node, purpose, epoch)), pin!(operation.run(lease, target)));
+            let (lost, running) = (pin!(self.lost(node, target, epoch)), pin!(operation.run(lease, target)));
             let Some(result) = unless(lost, running).await else {
                 let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
                 let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
                 if !search.access.is_read() {
                     return Err(error);
                 }
-                search.give_up_on(node.id, error);
+                search.give_up_on(node.id, purpose, error);
                 continue;
             };
             match result {
@@ -142,12 +142,15 @@ impl<B: Backend> Handle<B> {
                     if let Some(unanswered) = unanswered {
                         unanswered.failed(failure);
                     }
-                    let error = Error::from_backend(
+                    let mut error = Error::from_backend(
                         &*self.shared().backend,
                         &node.name,
                         "running a statement",
                         error,
                     );
+                    if statement.writes == Writes::EvenWhenRefused {
+                        error = error.after_a_part_may_have_run();
+                    }
                     drop(in_flight);
                     search.after_failure(node, purpose, failure, error, statement)?;
                 }
@@ -157,17 +160,34 @@ impl<B: Backend> Handle<B> {
 }
 
 impl<B: Backend> Handle<B> {
-    /// Waits until there is no point in waiting for the node: a replica is down; a primary has been replaced. (A primary
-    /// that is silent may only be slow: giving a write up on it would leave it unknown for nothing.)
-    async fn lost(&self, node: &Node<B>, purpose: Purpose, epoch: Epoch) {
+    /// Waits until there is no point in waiting for the node. A read is given up when the node is down. A write only when
+    /// another primary was adopted: one that is silent may only be slow, and giving up would leave the write unknown.
+    async fn lost(&self, node: &Node<B>, target: Target, epoch: Epoch) {
         self.shared()
-            .wait_until(|snapshot| match purpose {
-                Purpose::Read => snapshot.node(node.id).is_none_or(|view| view.health == Health::Down),
-                Purpose::Write | Purpose::Probe => {
-                    snapshot.epoch != epoch && snapshot.primary.is_some_and(|primary| primary != node.id)
+            .wait_until(|snapshot| {
+                let is_down = snapshot.node(node.id).is_none_or(|view| view.health == Health::Down);
+                let is_replaced =
+                    snapshot.epoch != epoch && snapshot.primary.is_some_and(|primary| primary != node.id);
+                match target.purpose {
+                    Purpose::Read => is_down,
+                    Purpose::Write | Purpose::Probe => is_replaced || (target.access.is_read() && is_down),
                 }
             })
             .await;
+    }
+
+    /// Runs a call on a lease that its caller keeps, unless the node loses the role that the lease was given for: `None`
+    /// then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the call's.
+    pub async fn while_current<T>(
+        &self,
+        lease: &NodeLease<B>,
+        call: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        unless(pin!(self.shared().wait_until(|_| lease.is_evicted())), call).await
     }
 }
 
@@ -184,13 +204,18 @@ struct Leased<'a, B: Backend> {
 /// How soon a search whose plan is used up starts anew while nothing changes.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The search for a node that answers: the plan, what was tried, and the deadline over all of it.
+/// After so long a wait for a connection the node is looked at anew before a read runs on it.
+const PROMPT: Duration = Duration::from_millis(1);
+
+/// The search for a node that answers: what was tried, and the deadline over all of it.
 struct Search<'a, B: Backend> {
     handle: &'a Handle<B>,
     access: Access,
     deadline: Instant,
-    plan: Option<Plan>,
     tried: NodeSet,
+    /// Whether a primary may have run it already. Then no other primary may, since what looks like a read can write.
+    is_off_primaries: bool,
+    reason: Option<Reason>,
     last_error: Option<Error>,
     changes: Option<watch::Receiver<()>>,
 }
@@ -198,34 +223,38 @@ struct Search<'a, B: Backend> {
 impl<'a, B: Backend> Search<'a, B> {
     fn new(handle: &'a Handle<B>, access: Access) -> Self {
         let deadline = Instant::now() + handle.shared().config.acquire_timeout;
-        Self { handle, access, deadline, plan: None, tried: NodeSet::EMPTY, last_error: None, changes: None }
+        Self {
+            handle,
+            access,
+            deadline,
+            tried: NodeSet::EMPTY,
+            is_off_primaries: false,
+            reason: None,
+            last_error: None,
+            changes: None,
+        }
     }
 
-    /// The next node of the plan that gives a connection.
+    /// The next node that may run it and gives a connection. Decided anew each time, by what is known then.
     async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
         let shared = self.handle.shared();
-        loop {
+        'decision: loop {
             let snapshot = shared.snapshot.load_full();
-            let mut plan = self.plan.take().unwrap_or_else(|| self.decide(&snapshot));
+            let mut plan = self.decide(&snapshot);
             while let Some(id) = plan.next(|node| shared.nodes[node.index()].load(now())) {
-                if self.tried.contains(id) {
+                let purpose = if snapshot.primary == Some(id) { Purpose::Write } else { Purpose::Read };
+                if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
                     continue;
                 }
                 let node = &shared.nodes[id.index()];
-                let purpose = if snapshot.primary == Some(id) { Purpose::Write } else { Purpose::Read };
-                // A plan outlives its snapshot: what was the primary a moment ago must not get a write now.
-                if purpose == Purpose::Read && !self.access.is_read() {
-                    continue;
-                }
                 let in_flight = node.begin();
+                let asked = Instant::now();
                 let is_unfit = pin!(shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)));
-                let acquire = pin!(node.pool(purpose).acquire_until(self.deadline));
+                let acquire = pin!(node.pool(purpose).acquire_until(self.deadline_for(&plan)));
                 let Some(acquired) = unless(is_unfit, acquire).await else { continue };
                 match acquired {
-                    // Looked at once more: it may have waited long, and a write must not go to what was the primary.
-                    Ok(_) if !may_serve(&shared.snapshot.load(), id, purpose) => {}
+                    Ok(_) if !self.is_still_right(id, purpose, asked.elapsed()) => continue 'decision,
                     Ok(lease) => {
-                        self.plan = Some(plan);
                         return Ok(Leased { node, purpose, lease, epoch: snapshot.epoch, in_flight });
                     }
                     Err(error) => self.cannot_acquire(node, &error)?,
@@ -235,9 +264,34 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    fn decide(&self, snapshot: &Snapshot<B::Position>) -> Plan {
+    /// While other nodes may run a read, one whose connections are all in use gets a share of the time.
+    fn deadline_for(&self, rest: &Plan) -> Instant {
+        let others = rest.nodes().iter().any(|node| !self.tried.contains(node));
+        if self.access.is_read() && others {
+            let now = Instant::now();
+            now + self.deadline.saturating_duration_since(now) / 4
+        } else {
+            self.deadline
+        }
+    }
+
+    /// Whether what is known now still lets it run there: the wait may have been long.
+    fn is_still_right(&self, node: NodeId, purpose: Purpose, waited: Duration) -> bool {
+        let snapshot = self.handle.shared().snapshot.load();
+        match purpose {
+            Purpose::Write => snapshot.primary == Some(node),
+            Purpose::Read | Purpose::Probe if waited < PROMPT => true,
+            Purpose::Read | Purpose::Probe => {
+                snapshot.primary != Some(node)
+                    && self.handle.decide(&snapshot, self.access, 0).plan.nodes().contains(node)
+            }
+        }
+    }
+
+    fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> Plan {
         let shared = self.handle.shared();
         let decision = self.handle.decide(snapshot, self.access, fastrand::u64(..));
+        self.reason = Some(decision.reason);
         tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");
         match decision.reason {
             Reason::ShadowMode if shared.mode.get() == Mode::Shadow => {
@@ -304,19 +358,30 @@ impl<'a, B: Backend> Search<'a, B> {
         };
         if self.access.is_read() && !self.tried.is_empty() {
             // Every node that may run it has had its chance.
-            return Err(self.last_error.take().unwrap_or_else(|| shared.no_primary()));
+            return Err(self.fruitless());
         }
+        shared.nudge_all();
         // A node that is up and gives no connection (it has none left, say) may give one later without a change.
         let next_try = self.deadline.min(Instant::now() + RETRY);
         let is_changed = timeout_at(next_try, changes.changed()).await.is_ok();
         if !is_changed && Instant::now() >= self.deadline {
-            return Err(self.last_error.take().unwrap_or_else(|| shared.no_primary()));
+            return Err(self.fruitless());
         }
         Ok(())
     }
 
-    fn give_up_on(&mut self, node: NodeId, error: Error) {
+    /// Why no node ran it.
+    fn fruitless(&mut self) -> Error {
+        if self.reason == Some(Reason::LaterTimeline) {
+            let text = format!("no node can serve it: {}", Reason::LaterTimeline);
+            return Error::new(ErrorKind::Token, Outcome::NotSent, text);
+        }
+        self.last_error.take().unwrap_or_else(|| self.handle.shared().no_primary())
+    }
+
+    fn give_up_on(&mut self, node: NodeId, purpose: Purpose, error: Error) {
         self.tried.insert(node);
+        self.is_off_primaries |= purpose == Purpose::Write;
         self.last_error = Some(error);
     }
 
@@ -347,7 +412,7 @@ impl<'a, B: Backend> Search<'a, B> {
             }
         }
         if self.access.is_read() {
-            self.give_up_on(node.id, error);
+            self.give_up_on(node.id, purpose, error);
             Ok(())
         } else {
             Err(error)
@@ -366,7 +431,6 @@ impl<'a, B: Backend> Search<'a, B> {
         shared.healed.fetch_add(1, Ordering::Relaxed);
         shared.tell(&Event::Healed { node: Arc::clone(&node.name), digest });
         self.access = Access::Write;
-        self.plan = None;
         self.tried = NodeSet::EMPTY;
         Ok(())
     }
@@ -417,8 +481,8 @@ impl<'a, B: Backend> Unanswered<'a, B> {
 
     fn failed(mut self, failure: FailureKind) {
         self.is_settled = match failure {
-            FailureKind::NotSent | FailureKind::Denied => true,
-            FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict => {
+            FailureKind::NotSent => true,
+            FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict | FailureKind::Denied => {
                 self.writes == Writes::WithTheAnswer
             }
             FailureKind::ConnectionLost => false,

@@ -105,9 +105,13 @@ impl<B: Backend> Handle<B> {
     /// A token of another cluster.
     pub fn see(&self, token: Token<B::Position>) -> Result<(), Error> {
         let cluster = self.shared().snapshot.load().cluster;
-        if let Some(cluster) = cluster.filter(|cluster| *cluster != token.cluster()) {
+        let asks = *token.position() != TokenPosition::Nothing;
+        if let Some(cluster) = cluster.filter(|cluster| asks && *cluster != token.cluster()) {
             let error = TokenError::OtherCluster { token: token.cluster(), cluster };
             return Err(Error::new(ErrorKind::Token, Outcome::NotSent, error.to_string()));
+        }
+        if !asks {
+            return Ok(());
         }
         let told = Seen::told(token);
         match &self.sees {

@@ -21,7 +21,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, node: Arc<Node<B>>) 
         let input = probe(&shared, &node, &mut connection).await;
         shared.take_in(input);
         sleep(SHORTEST_INTERVAL).await;
-        if shared.nodes.len() == 1 && connection.is_some() {
+        if shared.nodes.len() == 1 && shared.snapshot.load().primary.is_some() {
             // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.
             node.nudged.notified().await;
         } else {

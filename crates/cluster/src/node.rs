@@ -123,7 +123,9 @@ impl<B: Backend> Node<B> {
     }
 
     pub(crate) fn load(&self, now: Instant) -> Load {
-        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        // Leases and transactions hold connections without a statement in flight.
+        let held = |pool: &Pool<_>| pool.status().in_use() + pool.status().waiting;
+        let in_flight = self.in_flight.load(Ordering::Relaxed).max(held(&self.read) + held(&self.write));
         self.latency.lock().unwrap_or_else(PoisonError::into_inner).load(in_flight, now)
     }
 

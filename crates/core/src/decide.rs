@@ -1,7 +1,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::{Access, Health, NodeSet, NodeView, Plan, Position, Role, Snapshot, Token, TokenPosition};
+use crate::{
+    Access, Health, NodeSet, NodeView, Plan, Position, Role, Snapshot, Timeline, Token, TokenPosition,
+};
 
 /// What a caller asks for, beside the statement itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,13 @@ impl<P: Position> Seen<P> {
     #[must_use]
     pub const fn token(&self) -> Option<&Token<P>> {
         self.token.as_ref()
+    }
+
+    /// Whether it asks for a later timeline than the one that is known: then nobody known can have it.
+    #[must_use]
+    pub fn is_ahead_of(&self, timeline: Option<Timeline>) -> bool {
+        let asks = self.token.as_ref().filter(|token| *token.position() != TokenPosition::Nothing);
+        asks.is_some_and(|token| timeline.is_some_and(|timeline| token.timeline() > timeline))
     }
 
     /// Whether the node certainly shows it.
@@ -154,6 +163,9 @@ pub enum Reason {
     TooOld,
     /// A read, but no replica is known to have the caller's last write.
     OwnWrite,
+    /// The caller's token is of a later timeline than any that is known: a primary was promoted that this process has
+    /// not found yet, or the token is forged.
+    LaterTimeline,
     /// A replica refused the statement's text before, so it is taken for a write.
     RefusedBefore,
     /// Everything goes to the primary by the switch for incidents.
@@ -176,6 +188,7 @@ impl Reason {
             Self::OtherTimeline => "other_timeline",
             Self::TooOld => "too_old",
             Self::OwnWrite => "own_write",
+            Self::LaterTimeline => "later_timeline",
             Self::RefusedBefore => "refused_before",
             Self::PrimaryOnlyMode => "primary_only_mode",
             Self::ShadowMode => "shadow_mode",
@@ -197,6 +210,7 @@ impl fmt::Display for Reason {
             Self::OtherTimeline => "no replica is known to be on the primary's timeline",
             Self::TooOld => "no replica is known to be fresh enough",
             Self::OwnWrite => "no replica is known to have the caller's last write",
+            Self::LaterTimeline => "the token is of a later timeline than any that is known",
             Self::RefusedBefore => "a replica refused this statement before",
             Self::PrimaryOnlyMode => "the mode is PrimaryOnly",
             Self::ShadowMode => "the mode is Shadow",
@@ -213,6 +227,10 @@ impl fmt::Display for Reason {
 pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now: Instant) -> Decision {
     let on_primary =
         |reason| Decision { plan: Plan::new(NodeSet::EMPTY, snapshot.primary, request.seed), reason };
+    if request.seen.is_ahead_of(snapshot.timeline) {
+        let nobody = Plan::new(NodeSet::EMPTY, None, request.seed);
+        return Decision { plan: nobody, reason: Reason::LaterTimeline };
+    }
     if !request.access.is_read() {
         return on_primary(Reason::NotARead(request.access));
     }

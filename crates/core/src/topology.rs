@@ -92,8 +92,11 @@ pub struct Topology<P> {
     ambiguity_told: bool,
     epoch: Epoch,
     cluster: Option<ClusterId>,
-    /// The highest timeline of an adopted writer: no lower one is adopted any more.
+    /// The timeline of the writer last adopted.
     timeline: Option<Timeline>,
+    /// The highest timeline that an adopted writer was on, or that a replica follows: no lower one is written to. What
+    /// only says that it takes writes, and that nothing follows, does not count: a restored copy does that.
+    highest: Option<Timeline>,
     history: PrimaryHistory<P>,
     actions: VecDeque<Action>,
 }
@@ -137,6 +140,7 @@ impl<P: Position> Topology<P> {
             epoch: Epoch::default(),
             cluster: None,
             timeline: None,
+            highest: None,
             history: PrimaryHistory::new(Self::HISTORY),
             actions: VecDeque::new(),
         }
@@ -219,6 +223,9 @@ impl<P: Position> Topology<P> {
         if observation.role == Role::Replica {
             node.has_followed = foreign.is_none();
             node.claim_told = false;
+            if foreign.is_none() {
+                self.highest = self.highest.max(observation.timeline);
+            }
         }
         if self.writer == Some(id)
             && observation.role == Role::Primary
@@ -287,6 +294,7 @@ impl<P: Position> Topology<P> {
         self.epoch = self.epoch.next();
         self.cluster = self.cluster.or(observation.cluster);
         self.timeline = observation.timeline;
+        self.highest = self.highest.max(observation.timeline);
         self.history.clear();
         if let Some(position) = observation.position {
             self.history.record(asked, position);
@@ -309,11 +317,12 @@ impl<P: Position> Topology<P> {
     /// Whether a node that says it takes writes is the one to write to.
     ///
     /// The first one ever seen is, and so is the one that was before. Another must have been seen following this
-    /// cluster: a restored copy has the same identifier and a higher timeline too. Once the old writer is gone, a
-    /// replica that follows the new one is evidence as well.
+    /// cluster: a restored copy has the same identifier and a higher timeline too. A replica that follows the new one is
+    /// evidence as well.
     fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
         let known = self.writer.is_none_or(|writer| writer == id) || self.has_followed(id);
-        known || (incumbent.is_none() && self.is_followed(id))
+        let is_later = incumbent.is_none_or(|incumbent| self.timeline_of(id) > self.timeline_of(incumbent));
+        known || (is_later && self.is_followed(id))
     }
 
     fn is_followed(&self, id: NodeId) -> bool {
@@ -341,7 +350,7 @@ impl<P: Position> Topology<P> {
             && node.latest.as_ref().is_some_and(|(_, seen)| {
                 seen.role == Role::Primary
                     && self.is_same_cluster(Some(seen))
-                    && seen.timeline >= self.timeline
+                    && seen.timeline >= self.highest
             })
     }
 
@@ -501,6 +510,32 @@ mod tests {
         cluster.answers(0, Role::Primary, 1, 100);
         cluster.handle(Input::Silent { node: id(1) });
         assert_eq!(cluster.primary(), Some(0));
+    }
+
+    #[test]
+    fn a_timeline_that_a_replica_follows_stops_writes_to_a_lower_one() {
+        let mut cluster = three();
+        // The new primary, node 1, cannot be reached from here.
+        cluster.handle(Input::Unreachable { node: id(1) });
+        cluster.answers(2, Role::Replica, 2, 120);
+        cluster.answers(0, Role::Primary, 1, 130);
+        assert_eq!(cluster.primary(), None);
+        cluster.answers(1, Role::Primary, 2, 140);
+        assert_eq!(cluster.primary(), Some(1));
+    }
+
+    #[test]
+    fn a_primary_that_a_replica_follows_takes_over_though_it_was_never_seen_following() {
+        let mut cluster = Cluster::new(3);
+        cluster.answers(0, Role::Primary, 1, 100);
+        cluster.handle(Input::Unreachable { node: id(1) });
+        cluster.answers(2, Role::Replica, 1, 100);
+        assert_eq!(cluster.primary(), Some(0));
+        cluster.answers(1, Role::Primary, 2, 120);
+        assert_eq!(cluster.primary(), Some(0), "nothing follows it yet");
+        cluster.answers(2, Role::Replica, 2, 120);
+        cluster.answers(0, Role::Primary, 1, 130);
+        assert_eq!(cluster.primary(), Some(1));
     }
 
     #[test]

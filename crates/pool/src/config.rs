@@ -26,6 +26,9 @@ impl Default for Config {
     }
 }
 
+/// Longer ones are mistakes, and would overflow the clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Builds a [`Pool`]. Every setting is optional; bad ones are refused by name.
 #[derive(Debug)]
 pub struct Builder<M> {
@@ -105,6 +108,9 @@ impl<M: Manager> Builder<M> {
             ("max_lifetime", config.max_lifetime),
         ];
         for (setting, timeout) in timeouts {
+            if timeout.is_some_and(|timeout| timeout > LONGEST) {
+                return Err(ConfigError { setting, problem: "must be at most a year" });
+            }
             if timeout.is_some_and(|timeout| timeout.is_zero()) {
                 return Err(ConfigError { setting, problem: "must be longer than zero" });
             }

@@ -113,7 +113,8 @@ impl<M: Manager> Pool<M> {
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
     pub fn evict(&self) {
-        drop(self.shared.lock().evict());
+        let idle = self.shared.lock().evict();
+        drop(idle);
         Shared::start_connects(&self.shared);
     }
 
@@ -270,13 +271,13 @@ async fn connect<M: Manager>(mut capacity: Capacity<M>, generation: u64) {
             // Nobody to tell when it has left.
             let _ = waiter.send(Err(AcquireError::Connect(Arc::clone(&error))));
         }
-        if !shared.lock().is_wanted() {
+        if capacity.give_up_unwanted() {
             return;
         }
         // Full jitter (Brooker 2015, "Exponential backoff and jitter"): spreads a fleet's attempts.
         sleep(backoff.mul_f64(fastrand::f64())).await;
         backoff = (backoff * 2).min(MAX_BACKOFF);
-        if !shared.lock().is_wanted() {
+        if capacity.give_up_unwanted() {
             return;
         }
     }
@@ -303,6 +304,16 @@ enum Held {
 }
 
 impl<M: Manager> Capacity<M> {
+    /// Ends a connect that nobody waits for. Says whether it did.
+    fn give_up_unwanted(&mut self) -> bool {
+        let is_over = self.shared.lock().give_up_unwanted();
+        if is_over {
+            self.held = Held::Nothing;
+            self.shared.emptied.notify_waiters();
+        }
+        is_over
+    }
+
     /// Lets a connection go to the first waiter, or to rest.
     fn free(mut self, mut entry: Entry<M::Connection>) {
         loop {

@@ -120,9 +120,15 @@ impl<C, W, E> State<C, W, E> {
         Some(self.generation)
     }
 
-    /// Whether a connect that waits to try again is still wanted.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.waiters.len() >= self.connecting && !self.is_closed
+    /// Gives a connect's place back when there are more of them than waiters. One transition: a newcomer counts either on
+    /// this connect or on the free place, and of two connects that fail for one waiter only one gives up.
+    #[must_use]
+    pub(crate) fn give_up_unwanted(&mut self) -> bool {
+        let is_unwanted = self.waiters.len() < self.connecting || self.is_closed;
+        if is_unwanted {
+            self.connect_abandoned();
+        }
+        is_unwanted
     }
 
     pub(crate) fn connected(&mut self) {

@@ -3,14 +3,18 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join;
 use millpond_cluster::FailureKind;
+use millpond_cluster::core::Access;
 use millpond_cluster::pool::Returned;
-use millpond_cluster::sql::Effects;
+use millpond_cluster::sql::{Classification, Effects, ReasonKind};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{PgLsn, ToSql};
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::connector::Canceller;
 use crate::statements::Statements;
@@ -79,7 +83,18 @@ impl Connection {
         &mut self.client
     }
 
-    /// Notes what a statement will leave behind.
+    /// Notes what a statement will leave behind. What its text does not show, as a function or procedure of the user's, may
+    /// leave anything.
+    pub(crate) fn soil_by(&self, classification: &Classification) {
+        self.soil(classification.effects());
+        let is_hidden = classification.access() == Access::Unknown
+            || classification.reason().kind() == ReasonKind::Routine;
+        if is_hidden {
+            self.soil_unseen();
+        }
+    }
+
+    /// Notes that this will be left behind.
     pub(crate) fn soil(&self, effects: Effects) {
         *self.soil.lock().unwrap_or_else(PoisonError::into_inner) |= effects;
     }
@@ -112,8 +127,11 @@ impl Connection {
     ) -> Result<(Vec<Row>, Option<Lsn>), DriverError> {
         let statement = self.prepare(sql).await?;
         let answer = self.captured(capture, pin!(self.client.query(&statement, params))).await;
-        self.forget_if_outdated(sql, &answer);
-        answer
+        if !self.is_outdated(sql, &answer) {
+            return answer;
+        }
+        let statement = self.prepare(sql).await?;
+        self.captured(capture, pin!(self.client.query(&statement, params))).await
     }
 
     pub(crate) async fn execute(
@@ -124,8 +142,11 @@ impl Connection {
     ) -> Result<(u64, Option<Lsn>), DriverError> {
         let statement = self.prepare(sql).await?;
         let answer = self.captured(capture, pin!(self.client.execute(&statement, params))).await;
-        self.forget_if_outdated(sql, &answer);
-        answer
+        if !self.is_outdated(sql, &answer) {
+            return answer;
+        }
+        let statement = self.prepare(sql).await?;
+        self.captured(capture, pin!(self.client.execute(&statement, params))).await
     }
 
     pub(crate) async fn batch_execute(
@@ -144,7 +165,7 @@ impl Connection {
     ) -> Result<tokio_postgres::RowStream, DriverError> {
         let statement = self.prepare(sql).await?;
         let answer = self.call(pin!(self.client.query_raw(&statement, params.iter().copied()))).await;
-        self.forget_if_outdated(sql, &answer);
+        self.is_outdated(sql, &answer);
         answer
     }
 
@@ -176,8 +197,15 @@ impl Connection {
         let is_unseen = self.is_unseen.load(Ordering::Relaxed);
         let soil = self.soil_left();
         let applies = |(effects, _): &&(Effects, &str)| is_unseen || soil.intersects(*effects);
-        let text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
-        self.batch_execute(&text.join("; "), Capture::Nothing).await?;
+        let mut text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
+        if is_unseen {
+            text.push(PREPARED_BY_TEXT);
+        }
+        let answers = self.call(pin!(self.client.simple_query(&text.join("; ")))).await?;
+        let is_prepared = |answer: &SimpleQueryMessage| matches!(answer, SimpleQueryMessage::Row(row) if row.columns().iter().any(|column| column.name() == "prepared"));
+        if answers.iter().any(is_prepared) {
+            return Err(DriverError::Indelible);
+        }
         self.clean(soil);
         self.is_unseen.store(false, Ordering::Relaxed);
         Ok(())
@@ -217,26 +245,31 @@ impl Connection {
         let Ok(position) = self.prepare(INSERT_POSITION).await else {
             return Ok((self.call(call).await?, None));
         };
+        let is_gone =
+            |error: &tokio_postgres::Error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME);
         // `join` polls the call first, and the driver sends on the first poll.
         let both = pin!(async {
             let (result, position) = join(call, self.client.query_one(&position, &[])).await;
             result.map(|value| (value, position))
         });
         let (result, position) = self.call(both).await?;
+        if position.as_ref().is_err_and(is_gone) {
+            self.statements.forget(INSERT_POSITION);
+        }
         let insert = position.and_then(|row| row.try_get::<_, PgLsn>(0)).ok().map(u64::from);
         let segment_size = self.segment_size.load(Ordering::Relaxed);
         Ok((result, insert.map(|insert| Lsn::end_of_written(insert, segment_size))))
     }
 
-    /// A statement whose tables changed is prepared anew next time.
-    fn forget_if_outdated<T>(&self, sql: &str, answer: &Result<T, DriverError>) {
-        // Both codes stand for other things too; then one prepare is wasted.
-        let is_outdated = |error: &DriverError| {
-            error.as_db_error().is_some_and(|said| matches!(said.code().code(), "0A000" | "26000"))
-        };
-        if answer.as_ref().is_err_and(is_outdated) {
-            self.statements.forget(sql);
-        }
+    /// Whether a prepared statement was refused before it ran, since its tables changed or it is gone from the server, and
+    /// is to be prepared anew and run once more. Inside a transaction there is no once more.
+    fn is_outdated<T>(&self, sql: &str, answer: &Result<T, DriverError>) -> bool {
+        let Some(said) = answer.as_ref().err().and_then(DriverError::as_db_error) else { return false };
+        let is_outdated = *said.code() == SqlState::INVALID_SQL_STATEMENT_NAME
+            || (*said.code() == SqlState::FEATURE_NOT_SUPPORTED
+                && said.routine() == Some("RevalidateCachedQuery"));
+        let was_cached = is_outdated && self.statements.forget(sql);
+        was_cached && !self.soil_left().contains(Effects::TRANSACTION)
     }
 
     fn soil_left(&self) -> Effects {
@@ -246,6 +279,13 @@ impl Connection {
 
 /// What no statement takes away without taking away the prepared statements too, or at all.
 const INDELIBLE: Effects = Effects::PREPARED.union(Effects::LOAD);
+
+/// What a raw client prepared by text: its names cannot be told from what the next user chooses.
+const PREPARED_BY_TEXT: &str =
+    "SELECT 1 AS prepared FROM pg_catalog.pg_prepared_statements WHERE from_sql LIMIT 1";
+
+/// How long a cancel may take: its caller is gone, and so may be the server.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What takes away what, in an order that works: an aborted transaction refuses everything but its end.
 const RESETS: [(Effects, &str); 7] = [
@@ -288,8 +328,14 @@ impl Drop for Connection {
         if let Some(canceller) = self.canceller.take().filter(|_| is_interrupted) {
             // Its caller is gone; the server should not go on for nobody.
             self.runtime.spawn(async move {
-                if let Err(error) = canceller.cancel().await {
-                    tracing::debug!(target: "millpond", %error, "a statement without a caller could not be cancelled");
+                match timeout(CANCEL_TIMEOUT, canceller.cancel()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::debug!(target: "millpond", %error, "a statement without a caller was not cancelled");
+                    }
+                    Err(_) => {
+                        tracing::debug!(target: "millpond", "a statement without a caller was not cancelled in time");
+                    }
                 }
             });
         }

@@ -31,8 +31,11 @@ pub(crate) struct Connector {
 impl Connector {
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, DriverError> {
         let mut config = self.config.clone();
-        if let Some(password) = &self.password {
-            config.password(password().await.map_err(DriverError::Password)?);
+        if let Some(password) = self.password.clone() {
+            // In a task of its own, so that its panic ends there.
+            let fetched = tokio::spawn(async move { password().await }).await;
+            config
+                .password(fetched.unwrap_or_else(|panic| Err(panic.into())).map_err(DriverError::Password)?);
         }
         if purpose == Purpose::Read {
             // In the startup options it survives RESET ALL. Last, so that it stands over what the user set there.

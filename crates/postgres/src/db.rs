@@ -94,7 +94,9 @@ impl Db {
     /// that. In both cases the server is told to cancel, and the connection is closed.
     pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let classification = admit(sql)?;
-        self.handle.run(Statement::text(sql, &classification), &mut Query { sql, params }).await
+        self.handle
+            .run(Statement::text(sql, &classification), &mut Query { sql, classification, params })
+            .await
     }
 
     /// The one row of a statement.
@@ -135,7 +137,7 @@ impl Db {
     pub async fn query_raw(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
         let classification = admit(sql)?;
         let statement = Statement::text(sql, &classification);
-        let rows = self.handle.run(statement, &mut Stream { sql, params }).await?;
+        let rows = self.handle.run(statement, &mut Stream { sql, classification, params }).await?;
         Ok(RowStream::new(rows, &self.handle, !classification.is_plain_read()))
     }
 
@@ -150,7 +152,9 @@ impl Db {
     /// As [`query`](Db::query).
     pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         let classification = admit(sql)?;
-        self.handle.run(Statement::text(sql, &classification), &mut Execute { sql, params }).await
+        self.handle
+            .run(Statement::text(sql, &classification), &mut Execute { sql, classification, params })
+            .await
     }
 
     /// Runs statements without parameters, separated by semicolons, on one connection. What they leave in it is taken
@@ -172,7 +176,7 @@ impl Db {
         if effects.binds_session() && classification.statements() < 2 {
             return Err(session_statement(sql, &classification));
         }
-        self.handle.run(Statement::text(sql, &classification), &mut Batch { sql, effects }).await
+        self.handle.run(Statement::text(sql, &classification), &mut Batch { sql, classification }).await
     }
 
     /// Begins a transaction on the primary.

@@ -16,6 +16,9 @@ pub enum DriverError {
     /// The password callback failed.
     #[error("the password callback failed")]
     Password(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A raw client left something in its connection that no reset takes away.
+    #[error("the connection cannot be made clean")]
+    Indelible,
     /// A transaction that an earlier error had aborted was rolled back instead of committed.
     #[error("an earlier error had aborted the transaction: it was rolled back")]
     AbortedTransaction,
@@ -27,7 +30,7 @@ impl DriverError {
     pub fn as_db_error(&self) -> Option<&DbError> {
         match self {
             Self::Driver(error) => error.as_db_error(),
-            Self::Password(_) | Self::AbortedTransaction => None,
+            Self::Password(_) | Self::Indelible | Self::AbortedTransaction => None,
         }
     }
 
@@ -39,7 +42,7 @@ impl DriverError {
                 Some(said) => failure_of_server(said),
                 None => failure_of_driver(error),
             },
-            Self::Password(_) => failure(FailureKind::ConnectionLost, None),
+            Self::Password(_) | Self::Indelible => failure(FailureKind::ConnectionLost, None),
             Self::AbortedTransaction => failure(FailureKind::Rejected, Some("run the transaction again")),
         }
     }

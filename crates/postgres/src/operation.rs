@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::TryStreamExt;
-use millpond_cluster::sql::Effects;
+use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -24,6 +24,7 @@ const fn capture(target: Target) -> Capture {
 /// Rows, all of them.
 pub(crate) struct Query<'a> {
     pub(crate) sql: &'a str,
+    pub(crate) classification: Classification,
     pub(crate) params: Params<'a>,
 }
 
@@ -36,6 +37,7 @@ impl Operation<Postgres> for Query<'_> {
         target: Target,
     ) -> Result<Answer<Vec<Row>, Lsn>, DriverError> {
         let capture = capture(target);
+        lease.soil_by(&self.classification);
         let (value, position) = lease.query(self.sql, self.params, capture).await?;
         Ok(Answer { value, position })
     }
@@ -44,6 +46,7 @@ impl Operation<Postgres> for Query<'_> {
 /// The number of rows affected.
 pub(crate) struct Execute<'a> {
     pub(crate) sql: &'a str,
+    pub(crate) classification: Classification,
     pub(crate) params: Params<'a>,
 }
 
@@ -56,6 +59,7 @@ impl Operation<Postgres> for Execute<'_> {
         target: Target,
     ) -> Result<Answer<u64, Lsn>, DriverError> {
         let capture = capture(target);
+        lease.soil_by(&self.classification);
         let (value, position) = lease.execute(self.sql, self.params, capture).await?;
         Ok(Answer { value, position })
     }
@@ -64,7 +68,7 @@ impl Operation<Postgres> for Execute<'_> {
 /// Statements without parameters, by the simple protocol.
 pub(crate) struct Batch<'a> {
     pub(crate) sql: &'a str,
-    pub(crate) effects: Effects,
+    pub(crate) classification: Classification,
 }
 
 impl Operation<Postgres> for Batch<'_> {
@@ -75,7 +79,7 @@ impl Operation<Postgres> for Batch<'_> {
         lease: NodeLease<Postgres>,
         target: Target,
     ) -> Result<Answer<(), Lsn>, DriverError> {
-        lease.soil(self.effects);
+        lease.soil_by(&self.classification);
         let position = lease.batch_execute(self.sql, capture(target)).await?;
         Ok(Answer { value: (), position })
     }
@@ -84,6 +88,7 @@ impl Operation<Postgres> for Batch<'_> {
 /// A stream of rows, with the connection that it comes from.
 pub(crate) struct Stream<'a> {
     pub(crate) sql: &'a str,
+    pub(crate) classification: Classification,
     pub(crate) params: Params<'a>,
 }
 
@@ -99,6 +104,7 @@ impl Operation<Postgres> for Stream<'_> {
     type Output = Rows;
 
     async fn run(&mut self, lease: NodeLease<Postgres>, _: Target) -> Result<Answer<Rows, Lsn>, DriverError> {
+        lease.soil_by(&self.classification);
         let mut rest = Box::pin(lease.query_raw(self.sql, self.params).await?);
         let first = lease.call(rest.try_next()).await?;
         Ok(Answer { value: Rows { first, rest, connection: lease }, position: None })

@@ -36,9 +36,9 @@ impl Statements {
         Ok(statement)
     }
 
-    /// Forgets a statement, so that it is prepared again.
-    pub(crate) fn forget(&self, sql: &str) {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner).by_text.remove(sql);
+    /// Forgets a statement, so that it is prepared again. Whether it was there.
+    pub(crate) fn forget(&self, sql: &str) -> bool {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).by_text.remove(sql).is_some()
     }
 
     fn find(&self, sql: &str) -> Option<Statement> {

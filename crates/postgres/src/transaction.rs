@@ -1,9 +1,10 @@
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::{Pin, pin};
 
 use millpond_cluster::sql::{Dialect, Effects, TransactionVerb, classify, split};
 use millpond_cluster::{Handle, NodeLease};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::connection::Capture;
@@ -18,8 +19,6 @@ pub struct Transaction {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
     access: TransactionAccess,
-    /// Whether a statement failed, after which the server only takes a rollback.
-    is_aborted: AtomicBool,
 }
 
 /// What a transaction may do.
@@ -35,7 +34,7 @@ impl Transaction {
         handle: Handle<Postgres>,
         access: TransactionAccess,
     ) -> Self {
-        Self { connection, handle, access, is_aborted: AtomicBool::new(false) }
+        Self { connection, handle, access }
     }
 
     /// The rows of a statement.
@@ -49,7 +48,7 @@ impl Transaction {
     /// A dropped call ends the transaction: the statement is cancelled and the connection closed.
     pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         self.admit(sql)?;
-        let (rows, _) = self.note(self.connection.query(sql, params, Capture::Nothing).await)?;
+        let (rows, _) = self.call(pin!(self.connection.query(sql, params, Capture::Nothing))).await?;
         Ok(rows)
     }
 
@@ -90,7 +89,7 @@ impl Transaction {
     /// As [`query`](Transaction::query).
     pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         self.admit(sql)?;
-        let (affected, _) = self.note(self.connection.execute(sql, params, Capture::Nothing).await)?;
+        let (affected, _) = self.call(pin!(self.connection.execute(sql, params, Capture::Nothing))).await?;
         Ok(affected)
     }
 
@@ -105,7 +104,7 @@ impl Transaction {
     /// As [`query`](Transaction::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
         self.admit(sql)?;
-        self.note(self.connection.batch_execute(sql, Capture::Nothing).await)?;
+        self.call(pin!(self.connection.batch_execute(sql, Capture::Nothing))).await?;
         Ok(())
     }
 
@@ -121,27 +120,26 @@ impl Transaction {
     /// A dropped commit may have run. The handle takes it for a write.
     pub async fn commit(self) -> Result<()> {
         self.check_epoch()?;
-        if self.is_aborted.load(Ordering::Relaxed) {
-            let error = DriverError::AbortedTransaction;
-            return Err(self.describe("committing", error));
-        }
         let commit = Commit { handle: &self.handle, access: self.access, is_settled: false };
         let capture = match self.access {
             TransactionAccess::ReadWrite => Capture::Position,
             TransactionAccess::ReadOnly => Capture::Nothing,
         };
-        match self.connection.batch_execute("COMMIT", capture).await {
-            Ok(position) => {
+        let sent = pin!(self.connection.batch_execute(COMMIT, capture));
+        let error = match self.handle.while_current(&self.connection, sent).await {
+            Some(Ok(position)) => {
                 self.connection.clean(Effects::TRANSACTION);
                 commit.acknowledged(position);
-                Ok(())
+                return Ok(());
             }
-            Err(error) => {
-                let error = self.describe("committing", error);
-                commit.failed(error.outcome());
-                Err(error)
+            Some(Err(error)) if is_aborted(&error) => {
+                self.describe("committing", DriverError::AbortedTransaction)
             }
-        }
+            Some(Err(error)) => self.describe("committing", error),
+            None => self.replaced(Outcome::MayHaveRun, "while it committed"),
+        };
+        commit.failed(error.outcome());
+        Err(error)
     }
 
     /// Rolls back. Dropping does the same in the background; this waits for it.
@@ -154,8 +152,7 @@ impl Transaction {
     ///
     /// Cancel safe: the transaction is rolled back in any case.
     pub async fn rollback(self) -> Result<()> {
-        let rolled_back = self.connection.batch_execute("ROLLBACK", Capture::Nothing).await;
-        rolled_back.map_err(|error| self.describe("rolling back", error))?;
+        self.call(pin!(self.connection.batch_execute("ROLLBACK", Capture::Nothing))).await?;
         self.connection.clean(Effects::TRANSACTION);
         Ok(())
     }
@@ -163,7 +160,8 @@ impl Transaction {
     /// Refuses what would end the transaction behind its back, and notes what a statement will leave behind.
     fn admit(&self, sql: &str) -> Result<()> {
         self.check_epoch()?;
-        let effects = classify(sql, Dialect::Postgres).effects();
+        let classification = classify(sql, Dialect::Postgres);
+        let effects = classification.effects();
         if effects.contains(Effects::TRANSACTION) {
             for part in split(sql, Dialect::Postgres) {
                 self.admit_transaction_command(&sql[part])?;
@@ -172,28 +170,32 @@ impl Transaction {
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
         }
-        self.connection.soil(effects);
+        self.connection.soil_by(&classification);
         Ok(())
     }
 
     /// Refuses to go on on a node that has lost the primary role since: whatever it takes, the cluster will not have.
     fn check_epoch(&self) -> Result<()> {
         if self.access == TransactionAccess::ReadWrite && self.connection.is_evicted() {
-            let node = self.connection.node();
-            let text = format!(
-                "{node} has lost the primary role since the transaction began: nothing was committed, run it again"
-            );
-            return Err(Error::new(ErrorKind::ConnectionLost, Outcome::Rejected, text));
+            return Err(self.replaced(
+                Outcome::Rejected,
+                "since the transaction began; nothing was committed: run it again",
+            ));
         }
         Ok(())
+    }
+
+    /// The words for a node that is not what it was.
+    fn replaced(&self, outcome: Outcome, when: &str) -> Error {
+        let text = format!("{} went silent or lost its role {when}", self.connection.node());
+        Error::new(ErrorKind::ConnectionLost, outcome, text)
     }
 
     fn admit_transaction_command(&self, statement: &str) -> Result<()> {
         use TransactionVerb::{Release, RollbackTo, Savepoint, SetModes};
         let classification = classify(statement, Dialect::Postgres);
         match classification.transaction().map(millpond_cluster::sql::Transaction::verb) {
-            Some(RollbackTo) => self.is_aborted.store(false, Ordering::Relaxed),
-            Some(Savepoint | Release | SetModes) => {}
+            Some(RollbackTo | Savepoint | Release | SetModes) => {}
             None if !classification.effects().contains(Effects::TRANSACTION) => {}
             _ => {
                 return Err(Error::new(
@@ -207,19 +209,30 @@ impl Transaction {
         Ok(())
     }
 
-    fn note<T>(&self, result: Result<T, DriverError>) -> Result<T> {
-        result.map_err(|error| {
-            let error = self.describe("running a statement in a transaction", error);
-            if error.outcome() != Outcome::NotSent {
-                self.is_aborted.store(true, Ordering::Relaxed);
+    /// Runs a call, unless the node loses the role that the transaction needs.
+    async fn call<T>(&self, call: Pin<&mut impl Future<Output = Result<T, DriverError>>>) -> Result<T> {
+        match self.handle.while_current(&self.connection, call).await {
+            Some(result) => {
+                result.map_err(|error| self.describe("running a statement in a transaction", error))
             }
-            error
-        })
+            None => {
+                Err(self
+                    .replaced(Outcome::Rejected, "in the transaction; nothing was committed: run it again"))
+            }
+        }
     }
 
     fn describe(&self, doing: &str, error: DriverError) -> Error {
         Error::from_backend(self.handle.cluster().backend(), self.connection.node(), doing, error)
     }
+}
+
+/// The server answers the COMMIT of an aborted transaction with a rollback and no error, which the driver does not show.
+/// A statement before it fails there, and then the COMMIT is not run.
+const COMMIT: &str = "SELECT; COMMIT";
+
+fn is_aborted(error: &DriverError) -> bool {
+    error.as_db_error().is_some_and(|said| *said.code() == SqlState::IN_FAILED_SQL_TRANSACTION)
 }
 
 /// The words for a text that speaks the copy protocol.

@@ -78,7 +78,11 @@ impl Error {
     /// What the driver of a backend said on one node.
     #[must_use]
     pub fn from_backend<B: Backend>(backend: &B, node: &Arc<str>, doing: &str, error: B::Error) -> Self {
-        let failure = backend.failure(&error);
+        let mut failure = backend.failure(&error);
+        if failure.kind == FailureKind::Denied {
+            // Its hint is for who cannot log in.
+            failure.hint = None;
+        }
         let (kind, outcome) = match failure.kind {
             // Denied is said of connections; of a statement its codes are a refusal like any other.
             FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict | FailureKind::Denied => {

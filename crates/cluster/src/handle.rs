@@ -134,12 +134,16 @@ impl<B: Backend> Handle<B> {
             Reason::NotARead(_) => classification.reason().display(sql).to_string(),
             reason => reason.to_string(),
         };
-        let role = if decision.reason == Reason::FreshReplica { Role::Replica } else { Role::Primary };
+        let role = match decision.reason {
+            Reason::FreshReplica => Some(Role::Replica),
+            Reason::LaterTimeline => None,
+            _ => Some(Role::Primary),
+        };
         let nodes = decision
             .plan
             .nodes()
             .iter()
-            .filter(|node| role == Role::Primary || Some(*node) != snapshot.primary);
+            .filter(|node| role == Some(Role::Primary) || Some(*node) != snapshot.primary);
         let nodes = nodes.map(|node| Arc::clone(&shared.nodes[node.index()].name)).collect();
         Explanation { role, reason, nodes }
     }
@@ -214,15 +218,15 @@ fn merge<P: Position>(into: &Mutex<Seen<P>>, seen: &Seen<P>) {
 /// Where a statement would go, and why. `Display` is one line: `primary: nextval() writes (bytes 7..14)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    role: Role,
+    role: Option<Role>,
     reason: String,
     nodes: Vec<Arc<str>>,
 }
 
 impl Explanation {
-    /// The role of the nodes it would go to.
+    /// The role of the nodes it would go to; `None` when it may go to none.
     #[must_use]
-    pub const fn role(&self) -> Role {
+    pub const fn role(&self) -> Option<Role> {
         self.role
     }
 
@@ -240,6 +244,6 @@ impl Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.role, self.reason)
+        write!(f, "{}: {}", self.role.map_or("nowhere", Role::as_str), self.reason)
     }
 }

@@ -3,19 +3,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Duration;
 
-use millpond_core::{Access, Epoch, Health, NodeId, NodeSet, Plan, Position, Reason, Snapshot};
-use millpond_pool::{AcquireError, ConnectError};
-use millpond_sql::{Classification, ReasonKind, digest};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use millpond_core::{Access, Epoch, Health};
+use millpond_sql::{Classification, ReasonKind};
 
-use crate::node::{InFlight, Node, now};
-use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose};
+use crate::node::Node;
+use crate::search::{Leased, Search};
+use crate::{Backend, Error, ErrorKind, FailureKind, Handle, NodeLease, Outcome, Purpose};
 
 /// What a backend does with one connection. May run several times, each time on another node.
 pub trait Operation<B: Backend>: Send {
@@ -93,6 +88,13 @@ impl<'a> Statement<'a> {
     }
 }
 
+impl Statement<'_> {
+    /// Whether a part of it may have been committed although it was refused.
+    pub(crate) fn may_commit_midway(&self) -> bool {
+        self.writes == Writes::EvenWhenRefused
+    }
+}
+
 impl<B: Backend> Handle<B> {
     /// Runs an operation where its statement may run.
     ///
@@ -148,7 +150,7 @@ impl<B: Backend> Handle<B> {
                         "running a statement",
                         error,
                     );
-                    if statement.writes == Writes::EvenWhenRefused {
+                    if statement.may_commit_midway() {
                         error = error.after_a_part_may_have_run();
                     }
                     drop(in_flight);
@@ -191,254 +193,9 @@ impl<B: Backend> Handle<B> {
     }
 }
 
-/// A connection to a node that may run the statement.
-struct Leased<'a, B: Backend> {
-    node: &'a Arc<Node<B>>,
-    purpose: Purpose,
-    lease: NodeLease<B>,
-    /// When the node was chosen.
-    epoch: Epoch,
-    in_flight: InFlight<'a, B>,
-}
-
-/// How soon a search whose plan is used up starts anew while nothing changes.
-const RETRY: Duration = Duration::from_millis(100);
-
-/// After so long a wait for a connection the node is looked at anew before a read runs on it.
-const PROMPT: Duration = Duration::from_millis(1);
-
-/// The search for a node that answers: what was tried, and the deadline over all of it.
-struct Search<'a, B: Backend> {
-    handle: &'a Handle<B>,
-    access: Access,
-    deadline: Instant,
-    tried: NodeSet,
-    /// Whether a primary may have run it already. Then no other primary may, since what looks like a read can write.
-    is_off_primaries: bool,
-    reason: Option<Reason>,
-    last_error: Option<Error>,
-    changes: Option<watch::Receiver<()>>,
-}
-
-impl<'a, B: Backend> Search<'a, B> {
-    fn new(handle: &'a Handle<B>, access: Access) -> Self {
-        let deadline = Instant::now() + handle.shared().config.acquire_timeout;
-        Self {
-            handle,
-            access,
-            deadline,
-            tried: NodeSet::EMPTY,
-            is_off_primaries: false,
-            reason: None,
-            last_error: None,
-            changes: None,
-        }
-    }
-
-    /// The next node that may run it and gives a connection. Decided anew each time, by what is known then.
-    async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
-        let shared = self.handle.shared();
-        'decision: loop {
-            let snapshot = shared.snapshot.load_full();
-            let mut plan = self.decide(&snapshot);
-            while let Some(id) = plan.next(|node| shared.nodes[node.index()].load(now())) {
-                let purpose = if snapshot.primary == Some(id) { Purpose::Write } else { Purpose::Read };
-                if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
-                    continue;
-                }
-                let node = &shared.nodes[id.index()];
-                let in_flight = node.begin();
-                let asked = Instant::now();
-                let is_unfit = pin!(shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)));
-                let acquire = pin!(node.pool(purpose).acquire_until(self.deadline_for(&plan)));
-                let Some(acquired) = unless(is_unfit, acquire).await else { continue };
-                match acquired {
-                    Ok(_) if !self.is_still_right(id, purpose, asked.elapsed()) => continue 'decision,
-                    Ok(lease) => {
-                        return Ok(Leased { node, purpose, lease, epoch: snapshot.epoch, in_flight });
-                    }
-                    Err(error) => self.cannot_acquire(node, &error)?,
-                }
-            }
-            self.wait_for_change().await?;
-        }
-    }
-
-    /// While other nodes may run a read, one whose connections are all in use gets a share of the time.
-    fn deadline_for(&self, rest: &Plan) -> Instant {
-        let others = rest.nodes().iter().any(|node| !self.tried.contains(node));
-        if self.access.is_read() && others {
-            let now = Instant::now();
-            now + self.deadline.saturating_duration_since(now) / 4
-        } else {
-            self.deadline
-        }
-    }
-
-    /// Whether what is known now still lets it run there: the wait may have been long.
-    fn is_still_right(&self, node: NodeId, purpose: Purpose, waited: Duration) -> bool {
-        let snapshot = self.handle.shared().snapshot.load();
-        match purpose {
-            Purpose::Write => snapshot.primary == Some(node),
-            Purpose::Read | Purpose::Probe if waited < PROMPT => true,
-            Purpose::Read | Purpose::Probe => {
-                snapshot.primary != Some(node)
-                    && self.handle.decide(&snapshot, self.access, 0).plan.nodes().contains(node)
-            }
-        }
-    }
-
-    fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> Plan {
-        let shared = self.handle.shared();
-        let decision = self.handle.decide(snapshot, self.access, fastrand::u64(..));
-        self.reason = Some(decision.reason);
-        tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");
-        match decision.reason {
-            Reason::ShadowMode if shared.mode.get() == Mode::Shadow => {
-                shared.shadowed.fetch_add(1, Ordering::Relaxed);
-            }
-            // Fresher answers from the monitors let the next read go to a replica.
-            Reason::OwnWrite | Reason::TooOld => shared.nudge_all(),
-            _ => {}
-        }
-        decision.plan
-    }
-
-    /// A node gives no connection: on to the next, unless the time is up or nothing can help.
-    fn cannot_acquire(&mut self, node: &Node<B>, error: &AcquireError<B::Error>) -> Result<(), Error> {
-        let error = self.describe(node, error);
-        let is_over = Instant::now() >= self.deadline;
-        let is_denied =
-            !self.access.is_read() && error.kind() == ErrorKind::Acquire && error.code().is_some();
-        node.nudged.notify_one();
-        self.last_error = Some(error.clone());
-        if is_over || is_denied { Err(error) } else { Ok(()) }
-    }
-
-    fn describe(&self, node: &Node<B>, error: &AcquireError<B::Error>) -> Error {
-        let shared = self.handle.shared();
-        let failed = |cause: &Arc<ConnectError<B::Error>>| match &**cause {
-            ConnectError::Failed(error) => Some(shared.backend.failure(error)),
-            _ => None,
-        };
-        let (text, cause) = match error {
-            AcquireError::Connect(cause) => ("connecting".to_owned(), Some(cause)),
-            AcquireError::Timeout { cause, .. } => {
-                (format!("waiting for a connection: {error}"), cause.as_ref())
-            }
-            _ => (error.to_string(), None),
-        };
-        let failure = cause.and_then(failed);
-        let what = match (&cause, &failure) {
-            (Some(cause), Some(failure)) => crate::error::describe(&text, &**cause, failure),
-            (Some(cause), None) => format!("{text}: {cause}"),
-            (None, _) => text,
-        };
-        let message = format!("{}: {what}", node.name);
-        let described = Error::new(ErrorKind::Acquire, Outcome::NotSent, message).at(&node.name);
-        match cause {
-            Some(cause) => {
-                let denied = failure.filter(|failure| failure.kind == FailureKind::Denied);
-                described.caused_by(denied.and_then(|failure| failure.code), Arc::clone(cause) as _)
-            }
-            None => described,
-        }
-    }
-
-    /// The plan is used up. Without a primary another may come; until then there is nothing to do but wait.
-    async fn wait_for_change(&mut self) -> Result<(), Error> {
-        let shared = self.handle.shared();
-        let changes = match &mut self.changes {
-            Some(changes) => changes,
-            // Subscribed after the plan was made from an older snapshot: the first look is at once.
-            none => {
-                *none = Some(shared.changes.subscribe());
-                return Ok(());
-            }
-        };
-        if self.access.is_read() && !self.tried.is_empty() {
-            // Every node that may run it has had its chance.
-            return Err(self.fruitless());
-        }
-        shared.nudge_all();
-        // A node that is up and gives no connection (it has none left, say) may give one later without a change.
-        let next_try = self.deadline.min(Instant::now() + RETRY);
-        let is_changed = timeout_at(next_try, changes.changed()).await.is_ok();
-        if !is_changed && Instant::now() >= self.deadline {
-            return Err(self.fruitless());
-        }
-        Ok(())
-    }
-
-    /// Why no node ran it.
-    fn fruitless(&mut self) -> Error {
-        if self.reason == Some(Reason::LaterTimeline) {
-            let text = format!("no node can serve it: {}", Reason::LaterTimeline);
-            return Error::new(ErrorKind::Token, Outcome::NotSent, text);
-        }
-        self.last_error.take().unwrap_or_else(|| self.handle.shared().no_primary())
-    }
-
-    fn give_up_on(&mut self, node: NodeId, purpose: Purpose, error: Error) {
-        self.tried.insert(node);
-        self.is_off_primaries |= purpose == Purpose::Write;
-        self.last_error = Some(error);
-    }
-
-    /// An operation failed on a node: decides whether it may run on another. Returns the error when not.
-    fn after_failure(
-        &mut self,
-        node: &Node<B>,
-        purpose: Purpose,
-        failure: FailureKind,
-        error: Error,
-        statement: Statement<'_>,
-    ) -> Result<(), Error> {
-        let shared = self.handle.shared();
-        match (failure, purpose) {
-            (FailureKind::Rejected | FailureKind::NotSent | FailureKind::Denied, _) => return Err(error),
-            (FailureKind::ReadOnly, Purpose::Write) => {
-                // Our own guard is not on these connections, so the server has lost the role: ask everybody at once.
-                shared.nudge_all();
-                return Err(error);
-            }
-            (FailureKind::ReadOnly, _) => return self.heal(node, statement, error),
-            // On a primary it is another transaction that was in the way: the caller's business.
-            (FailureKind::Conflict, Purpose::Write) => return Err(error),
-            (FailureKind::Conflict, _) => node.penalise(),
-            (FailureKind::ConnectionLost, _) => {
-                node.penalise();
-                node.nudged.notify_one();
-            }
-        }
-        if self.access.is_read() {
-            self.give_up_on(node.id, purpose, error);
-            Ok(())
-        } else {
-            Err(error)
-        }
-    }
-
-    /// A replica refused what was taken for a read: once more on the primary, and there from now on.
-    fn heal(&mut self, node: &Node<B>, statement: Statement<'_>, error: Error) -> Result<(), Error> {
-        let shared = self.handle.shared();
-        // Of several statements the first ones may have run.
-        let is_one = statement.writes == Writes::WithTheAnswer;
-        let may_heal = shared.config.heal && is_one && self.access.is_read();
-        let Some(text) = statement.text.filter(|_| may_heal) else { return Err(error) };
-        let digest = digest(text, B::DIALECT);
-        shared.refused.remember(digest);
-        shared.healed.fetch_add(1, Ordering::Relaxed);
-        shared.tell(&Event::Healed { node: Arc::clone(&node.name), digest });
-        self.access = Access::Write;
-        self.tried = NodeSet::EMPTY;
-        Ok(())
-    }
-}
-
 /// Runs `call`, unless `end` comes first: `None` then. When both are ready the call wins. Takes them pinned, since a
 /// future that is handed over by value is stored twice.
-async fn unless<T>(
+pub(crate) async fn unless<T>(
     mut end: Pin<&mut impl Future<Output = ()>>,
     mut call: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
@@ -447,14 +204,6 @@ async fn unless<T>(
         Poll::Pending => end.as_mut().poll(cx).map(|()| None),
     })
     .await
-}
-
-/// Whether a node is what a connection for this purpose is for.
-fn may_serve<P: Position>(snapshot: &Snapshot<P>, node: NodeId, purpose: Purpose) -> bool {
-    match purpose {
-        Purpose::Write => snapshot.primary == Some(node),
-        Purpose::Read | Purpose::Probe => snapshot.node(node).is_some_and(|view| view.health != Health::Down),
-    }
 }
 
 /// A write that was sent and not answered yet. Dropped so, it may have run.

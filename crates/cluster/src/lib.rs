@@ -11,6 +11,7 @@ mod latency;
 mod mode;
 mod monitor;
 mod node;
+mod search;
 mod status;
 
 pub use backend::{Backend, Failure, FailureKind, Purpose};

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-pub use millpond_cluster::core::{Health, Lag, Role};
+pub use millpond_cluster::core::{ClusterId, Epoch, Health, Lag, Role, TokenError};
+pub use millpond_cluster::sql::Digest;
 pub use millpond_cluster::{
     Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Result, Status,
 };

@@ -340,8 +340,11 @@ fn admit(sql: &str) -> Result<Classification> {
 }
 
 fn session_statement(sql: &str, classification: &Classification) -> Error {
-    let instead = if classification.effects().contains(Effects::TRANSACTION) {
+    let effects = classification.effects();
+    let instead = if effects.contains(Effects::TRANSACTION) {
         "use begin()"
+    } else if effects.contains(Effects::LISTEN) {
+        "open a connection of your own with tokio_postgres: a pooled one does not hand on notifications"
     } else {
         "use a lease from get(), or a transaction from begin()"
     };

@@ -202,7 +202,10 @@ impl Connection {
             text.push(PREPARED_BY_TEXT);
         }
         let answers = self.call(pin!(self.client.simple_query(&text.join("; ")))).await?;
-        let is_prepared = |answer: &SimpleQueryMessage| matches!(answer, SimpleQueryMessage::Row(row) if row.columns().iter().any(|column| column.name() == "prepared"));
+        let is_prepared = |answer: &SimpleQueryMessage| match answer {
+            SimpleQueryMessage::Row(row) => row.columns().iter().any(|column| column.name() == "prepared"),
+            _ => false,
+        };
         if answers.iter().any(is_prepared) {
             return Err(DriverError::Indelible);
         }

@@ -17,5 +17,6 @@ pub mod point;
 pub mod rounds;
 pub mod server;
 pub mod spread;
+pub mod statements;
 pub mod systems;
 pub mod table;

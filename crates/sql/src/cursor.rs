@@ -17,7 +17,7 @@ pub(crate) struct Cursor<'a> {
     body: usize,
     place: Place,
     /// The end of the last token that was handed out.
-    end: usize,
+    end: u32,
 }
 
 /// Where in a statement the cursor stands, as far as the end of the statement depends on it.
@@ -44,10 +44,11 @@ impl<'a> Cursor<'a> {
         &self.lexer
     }
 
-    pub(crate) const fn end(&self) -> usize {
+    pub(crate) const fn end(&self) -> u32 {
         self.end
     }
 
+    #[inline(always)]
     fn raw(&mut self) -> Token {
         match self.peeked.take() {
             Some(token) => token,
@@ -64,7 +65,7 @@ impl<'a> Cursor<'a> {
         self.depth = 0;
         self.body = 0;
         loop {
-            match self.peek().kind {
+            match self.peek().kind() {
                 Kind::Semicolon => {
                     self.peeked = None;
                 }
@@ -76,48 +77,66 @@ impl<'a> Cursor<'a> {
 
     /// The token after the next one handed out by [`next`](Self::next) is not known; this one is. It may belong to
     /// the next statement when a semicolon comes first.
+    #[inline(never)]
     pub(crate) fn peek(&mut self) -> Token {
         match self.peeked {
             Some(token) => token,
-            None => {
-                let token = self.lexer.next();
-                self.peeked = Some(token);
-                token
-            }
+            None => *self.peeked.insert(self.lexer.next()),
         }
     }
 
     /// The next token of this statement; [`Kind::End`] when there is none left.
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Token {
-        if self.place == Place::Done {
-            return Token { kind: Kind::End, start: self.end, end: self.end };
+        if self.place != Place::Plain {
+            return self.next_watched();
         }
         let token = self.raw();
-        match token.kind {
-            Kind::Open => self.depth += 1,
-            Kind::Close => self.depth = self.depth.saturating_sub(1),
-            Kind::Semicolon if self.depth == 0 && self.body == 0 && self.place != Place::Rest => {
-                self.place = Place::Done;
-                return Token { kind: Kind::End, start: token.start, end: token.start };
-            }
-            Kind::End | Kind::Bad(_) => {
-                self.place = Place::Done;
-                self.peeked = Some(token);
-                if token.kind == Kind::End {
-                    return token;
-                }
-                self.end = token.end;
-                // The rest of the text is this statement's.
-                self.peeked = Some(Token { kind: Kind::End, start: token.end, end: token.end });
-                return token;
-            }
-            Kind::Word(keyword, _) => self.note(keyword),
-            _ => {}
+        if token.kind() < Kind::Open {
+            self.end = token.end();
+            return token;
+        }
+        self.turn(token)
+    }
+
+    /// As [`next`](Self::next), where words matter too.
+    #[inline(never)]
+    fn next_watched(&mut self) -> Token {
+        if self.place == Place::Done {
+            return Token::end_at(self.end);
+        }
+        let token = self.raw();
+        if let Some(keyword) = token.keyword() {
+            self.note(keyword);
         }
         if self.place == Place::Start {
             self.place = Place::Plain;
         }
-        self.end = token.end;
+        self.turn(token)
+    }
+
+    /// Follows the tokens that a statement's end depends on.
+    fn turn(&mut self, token: Token) -> Token {
+        match token.kind() {
+            Kind::Open => self.depth += 1,
+            Kind::Close => self.depth = self.depth.saturating_sub(1),
+            Kind::Semicolon if self.depth == 0 && self.body == 0 && self.place != Place::Rest => {
+                self.place = Place::Done;
+                return Token::end_at(token.start());
+            }
+            Kind::End => {
+                self.place = Place::Done;
+                self.peeked = Some(token);
+                return token;
+            }
+            Kind::Bad => {
+                self.place = Place::Done;
+                // The rest of the text is this statement's.
+                self.peeked = Some(Token::end_at(token.end()));
+            }
+            _ => {}
+        }
+        self.end = token.end();
         token
     }
 
@@ -164,9 +183,9 @@ impl<'a> Cursor<'a> {
     pub(crate) fn finish(&mut self) -> Option<(ReasonKind, Token)> {
         loop {
             let token = self.next();
-            match token.kind {
+            match token.kind() {
                 Kind::End => return None,
-                Kind::Bad(why) => return Some((why, token)),
+                Kind::Bad => return Some((self.lexer.trouble(), token)),
                 _ => {}
             }
         }
@@ -177,9 +196,9 @@ impl<'a> Cursor<'a> {
         let depth = self.depth;
         loop {
             let token = self.next();
-            match token.kind {
+            match token.kind() {
                 Kind::End => return Some((ReasonKind::Nesting, token)),
-                Kind::Bad(why) => return Some((why, token)),
+                Kind::Bad => return Some((self.lexer.trouble(), token)),
                 _ if self.depth == depth => return None,
                 _ => {}
             }

@@ -45,10 +45,10 @@ pub fn digest(sql: &str, dialect: Dialect) -> Digest {
     let mut semicolons = 0_usize;
     loop {
         let token = lexer.next();
-        if matches!(token.kind, Kind::End) {
+        if matches!(token.kind(), Kind::End) {
             return Digest(hash.0);
         }
-        if token.kind == Kind::Semicolon {
+        if token.kind() == Kind::Semicolon {
             semicolons += 1;
             continue;
         }
@@ -61,7 +61,7 @@ pub fn digest(sql: &str, dialect: Dialect) -> Digest {
         if counts {
             hash.token(token, lexer.text(token));
         }
-        if matches!(token.kind, Kind::Bad(_)) {
+        if token.kind() == Kind::Bad {
             return Digest(hash.0);
         }
     }
@@ -84,9 +84,9 @@ enum List {
 impl List {
     /// The place behind `token`, and whether the token counts.
     fn after(self, token: Token) -> (Self, bool) {
-        let value = matches!(token.kind, Kind::Text | Kind::Number | Kind::Param);
-        match (self, token.kind) {
-            (_, Kind::Word(Keyword::In, _)) => (Self::In, true),
+        let value = matches!(token.kind(), Kind::Text | Kind::Number | Kind::Param);
+        match (self, token.kind()) {
+            (_, Kind::Word) if token.is(Keyword::In) => (Self::In, true),
             (Self::In, Kind::Open) => (Self::Open, true),
             (Self::Open, _) if value => (Self::Values, true),
             (Self::Values, Kind::Comma) => (Self::Comma, false),
@@ -108,9 +108,9 @@ impl Fnv {
     }
 
     fn token(&mut self, token: Token, text: &[u8]) {
-        match token.kind {
+        match token.kind() {
             Kind::Text | Kind::Number | Kind::Param => self.byte(b'?'),
-            Kind::Word(..) | Kind::Name | Kind::UserVariable => {
+            Kind::Word | Kind::Name | Kind::UserVariable => {
                 for byte in text {
                     self.byte(byte.to_ascii_lowercase());
                 }

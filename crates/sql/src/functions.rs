@@ -6,6 +6,7 @@
 mod mysql;
 mod postgres;
 mod postgres_generated;
+mod table;
 
 use crate::classifier::Functions;
 use crate::lexer::{Kind, Lexer, Token};
@@ -40,7 +41,7 @@ struct Folded {
 impl Folded {
     fn new(lexer: &Lexer<'_>, token: Token) -> Option<Self> {
         let text = lexer.text(token);
-        let (text, fold) = match token.kind {
+        let (text, fold) = match token.kind() {
             // A quoted name with an escape in it is not worth the trouble: it is on no list.
             Kind::Quoted => (text.get(1..text.len() - 1)?, lexer.options().dialect != Dialect::Postgres),
             _ => (text, true),
@@ -135,9 +136,4 @@ fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: 
 /// Whether MySQL and MariaDB take a name for their own function only when its parenthesis follows at once.
 pub(crate) fn needs_no_space(name: &[u8]) -> bool {
     mysql::NO_SPACE.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
-}
-
-/// Whether a sorted list has a name.
-fn is_listed(list: &[&str], name: &[u8]) -> bool {
-    list.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
 }

@@ -17,11 +17,15 @@ use millpond_core::Access;
 
 use crate::classifier::{Functions, Options};
 use crate::cursor::Cursor;
-use crate::lexer::{Conditional, Lexer};
+use crate::lexer::{Conditional, LONGEST_TEXT, Lexer};
 use crate::{Classification, Dialect, Effects, Reason, ReasonKind, Span};
 
 /// Classifies a whole text.
 pub(crate) fn classify(sql: &str, options: Options, functions: Option<&Functions>) -> Classification {
+    let whole = match u32::try_from(sql.len()) {
+        Ok(length) if sql.len() <= LONGEST_TEXT => Span::new(0, length),
+        _ => return broken(ReasonKind::TooLong, Span::default()),
+    };
     if let Some(at) = nul(sql.as_bytes()) {
         return broken(ReasonKind::Nul, Span::new(at, at + 1));
     }
@@ -34,7 +38,7 @@ pub(crate) fn classify(sql: &str, options: Options, functions: Option<&Functions
     let mut strictest = stricter(read, skipped);
     if conditional.mixed && strictest.access.is_read() {
         strictest.access = Access::Unknown;
-        strictest.reason = Reason::new(ReasonKind::NotUnderstood, Span::new(0, sql.len()));
+        strictest.reason = Reason::new(ReasonKind::NotUnderstood, whole);
     }
     strictest
 }
@@ -65,9 +69,8 @@ fn pass(
         });
     }
     let all = all.unwrap_or_else(|| {
-        let mut empty = broken(ReasonKind::Empty, Span::new(0, sql.len()));
-        empty.statements = 0;
-        empty
+        let end = cursor.lexer().end();
+        Classification { statements: 0, ..broken(ReasonKind::Empty, Span::new(0, end)) }
     });
     (all, cursor.lexer().conditional)
 }
@@ -96,7 +99,8 @@ fn broken(kind: ReasonKind, span: Span) -> Classification {
 }
 
 /// Where the first NUL stands.
-fn nul(bytes: &[u8]) -> Option<usize> {
+fn nul(bytes: &[u8]) -> Option<u32> {
     // Asking for presence first is much faster than for the place, and almost every text has none.
-    if bytes.contains(&0) { bytes.iter().position(|b| *b == 0) } else { None }
+    let at = bytes.contains(&0).then(|| bytes.iter().position(|b| *b == 0))??;
+    u32::try_from(at).ok()
 }

@@ -8,16 +8,17 @@ mod keywords_postgres;
 mod mysql;
 mod postgres;
 
+use keyword::KeywordTable;
 pub(crate) use keyword::{Class, Keyword};
 
 use crate::classifier::Options;
 use crate::{Dialect, ReasonKind, Span};
 
-/// What a token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a token is. Those from [`Kind::Open`] on can end a statement or nest in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// An unquoted keyword.
-    Word(Keyword, Class),
+    Word,
     /// An unquoted name that is no keyword.
     Name,
     /// A quoted name.
@@ -32,12 +33,9 @@ pub(crate) enum Kind {
     UserVariable,
     /// A system variable: the `@@` in front of it.
     SystemVariable,
-    Open,
-    Close,
     OpenBracket,
     CloseBracket,
     Comma,
-    Semicolon,
     Dot,
     /// `::`
     Cast,
@@ -47,52 +45,158 @@ pub(crate) enum Kind {
     Equals,
     /// Any other operator character.
     Operator,
+    /// A comment. It is never handed out.
+    Comment,
+    Open,
+    Close,
+    Semicolon,
     /// The end of the text.
     End,
-    /// What cannot be read; the text ends here.
-    Bad(ReasonKind),
+    /// What cannot be read, for the reason that [`Lexer::trouble`] has; the text ends here.
+    Bad,
 }
 
-/// A piece of the text.
+/// The kinds by their number; those that no kind has are the end.
+const KINDS: [Kind; 32] = {
+    let mut all = [Kind::End; 32];
+    let known = [
+        Kind::Word,
+        Kind::Name,
+        Kind::Quoted,
+        Kind::Text,
+        Kind::Number,
+        Kind::Param,
+        Kind::UserVariable,
+        Kind::SystemVariable,
+        Kind::OpenBracket,
+        Kind::CloseBracket,
+        Kind::Comma,
+        Kind::Dot,
+        Kind::Cast,
+        Kind::Assign,
+        Kind::Equals,
+        Kind::Operator,
+        Kind::Comment,
+        Kind::Open,
+        Kind::Close,
+        Kind::Semicolon,
+        Kind::End,
+        Kind::Bad,
+    ];
+    let mut i = 0;
+    while i < known.len() {
+        all[known[i] as usize] = known[i];
+        i += 1;
+    }
+    all
+};
+
+/// A piece of the text: where it is, and what it is.
+///
+/// Two numbers, so that a token travels in registers. As a struct of small fields it is written to memory piece by piece
+/// and read again as a whole, and that wait costs more than all the rest of the lexer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {
-    pub(crate) kind: Kind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    /// The first byte in the low half, one past the last in the high one.
+    place: u64,
+    what: What,
+}
+
+/// A kind, a class and a keyword in one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct What(u32);
+
+impl What {
+    const fn of(kind: Kind) -> Self {
+        Self::word(kind, Keyword::Other, Class::Unreserved)
+    }
+
+    const fn word(kind: Kind, keyword: Keyword, class: Class) -> Self {
+        Self(kind as u32 | (class as u32) << 8 | (keyword as u32) << 16)
+    }
 }
 
 impl Token {
+    #[inline(always)]
+    const fn new(kind: Kind, start: usize, end: usize) -> Self {
+        Self::word(What::of(kind), start, end)
+    }
+
+    #[inline(always)]
+    const fn word(what: What, start: usize, end: usize) -> Self {
+        // Texts are shorter than 2^32 bytes, see `LONGEST_TEXT`.
+        Self { place: start as u64 | (end as u64) << 32, what }
+    }
+
+    /// The end of a statement whose text goes up to `at`.
+    pub(crate) const fn end_at(at: u32) -> Self {
+        Self::new(Kind::End, at as usize, at as usize)
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        KINDS[self.what.0 as usize % KINDS.len()]
+    }
+
+    pub(crate) fn class(self) -> Class {
+        CLASSES_OF_WORDS[(self.what.0 >> 8) as usize % CLASSES_OF_WORDS.len()]
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+    pub(crate) const fn start(self) -> u32 {
+        self.place as u32
+    }
+
+    pub(crate) const fn end(self) -> u32 {
+        (self.place >> 32) as u32
+    }
+
     pub(crate) const fn span(self) -> Span {
-        Span::new(self.start, self.end)
+        Span::new(self.start(), self.end())
     }
 
     /// The keyword, if it is one.
-    pub(crate) const fn keyword(self) -> Option<Keyword> {
-        match self.kind {
-            Kind::Word(keyword, _) => Some(keyword),
-            _ => None,
-        }
+    pub(crate) fn keyword(self) -> Option<Keyword> {
+        (self.kind() == Kind::Word).then(|| keyword::number(self.what.0 >> 16))
     }
 
-    pub(crate) fn is(self, keyword: Keyword) -> bool {
-        self.keyword() == Some(keyword)
+    pub(crate) const fn is(self, keyword: Keyword) -> bool {
+        self.what.0 & 0xffff_00ff == What::word(Kind::Word, keyword, Class::Unreserved).0
     }
 
     /// Whether it can stand for the name of something.
-    pub(crate) const fn is_name(self) -> bool {
-        matches!(self.kind, Kind::Name | Kind::Quoted | Kind::Word(_, Class::Unreserved | Class::Construct))
+    pub(crate) fn is_name(self) -> bool {
+        match self.kind() {
+            Kind::Name | Kind::Quoted => true,
+            Kind::Word => matches!(self.class(), Class::Unreserved | Class::Construct),
+            _ => false,
+        }
     }
 
     /// Whether it is a keyword or a name.
-    pub(crate) const fn is_word(self) -> bool {
-        matches!(self.kind, Kind::Name | Kind::Quoted | Kind::Word(..))
+    pub(crate) fn is_word(self) -> bool {
+        matches!(self.kind(), Kind::Word | Kind::Name | Kind::Quoted)
     }
 
     /// Whether nothing comes after it.
-    pub(crate) const fn is_last(self) -> bool {
-        matches!(self.kind, Kind::End | Kind::Bad(_))
+    pub(crate) fn is_last(self) -> bool {
+        matches!(self.kind(), Kind::End | Kind::Bad)
     }
 }
+
+/// The classes by their number.
+const CLASSES_OF_WORDS: [Class; 8] = {
+    let mut all = [Class::Unreserved; 8];
+    let known = [Class::Construct, Class::Operator, Class::Reserved, Class::System];
+    let mut i = 0;
+    while i < known.len() {
+        all[known[i] as usize] = known[i];
+        i += 1;
+    }
+    all
+};
+
+/// The longest text that is read: no server takes one of more than a gibibyte.
+pub(crate) const LONGEST_TEXT: usize = 1 << 30;
 
 /// What executable comments (`/*!80000 … */`) stood in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,26 +221,31 @@ pub(crate) struct Lexer<'a> {
     /// Whether the code of conditional comments is read or passed over.
     pub(crate) skip_conditional: bool,
     pub(crate) conditional: Conditional,
+    /// Why the last token is [`Kind::Bad`].
+    trouble: ReasonKind,
 }
 
 /// Classes of bytes, so that the common ones cost one look-up.
 const WORD: u8 = 1;
 const DIGIT: u8 = 2;
 const SPACE: u8 = 4;
-const OPERATOR: u8 = 8;
+/// It is a token by itself, of the kind that [`single`] says.
+const SINGLE: u8 = 8;
+/// It goes on with a word.
+const PART: u8 = 16;
 
-const CLASSES: [u8; 256] = {
+static CLASSES: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         #[expect(clippy::cast_possible_truncation, reason = "below 256")]
         let b = byte as u8;
         table[byte] = match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => WORD,
-            b'0'..=b'9' => DIGIT,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => WORD | PART,
+            b'0'..=b'9' => DIGIT | PART,
+            b'$' => PART,
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
-            b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*' | b'/'
-            | b'%' | b'<' | b'>' => OPERATOR,
+            b'(' | b')' | b',' | b'=' | b';' => SINGLE,
             _ => 0,
         };
         byte += 1;
@@ -144,9 +253,23 @@ const CLASSES: [u8; 256] = {
     table
 };
 
-const fn class(byte: u8) -> u8 {
-    CLASSES[byte as usize]
+fn class(byte: u8) -> u8 {
+    CLASSES[usize::from(byte)]
 }
+
+/// What a byte of the class [`SINGLE`] is.
+const fn single(byte: u8) -> Kind {
+    match byte {
+        b'(' => Kind::Open,
+        b')' => Kind::Close,
+        b',' => Kind::Comma,
+        b'=' => Kind::Equals,
+        _ => Kind::Semicolon,
+    }
+}
+
+/// What a token is, and where it ends.
+type Piece = (Kind, usize);
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(sql: &'a str, options: Options) -> Self {
@@ -158,6 +281,7 @@ impl<'a> Lexer<'a> {
             code_start: 0,
             skip_conditional: false,
             conditional: Conditional::default(),
+            trouble: ReasonKind::Reads,
         }
     }
 
@@ -165,12 +289,24 @@ impl<'a> Lexer<'a> {
         self.options
     }
 
-    /// The text of a token.
-    pub(crate) fn text(&self, token: Token) -> &'a [u8] {
-        &self.bytes[token.start..token.end]
+    /// The length of the text.
+    #[expect(clippy::cast_possible_truncation, reason = "texts are shorter, see LONGEST_TEXT")]
+    pub(crate) const fn end(&self) -> u32 {
+        self.bytes.len() as u32
     }
 
-    /// The next token; at the end, and after what cannot be read, the last one for ever.
+    /// The text of a token.
+    pub(crate) fn text(&self, token: Token) -> &'a [u8] {
+        &self.bytes[token.start() as usize..token.end() as usize]
+    }
+
+    /// Why the last token could not be read.
+    pub(crate) const fn trouble(&self) -> ReasonKind {
+        self.trouble
+    }
+
+    /// The next token; behind the last one, and behind what cannot be read, [`Kind::End`] for ever.
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Token {
         match self.options.dialect {
             Dialect::Postgres => self.next_postgres(),
@@ -182,40 +318,70 @@ impl<'a> Lexer<'a> {
         self.bytes.get(index).copied()
     }
 
-    fn token(&mut self, kind: Kind, start: usize, end: usize) -> Token {
+    /// Hands a token out.
+    #[inline(always)]
+    fn token(&mut self, (kind, end): Piece, start: usize) -> Token {
         self.position = end;
-        Token { kind, start, end }
+        Token::new(kind, start, end)
     }
 
-    fn bad(&mut self, why: ReasonKind, start: usize) -> Token {
-        // Staying at the start makes the answer the same when it is asked again.
-        self.position = start;
-        Token { kind: Kind::Bad(why), start, end: self.bytes.len() }
+    fn bad(&mut self, why: ReasonKind) -> Piece {
+        self.trouble = why;
+        (Kind::Bad, self.bytes.len())
     }
 
-    fn unterminated(&mut self, start: usize) -> Token {
-        self.bad(ReasonKind::Unterminated, start)
+    fn unterminated(&mut self) -> Piece {
+        self.bad(ReasonKind::Unterminated)
     }
 
     /// A keyword or a name that starts at `start`.
-    fn word(&mut self, start: usize) -> Token {
-        let mut hash = keyword::HASH_START;
-        let mut end = start;
-        while let Some(byte) = self.at(end) {
-            if class(byte) & (WORD | DIGIT) == 0 && byte != b'$' {
-                break;
-            }
-            hash = keyword::hash_step(hash, byte.to_ascii_lowercase());
+    #[inline(always)]
+    fn word(&mut self, start: usize, table: &KeywordTable) -> Token {
+        // A loop over bytes beats arithmetic on eight at a time: the processor guesses where the word ends, and goes
+        // on with the next one while the key of this one is still being made.
+        let mut end = start + 1;
+        while self.at(end).is_some_and(|byte| class(byte) & PART != 0) {
             end += 1;
         }
-        let table = match self.options.dialect {
-            Dialect::Postgres => &keyword::POSTGRES,
-            Dialect::MySql | Dialect::MariaDb => &keyword::MYSQL,
+        self.position = end;
+        let length = end - start;
+        let first = self.folded(start);
+        let found = if length < 8 {
+            table.find_short(first & ((1 << (8 * length)) - 1))
+        } else {
+            self.long_word(start, length, table)
         };
-        let kind = table
-            .find(&self.bytes[start..end], hash)
-            .map_or(Kind::Name, |(keyword, class)| Kind::Word(keyword, class));
-        self.token(kind, start, end)
+        Token::word(found.unwrap_or_else(|| name_of(first)), start, end)
+    }
+
+    #[inline(never)]
+    fn long_word(&self, start: usize, length: usize, table: &KeywordTable) -> Option<What> {
+        let part = |from: usize| match length.saturating_sub(from) {
+            0 => 0,
+            left @ 1..8 => self.folded(start + from) & ((1 << (8 * left)) - 1),
+            _ => self.folded(start + from),
+        };
+        if length > 24 { None } else { table.find_long([part(0), part(8), part(16)]) }
+    }
+
+    /// Eight bytes of the text with bit 5 set, which folds letters and keeps apart all that a word may have.
+    #[inline(always)]
+    fn folded(&self, at: usize) -> u64 {
+        let bytes = match self.bytes.get(at..at + 8) {
+            Some(&[a, b, c, d, e, f, g, h]) => [a, b, c, d, e, f, g, h],
+            _ => self.last_bytes(at),
+        };
+        u64::from_le_bytes(bytes) | u64::from_le_bytes([0x20; 8])
+    }
+
+    /// Eight bytes where the text has fewer than eight left, with zeros behind them.
+    #[cold]
+    #[inline(never)]
+    fn last_bytes(&self, at: usize) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes
     }
 
     /// Where the line that `from` stands in ends.
@@ -244,7 +410,8 @@ impl<'a> Lexer<'a> {
     }
 
     /// A number: digits, a point, an exponent. Letters that follow directly start a token of their own.
-    fn number(&mut self, start: usize) -> Token {
+    #[inline(never)]
+    fn number(&self, start: usize) -> Piece {
         let digits = |lexer: &Self, mut i: usize| {
             while lexer.at(i).is_some_and(|b| b.is_ascii_digit()) {
                 i += 1;
@@ -261,27 +428,29 @@ impl<'a> Lexer<'a> {
                 end = digits(self, end + 1 + sign);
             }
         }
-        self.token(Kind::Number, start, end)
+        (Kind::Number, end)
     }
 
     /// The tokens that are one byte in every dialect.
-    fn punctuation(&mut self, start: usize, byte: u8) -> Token {
+    fn punctuation(&mut self, start: usize, byte: u8) -> Piece {
         let kind = match byte {
-            b'(' => Kind::Open,
-            b')' => Kind::Close,
             b'[' => Kind::OpenBracket,
             b']' => Kind::CloseBracket,
-            b',' => Kind::Comma,
-            b';' => Kind::Semicolon,
             b'.' => Kind::Dot,
-            b'=' => Kind::Equals,
-            b':' if self.at(start + 1) == Some(b':') => return self.token(Kind::Cast, start, start + 2),
-            b':' if self.at(start + 1) == Some(b'=') => return self.token(Kind::Assign, start, start + 2),
-            0 => return self.bad(ReasonKind::Nul, start),
+            b':' if self.at(start + 1) == Some(b':') => return (Kind::Cast, start + 2),
+            b':' if self.at(start + 1) == Some(b'=') => return (Kind::Assign, start + 2),
+            0 => return self.bad(ReasonKind::Nul),
             _ => Kind::Operator,
         };
-        self.token(kind, start, start + 1)
+        (kind, start + 1)
     }
+}
+
+/// A name whose first bytes, folded, are these.
+const fn name_of(folded: u64) -> What {
+    const PG: u64 = u64::from_le_bytes([b'p', b'g', b'_' | 0x20, 0, 0, 0, 0, 0]);
+    let class = if folded & 0xff_ffff == PG { Class::System } else { Class::Unreserved };
+    What::word(Kind::Name, Keyword::Other, class)
 }
 
 /// Whether a backslash in a literal hides the byte after it.

@@ -4,39 +4,45 @@ use std::fmt;
 use std::ops::Range;
 
 /// A range of bytes of a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Span {
-    start: usize,
-    end: usize,
+    /// The first byte in the low half, one past the last in the high one: one number is copied faster than two.
+    place: u64,
 }
 
 impl Span {
-    pub(crate) const fn new(start: usize, end: usize) -> Self {
-        Self { start, end }
+    pub(crate) const fn new(start: u32, end: u32) -> Self {
+        Self { place: start as u64 | (end as u64) << 32 }
     }
 
     /// The first byte.
     #[must_use]
     pub const fn start(self) -> usize {
-        self.start
+        (self.place & 0xffff_ffff) as usize
     }
 
     /// One past the last byte.
     #[must_use]
     pub const fn end(self) -> usize {
-        self.end
+        (self.place >> 32) as usize
     }
 
     /// As a range, to index the text with.
     #[must_use]
     pub const fn range(self) -> Range<usize> {
-        self.start..self.end
+        self.start()..self.end()
     }
 
     /// The words themselves; empty when the span is not one of `sql`.
     #[must_use]
     pub fn of(self, sql: &str) -> &str {
         sql.get(self.range()).unwrap_or("")
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.range().fmt(f)
     }
 }
 
@@ -123,6 +129,8 @@ pub enum ReasonKind {
     Nesting,
     /// There is no statement in the text.
     Empty,
+    /// The text is longer than any server takes.
+    TooLong,
 }
 
 impl ReasonKind {
@@ -151,6 +159,7 @@ impl ReasonKind {
             Self::Nul => "nul",
             Self::Nesting => "nesting",
             Self::Empty => "empty",
+            Self::TooLong => "too_long",
         }
     }
 }
@@ -190,6 +199,7 @@ impl fmt::Display for DisplayReason<'_> {
         let (before, after) = match kind {
             ReasonKind::Reads => return f.write_str("every part reads only"),
             ReasonKind::Empty => return f.write_str("there is no statement in the text"),
+            ReasonKind::TooLong => return f.write_str("the text is longer than a gibibyte"),
             ReasonKind::WritingVerb => ("", " changes data"),
             ReasonKind::DefiningVerb => ("", " changes the schema or the server"),
             ReasonKind::NestedWrite => ("", " inside the statement changes data"),
@@ -215,6 +225,6 @@ impl fmt::Display for DisplayReason<'_> {
             quote(span.of(self.sql), f)?;
         }
         f.write_str(after)?;
-        write!(f, " (bytes {}..{})", span.start, span.end)
+        write!(f, " (bytes {}..{})", span.start(), span.end())
     }
 }

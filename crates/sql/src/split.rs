@@ -6,6 +6,7 @@ use crate::Dialect;
 use crate::classifier::Options;
 use crate::cursor::Cursor;
 use crate::lexer::Lexer;
+use crate::Span;
 
 /// The byte ranges of the statements of `sql`, from the first token of each to its last, without the semicolon.
 ///
@@ -41,10 +42,10 @@ impl Iterator for Statements<'_> {
                 return None;
             }
             // An executable comment without an end is reported from its start, which may lie in the statement before.
-            let start = self.cursor.peek().start.max(before);
+            let start = self.cursor.peek().start().max(before);
             let _ = self.cursor.finish();
             if start < self.cursor.end() {
-                return Some(start..self.cursor.end());
+                return Some(Span::new(start, self.cursor.end()).range());
             }
         }
     }

@@ -1,15 +1,15 @@
 //! PostgreSQL's functions: those with an effect, and volatile ones that a standby runs without harm.
 
+use super::Verdict;
 use super::postgres_generated::READS;
-use super::{Verdict, is_listed};
+use super::table::NameTable;
 use crate::Effects;
+
+static TABLE: NameTable = NameTable::new(EFFECTS, [READS, HARMLESS]);
 
 /// What a call of a built-in does.
 pub(super) fn verdict(name: &[u8]) -> Verdict {
-    if let Ok(found) = EFFECTS.binary_search_by(|(known, _)| known.as_bytes().cmp(name)) {
-        return EFFECTS[found].1;
-    }
-    if is_listed(READS, name) || is_listed(HARMLESS, name) { Verdict::Reads } else { Verdict::Unknown }
+    TABLE.verdict(name)
 }
 
 const WRITES: Verdict = Verdict::Writes(Effects::NONE);
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_are_sorted_for_the_search() {
+    fn the_lists_are_sorted_so_that_people_find_names() {
         assert!(EFFECTS.is_sorted_by(|a, b| a.0 < b.0));
         assert!(HARMLESS.is_sorted_by(|a, b| a < b));
         assert!(READS.is_sorted_by(|a, b| a < b));
@@ -272,7 +272,18 @@ mod tests {
     fn a_stable_function_with_an_effect_is_no_read() {
         for name in ["txid_current", "pg_current_xact_id", "pg_backend_pid", "pg_my_temp_schema"] {
             assert_ne!(verdict(name.as_bytes()), Verdict::Reads, "{name}");
-            assert!(is_listed(READS, name.as_bytes()), "{name} is marked stable: the case is real");
+            assert!(READS.contains(&name), "{name} is marked stable: the case is real");
+        }
+    }
+
+    #[test]
+    fn every_name_is_found_and_an_effect_goes_first() {
+        for (name, effect) in EFFECTS {
+            assert_eq!(verdict(name.as_bytes()), *effect, "{name}");
+        }
+        for name in READS.iter().chain(HARMLESS) {
+            let has_effect = EFFECTS.iter().any(|(known, _)| known == name);
+            assert_eq!(verdict(name.as_bytes()) == Verdict::Reads, !has_effect, "{name}");
         }
     }
 

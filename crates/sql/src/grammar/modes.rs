@@ -8,7 +8,7 @@ use crate::{Transaction, TransactionMode};
 pub(super) fn modes(cursor: &mut Cursor<'_>, transaction: &mut Transaction) {
     loop {
         let token = cursor.peek();
-        if token.is_last() || token.kind == Kind::Semicolon {
+        if token.is_last() || token.kind() == Kind::Semicolon {
             return;
         }
         cursor.next();

@@ -22,7 +22,7 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>) 
 /// Classifies by the verb that comes next. Leaves the cursor wherever the answer was found.
 pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
     let verb = cursor.peek();
-    if verb.kind == Kind::Open {
+    if verb.kind() == Kind::Open {
         return parenthesised(cursor, functions);
     }
     let Some(keyword) = verb.keyword() else {
@@ -101,7 +101,8 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K) -> Findings {
 
 pub(super) fn unknown(cursor: &mut Cursor<'_>, verb: Token) -> Findings {
     cursor.next();
-    if let Kind::Bad(why) = verb.kind {
+    if verb.kind() == Kind::Bad {
+        let why = cursor.lexer().trouble();
         let mut findings = Findings::read(verb.span());
         findings.broken(why, verb.span());
         return findings;
@@ -111,15 +112,15 @@ pub(super) fn unknown(cursor: &mut Cursor<'_>, verb: Token) -> Findings {
 
 /// `(SELECT …)`, with any number of parentheses: only queries may stand in them.
 fn parenthesised(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
-    let start = cursor.peek().start;
+    let start = cursor.peek().start();
     let mut ahead = cursor.clone();
     let first = loop {
         let token = ahead.next();
-        if token.kind != Kind::Open {
+        if token.kind() != Kind::Open {
             break token;
         }
     };
-    let mut findings = Findings::read(Span::new(start, first.end));
+    let mut findings = Findings::read(Span::new(start, first.end()));
     if !matches!(first.keyword(), Some(K::Select | K::With | K::Values | K::Table)) {
         findings.unknown(ReasonKind::UnknownVerb, first.span());
     }

@@ -66,14 +66,14 @@ impl<'c, 'a> Walk<'c, 'a> {
     fn run(mut self, findings: &mut Findings) {
         loop {
             let token = self.cursor.next();
-            match token.kind {
+            match token.kind() {
                 Kind::End => {
                     if self.depth > 0 {
                         findings.broken(ReasonKind::Nesting, token.span());
                     }
                     return;
                 }
-                Kind::Bad(why) => return findings.broken(why, token.span()),
+                Kind::Bad => return findings.broken(self.cursor.lexer().trouble(), token.span()),
                 Kind::Open => {
                     if self.depth == MAX_DEPTH {
                         findings.broken(ReasonKind::Nesting, token.span());
@@ -91,7 +91,7 @@ impl<'c, 'a> Walk<'c, 'a> {
                     self.depth -= 1;
                     self.before = Before::Group;
                 }
-                Kind::Word(keyword, class) => self.word(token, keyword, class, findings),
+                Kind::Word => self.word(token, findings),
                 Kind::Name | Kind::Quoted => self.name(token, findings),
                 Kind::UserVariable => {
                     findings.effect(Effects::USER_VARIABLE, ReasonKind::SessionName, token.span());
@@ -124,12 +124,14 @@ impl<'c, 'a> Walk<'c, 'a> {
             findings.effect(
                 Effects::SESSION_VALUE,
                 ReasonKind::SessionName,
-                Span::new(token.start, name.end),
+                Span::new(token.start(), name.end()),
             );
         }
     }
 
-    fn word(&mut self, token: Token, keyword: K, class: Class, findings: &mut Findings) {
+    fn word(&mut self, token: Token, findings: &mut Findings) {
+        let Some(keyword) = token.keyword() else { return };
+        let class = token.class();
         let is_label = self.before == Before::Keyword(K::As) && keyword != K::Of;
         if matches!(self.before, Before::Dot | Before::System) || is_label {
             if self.before == Before::Dot && keyword == K::Nextval {
@@ -139,8 +141,8 @@ impl<'c, 'a> Walk<'c, 'a> {
             return self.name(token, findings);
         }
         let peek = self.cursor.peek();
-        let span = Span::new(token.start, peek.end);
-        let is_call = peek.kind == Kind::Open;
+        let span = Span::new(token.start(), peek.end());
+        let is_call = peek.kind() == Kind::Open;
         match keyword {
             K::Into => {
                 findings.write(ReasonKind::Into, span);
@@ -179,7 +181,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         let is_construct = match class {
             Class::Reserved | Class::Construct => true,
             Class::Operator => false,
-            Class::Unreserved => match keyword {
+            Class::Unreserved | Class::System => match keyword {
                 K::Columns | K::Escape => matches!(self.before, Before::Value | Before::Group),
                 K::Against => std::mem::take(&mut self.in_match),
                 K::Any | K::Some | K::Lateral => self.opens_query(),
@@ -208,7 +210,7 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     fn name(&mut self, token: Token, findings: &mut Findings) {
         let is_type = self.before == Before::Keyword(K::As);
-        let is_call = self.cursor.peek().kind == Kind::Open;
+        let is_call = self.cursor.peek().kind() == Kind::Open;
         if is_call && !is_type && !self.is_head() && self.before != Before::Group {
             let qualifier = match (self.before, self.schema.take()) {
                 (Before::Dot, Some(schema)) => Qualifier::Schema(schema),
@@ -227,12 +229,12 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// Asks what a function does; its parenthesis comes next.
     fn call(&mut self, token: Token, qualifier: Qualifier, findings: &mut Findings) {
-        let is_spaced = self.cursor.peek().start != token.end;
+        let is_spaced = self.cursor.peek().start() != token.end();
         let lexer = self.cursor.lexer();
         // What the parser knows by its name is a stored function when the name stands in quotes, or, for some, when
         // anything stands between name and parenthesis.
         let is_stored =
-            token.kind == Kind::Quoted || (is_spaced && functions::needs_no_space(lexer.text(token)));
+            token.kind() == Kind::Quoted || (is_spaced && functions::needs_no_space(lexer.text(token)));
         let qualifier = match qualifier {
             Qualifier::None if is_stored => Qualifier::Stored,
             other => other,
@@ -245,7 +247,7 @@ impl<'c, 'a> Walk<'c, 'a> {
     /// Tables of the server that show one session, or one server.
     fn session_name(&self, token: Token, findings: &mut Findings) {
         let text = self.cursor.lexer().text(token);
-        let text = match token.kind {
+        let text = match token.kind() {
             Kind::Quoted => text.get(1..text.len() - 1).unwrap_or_default(),
             _ => text,
         };

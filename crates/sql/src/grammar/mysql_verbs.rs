@@ -18,7 +18,7 @@ fn is_any(cursor: &Cursor<'_>, token: Token, words: &[&str]) -> bool {
 }
 
 fn is_end(token: Token) -> bool {
-    token.is_last() || token.kind == Kind::Semicolon
+    token.is_last() || token.kind() == Kind::Semicolon
 }
 
 /// `EXPLAIN [options] statement`, or `DESCRIBE table`. A server may work out derived tables and calls with constant arguments while it
@@ -33,7 +33,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
             }
             Some(K::Format) => {
                 cursor.next();
-                if cursor.peek().kind == Kind::Equals {
+                if cursor.peek().kind() == Kind::Equals {
                     cursor.next();
                     cursor.next();
                 }
@@ -47,7 +47,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
                 findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionName, token.span());
                 return findings;
             }
-            _ if token.kind == Kind::Open => return head(cursor, functions),
+            _ if token.kind() == Kind::Open => return head(cursor, functions),
             _ if token.is_word() => return described(cursor, explain),
             _ => return unknown(cursor, token),
         }
@@ -59,13 +59,13 @@ fn described(cursor: &mut Cursor<'_>, explain: Token) -> Findings {
     let mut findings = Findings::read(explain.span());
     loop {
         let token = cursor.next();
-        match token.kind {
+        match token.kind() {
             Kind::End => return findings,
-            Kind::Bad(why) => {
-                findings.broken(why, token.span());
+            Kind::Bad => {
+                findings.broken(cursor.lexer().trouble(), token.span());
                 return findings;
             }
-            Kind::Name | Kind::Quoted | Kind::Word(..) | Kind::Dot | Kind::Text => {}
+            Kind::Name | Kind::Quoted | Kind::Word | Kind::Dot | Kind::Text => {}
             _ => findings.unknown(ReasonKind::NotUnderstood, token.span()),
         }
     }
@@ -82,7 +82,7 @@ pub(super) fn analyze(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
         Some(K::Select | K::With | K::Values | K::Insert | K::Update | K::Delete | K::Replace) => {
             head(cursor, functions)
         }
-        _ if cursor.peek().kind == Kind::Open => head(cursor, functions),
+        _ if cursor.peek().kind() == Kind::Open => head(cursor, functions),
         _ => Findings::verb(Access::Write, ReasonKind::WritingVerb, analyze.span()),
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn show(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
         cursor.next();
     }
     let what = cursor.peek();
-    let span = Span::new(show.start, what.end);
+    let span = Span::new(show.start(), what.end());
     let mut findings = Findings::read(span);
     if is_any(cursor, what, SHOWN_OF_SESSION) {
         findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionVerb, span);
@@ -143,7 +143,7 @@ pub(super) fn set(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fin
     let set = cursor.next();
     let mut findings = Findings::read(set.span());
     let first = cursor.peek();
-    let span = if is_end(first) { set.span() } else { Span::new(set.start, first.end) };
+    let span = if is_end(first) { set.span() } else { Span::new(set.start(), first.end()) };
     if first.is(K::Statement) {
         return set_statement(cursor, functions, set);
     }
@@ -183,8 +183,8 @@ fn assignments(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings:
             Some(K::Persist | K::PersistOnly) => true,
             _ => false,
         };
-        if is_scope && (next.is_word() || next.kind == Kind::Dot) {
-            findings.define(ReasonKind::DefiningVerb, Span::new(token.start, next.end));
+        if is_scope && (next.is_word() || next.kind() == Kind::Dot) {
+            findings.define(ReasonKind::DefiningVerb, Span::new(token.start(), next.end()));
         }
         if is_any(cursor, token, &["autocommit"]) {
             findings.effect(Effects::TRANSACTION, ReasonKind::SessionVerb, token.span());
@@ -197,9 +197,9 @@ fn assignments(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings:
 fn set_statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>, set: Token) -> Findings {
     loop {
         let token = cursor.next();
-        match token.kind {
-            Kind::Word(K::For, _) => break,
-            Kind::End | Kind::Bad(_) => {
+        match token.kind() {
+            Kind::Word if token.is(K::For) => break,
+            Kind::End | Kind::Bad => {
                 return Findings::verb(Access::Unknown, ReasonKind::NotUnderstood, set.span());
             }
             _ => {}
@@ -218,7 +218,7 @@ fn set_statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>, set: To
 fn set_transaction(cursor: &mut Cursor<'_>, set: Token, findings: &mut Findings) {
     let mut transaction = Transaction::new(TransactionVerb::SetModes);
     modes(cursor, &mut transaction);
-    let span = Span::new(set.start, cursor.end());
+    let span = Span::new(set.start(), cursor.end());
     if transaction.serializable || transaction.mode == Some(TransactionMode::ReadWrite) {
         findings.write(ReasonKind::Transaction, span);
     }
@@ -263,7 +263,7 @@ pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
         }
     }
     modes(cursor, &mut transaction);
-    let span = Span::new(word.start, cursor.end());
+    let span = Span::new(word.start(), cursor.end());
     let reads = match transaction.verb {
         TransactionVerb::Begin => transaction.mode == Some(TransactionMode::ReadOnly),
         TransactionVerb::TwoPhase => false,
@@ -298,9 +298,9 @@ pub(super) fn define(cursor: &mut Cursor<'_>) -> Findings {
         Some(K::Prepare) => findings.effect(Effects::PREPARED, ReasonKind::SessionVerb, next.span()),
         _ => {}
     }
-    while !cursor.peek().is_last() && cursor.peek().kind != Kind::Semicolon {
+    while !cursor.peek().is_last() && cursor.peek().kind() != Kind::Semicolon {
         let token = cursor.next();
-        if token.kind == Kind::UserVariable {
+        if token.kind() == Kind::UserVariable {
             findings.effect(Effects::USER_VARIABLE, ReasonKind::SessionName, token.span());
         }
     }

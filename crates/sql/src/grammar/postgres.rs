@@ -27,7 +27,7 @@ pub(super) fn finish(cursor: &mut Cursor<'_>, findings: &mut Findings) {
 /// Classifies by the verb that comes next. Leaves the cursor wherever the answer was found.
 pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>, purpose: Purpose) -> Findings {
     let verb = cursor.peek();
-    if verb.kind == Kind::Open {
+    if verb.kind() == Kind::Open {
         return parenthesised(cursor, functions, purpose);
     }
     let Some(keyword) = verb.keyword() else {
@@ -110,8 +110,9 @@ const DISCARDED: Effects = Effects::SETTING
     .union(Effects::ADVISORY_LOCK);
 
 fn unknown(cursor: &mut Cursor<'_>, verb: Token) -> Findings {
-    let verb = match verb.kind {
-        Kind::Bad(why) => {
+    let verb = match verb.kind() {
+        Kind::Bad => {
+            let why = cursor.lexer().trouble();
             cursor.next();
             let mut findings = Findings::read(verb.span());
             findings.broken(why, verb.span());
@@ -124,15 +125,15 @@ fn unknown(cursor: &mut Cursor<'_>, verb: Token) -> Findings {
 
 /// `(SELECT …)`, with any number of parentheses: only queries may stand in them.
 fn parenthesised(cursor: &mut Cursor<'_>, functions: Option<&Functions>, purpose: Purpose) -> Findings {
-    let start = cursor.peek().start;
+    let start = cursor.peek().start();
     let mut ahead = cursor.clone();
     let first = loop {
         let token = ahead.next();
-        if token.kind != Kind::Open {
+        if token.kind() != Kind::Open {
             break token;
         }
     };
-    let span = Span::new(start, first.end);
+    let span = Span::new(start, first.end());
     let mut findings = Findings::read(span);
     if !matches!(first.keyword(), Some(K::Select | K::With | K::Values | K::Table)) {
         findings.unknown(ReasonKind::UnknownVerb, first.span());

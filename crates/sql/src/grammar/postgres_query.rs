@@ -9,6 +9,7 @@ use crate::lexer::{Class, Keyword as K, Kind, Token};
 use crate::{Effects, ReasonKind, Span};
 
 use super::findings::Findings;
+use calls::{is_operand, only_name};
 
 /// What a walk is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,20 +21,20 @@ pub(super) enum Purpose {
     Plan,
 }
 
-/// What a parenthesis holds, as far as it matters to what comes in it or behind it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Group {
-    /// `DISTINCT ON (…)`: an expression follows, not an alias.
-    is_distinct_on: bool,
-    /// The names of columns behind an alias, which hold no values.
-    is_columns: bool,
-    /// The heads of common table expressions are listed here: `name (` is one of them.
-    is_with: bool,
-    /// `OPERATOR(…)`.
-    is_operator: bool,
-    /// `GROUPING SETS (…)`.
-    is_sets: bool,
-}
+/// What a parenthesis holds, as far as it matters to what comes in it or behind it: a set of the marks below.
+type Group = u8;
+
+const PLAIN: Group = 0;
+/// `DISTINCT ON (…)`: an expression follows, not an alias.
+const DISTINCT_ON: Group = 1;
+/// The names of columns behind an alias, which hold no values.
+const COLUMNS: Group = 1 << 1;
+/// The heads of common table expressions are listed here: `name (` is one of them.
+const WITH: Group = 1 << 2;
+/// `OPERATOR(…)`.
+const OPERATOR: Group = 1 << 3;
+/// `GROUPING SETS (…)`.
+const SETS: Group = 1 << 4;
 
 /// What stood before the current token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +65,11 @@ pub(super) struct Walk<'c, 'a> {
     depth: usize,
     is_too_deep: bool,
     before: Before,
-    /// What a point that follows would qualify with: the name, and whether it is one of a longer chain.
-    name: Option<Token>,
-    /// What the next name is qualified with.
+    /// The last word: what `before` says of it, in full.
+    last: Token,
+    /// What stood before the last word.
+    lead: Before,
+    /// What the next name is qualified with, if a point stands before it.
     qualifier: Qualifier,
     /// A point followed something that is no name: `(x).y` can call the function `y`.
     is_attribute: bool,
@@ -109,14 +112,15 @@ enum Extent {
 impl<'c, 'a> Walk<'c, 'a> {
     fn new(cursor: &'c mut Cursor<'a>, functions: Option<&'c Functions>, purpose: Purpose) -> Self {
         Self {
-            depth: 0,
-            is_too_deep: false,
+            last: Token::end_at(cursor.end()),
             cursor,
             functions,
             purpose,
-            stack: [Group::default(); MAX_DEPTH + 1],
+            stack: [PLAIN; MAX_DEPTH + 1],
+            depth: 0,
+            is_too_deep: false,
             before: Before::Start,
-            name: None,
+            lead: Before::Start,
             qualifier: Qualifier::None,
             is_attribute: false,
             was_attribute: false,
@@ -131,19 +135,16 @@ impl<'c, 'a> Walk<'c, 'a> {
     fn run(&mut self, extent: Extent, findings: &mut Findings) {
         loop {
             let token = self.cursor.next();
-            match token.kind {
-                Kind::End => {
-                    if self.depth > 0 {
-                        findings.broken(ReasonKind::Nesting, token.span());
-                    }
-                    return;
-                }
-                Kind::Bad(why) => {
-                    findings.broken(why, token.span());
-                    return;
-                }
+            match token.kind() {
+                Kind::Word => self.word(token, findings),
+                Kind::Name | Kind::Quoted => self.name(token, findings),
                 Kind::Open => {
-                    self.open(Group::default());
+                    self.group(findings);
+                    if self.is_too_deep {
+                        findings.broken(ReasonKind::Nesting, token.span());
+                        self.cursor.finish();
+                        return;
+                    }
                 }
                 Kind::Close => {
                     if self.depth == 0 {
@@ -151,35 +152,41 @@ impl<'c, 'a> Walk<'c, 'a> {
                         self.cursor.finish();
                         return;
                     }
-                    if self.group_by == Some(self.depth) {
-                        self.group_by = None;
-                    }
-                    let closed = self.stack[self.depth];
-                    self.depth -= 1;
-                    self.before = match closed {
-                        Group { is_distinct_on: true, .. } => Before::Keyword(K::Distinct),
-                        Group { is_operator: true, .. } => Before::Operator,
-                        _ => Before::Group,
-                    };
-                    self.name = None;
+                    self.close();
                     if self.depth == 0 && extent == Extent::Group {
                         return;
                     }
                 }
-                Kind::Word(keyword, class) => self.word(token, keyword, class, findings),
-                Kind::Name | Kind::Quoted => self.name(token, findings),
+                Kind::End => {
+                    if self.depth > 0 {
+                        findings.broken(ReasonKind::Nesting, token.span());
+                    }
+                    return;
+                }
+                Kind::Bad => {
+                    findings.broken(self.cursor.lexer().trouble(), token.span());
+                    return;
+                }
                 _ => self.symbol(token, findings),
-            }
-            if self.is_too_deep {
-                findings.broken(ReasonKind::Nesting, token.span());
-                self.cursor.finish();
-                return;
             }
         }
     }
 
-    fn here(&mut self) -> &mut Group {
-        &mut self.stack[self.depth]
+    fn is_in(&self, mark: Group) -> bool {
+        self.stack[self.depth] & mark != 0
+    }
+
+    fn leave_with(&mut self) {
+        self.stack[self.depth] &= !WITH;
+    }
+
+    /// A parenthesis opens: what it is depends on the word in front of it.
+    fn group(&mut self, findings: &mut Findings) {
+        match self.before {
+            Before::Keyword(keyword) => self.word_group(keyword, findings),
+            Before::Name | Before::Type => self.name_group(findings),
+            _ => self.open(PLAIN),
+        }
     }
 
     /// Enters a group; the parenthesis has been taken.
@@ -187,7 +194,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         // In a list of common table expressions a parenthesis follows a name, `AS` or `MATERIALIZED`; anything else
         // is the statement itself.
         if !matches!(self.before, Before::Name | Before::Type | Before::Keyword(K::As | K::Materialized)) {
-            self.here().is_with = false;
+            self.leave_with();
         }
         if self.depth == MAX_DEPTH {
             self.is_too_deep = true;
@@ -196,33 +203,37 @@ impl<'c, 'a> Walk<'c, 'a> {
         self.depth += 1;
         self.stack[self.depth] = group;
         self.before = Before::Start;
-        self.name = None;
-        self.qualifier = Qualifier::None;
+    }
+
+    fn close(&mut self) {
+        if self.group_by == Some(self.depth) {
+            self.group_by = None;
+        }
+        let closed = self.stack[self.depth];
+        self.depth -= 1;
+        self.before = if closed & DISTINCT_ON != 0 {
+            Before::Keyword(K::Distinct)
+        } else if closed & OPERATOR != 0 {
+            Before::Operator
+        } else {
+            Before::Group
+        };
     }
 
     fn symbol(&mut self, token: Token, findings: &mut Findings) {
-        let is_value = matches!(token.kind, Kind::Text | Kind::Number | Kind::Param);
-        if self.stack[self.depth].is_columns && (is_value || token.kind == Kind::Operator) {
-            // Names were expected: what looked like an alias may have been a call.
-            findings.unknown(ReasonKind::NotUnderstood, token.span());
-        }
-        let before = match token.kind {
+        let before = match token.kind() {
             Kind::Text | Kind::Number | Kind::Param | Kind::CloseBracket => Before::Value,
             Kind::Comma => Before::Comma,
             Kind::Cast => Before::Cast,
-            Kind::Dot => {
-                self.dot();
-                Before::Dot
-            }
+            Kind::Dot => return self.dot(),
+            // `int[]`: what follows is still the type.
+            Kind::OpenBracket if self.before == Before::Type => return,
             _ => Before::Operator,
         };
-        if token.kind == Kind::OpenBracket && matches!(self.before, Before::Type) {
-            // `int[]`: what follows is still the type.
-            return;
-        }
-        if before != Before::Dot {
-            self.name = None;
-            self.qualifier = Qualifier::None;
+        let is_value = matches!(token.kind(), Kind::Text | Kind::Number | Kind::Param | Kind::Operator);
+        if is_value && self.is_in(COLUMNS) {
+            // Names were expected: what looked like an alias may have been a call.
+            findings.unknown(ReasonKind::NotUnderstood, token.span());
         }
         self.before = before;
     }
@@ -231,48 +242,72 @@ impl<'c, 'a> Walk<'c, 'a> {
         self.is_attribute = matches!(self.before, Before::Group | Before::Value)
             || (self.before == Before::Name && self.was_attribute);
         self.before_dot = self.before;
-        self.qualifier = match (self.name, self.qualifier) {
-            (Some(name), Qualifier::None) => Qualifier::Schema(name),
-            _ => Qualifier::Other,
+        let is_name = match self.before {
+            Before::Name | Before::Type => true,
+            // A keyword that is a name to the grammar may qualify: `name.f(…)`.
+            Before::Keyword(_) => matches!(self.last.class(), Class::Unreserved | Class::Construct),
+            _ => false,
         };
+        self.qualifier = if is_name && self.lead != Before::Dot {
+            Qualifier::Schema(self.last)
+        } else {
+            Qualifier::Other
+        };
+        self.before = Before::Dot;
     }
 
-    fn word(&mut self, token: Token, keyword: K, class: Class, findings: &mut Findings) {
-        if self.only_name() || (class == Class::Unreserved && self.is_head()) {
-            return self.name(token, findings);
+    /// What the last word is qualified with.
+    fn qualifier(&self) -> Qualifier {
+        if self.lead == Before::Dot { self.qualifier } else { Qualifier::None }
+    }
+
+    #[inline(always)]
+    fn word(&mut self, token: Token, findings: &mut Findings) {
+        let Some(keyword) = token.keyword() else { return };
+        let is_label = only_name(self.before);
+        if is_label || (token.class() == Class::Unreserved && self.is_head(self.before)) {
+            return self.name_word(token, findings);
         }
-        self.qualifier = Qualifier::None;
-        let peek = self.cursor.peek();
         match keyword {
-            K::Into => self.act(ReasonKind::Into, Span::new(token.start, peek.end), findings),
+            K::Into => {
+                let end = self.cursor.peek().end();
+                self.act(ReasonKind::Into, Span::new(token.start(), end), findings);
+            }
+            K::For | K::Insert | K::Merge | K::Delete | K::Update | K::With => {
+                self.verb(token, keyword, findings);
+            }
+            _ => self.clause(keyword),
+        }
+        self.lead = self.before;
+        self.last = token;
+        self.before = Before::Keyword(keyword);
+    }
+
+    /// Words that change data, or lock rows, when a certain word follows.
+    #[inline(never)]
+    fn verb(&mut self, token: Token, keyword: K, findings: &mut Findings) {
+        let peek = self.cursor.peek();
+        let both = Span::new(token.start(), peek.end());
+        match keyword {
             K::For if matches!(peek.keyword(), Some(K::Update | K::Share | K::No | K::Key)) => {
                 let end = self.locking_end();
-                self.act(ReasonKind::RowLocks, Span::new(token.start, end), findings);
+                self.act(ReasonKind::RowLocks, Span::new(token.start(), end), findings);
             }
             K::Insert | K::Merge if peek.is(K::Into) => {
                 self.inserts = true;
-                self.act(ReasonKind::NestedWrite, Span::new(token.start, peek.end), findings);
+                self.act(ReasonKind::NestedWrite, both, findings);
             }
-            K::Delete if peek.is(K::From) => {
-                self.act(ReasonKind::NestedWrite, Span::new(token.start, peek.end), findings);
-            }
+            K::Delete if peek.is(K::From) => self.act(ReasonKind::NestedWrite, both, findings),
             K::Update if peek.is_name() || peek.is(K::Only) => {
                 self.act(ReasonKind::NestedWrite, token.span(), findings);
             }
-            K::With if matches!(self.before, Before::Start) => {
+            K::With if self.before == Before::Start => {
                 if peek.is_name() {
-                    self.here().is_with = true;
+                    self.stack[self.depth] |= WITH;
                 }
             }
             _ => self.clause(keyword),
         }
-        let peek = self.cursor.peek();
-        if peek.kind == Kind::Open {
-            return self.word_group(token, keyword, class, findings);
-        }
-        // A keyword that is a name to the grammar may qualify: `name.f(…)`.
-        self.name = (class == Class::Unreserved || class == Class::Construct).then_some(token);
-        self.before = Before::Keyword(keyword);
     }
 
     /// Follows the clauses that change what a later word means.
@@ -284,7 +319,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             {
                 self.group_by = None;
             }
-            K::Not => self.is_negated = self.is_operand(),
+            K::Not => self.is_negated = is_operand(self.before),
             K::To => self.is_field_range = self.before == Before::Keyword(K::Other),
             _ => {}
         }
@@ -306,15 +341,15 @@ impl<'c, 'a> Walk<'c, 'a> {
                 | K::Except
                 | K::Intersect
         ) {
-            self.here().is_with = false;
+            self.leave_with();
         }
     }
 
     /// The end of `FOR [NO KEY] UPDATE`, `FOR [KEY] SHARE`.
-    fn locking_end(&mut self) -> usize {
-        let mut end = self.cursor.peek().end;
+    fn locking_end(&mut self) -> u32 {
+        let mut end = self.cursor.peek().end();
         while matches!(self.cursor.peek().keyword(), Some(K::Update | K::Share | K::No | K::Key)) {
-            end = self.cursor.next().end;
+            end = self.cursor.next().end();
         }
         end
     }
@@ -326,25 +361,24 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    /// A keyword with a parenthesis behind it.
-    fn word_group(&mut self, token: Token, keyword: K, class: Class, findings: &mut Findings) {
+    /// A keyword has a parenthesis behind it.
+    #[inline(never)]
+    fn word_group(&mut self, keyword: K, findings: &mut Findings) {
         if keyword == K::Treat {
             // The server turns it into a call of the function that is named like the type.
-            findings.unknown(ReasonKind::UnknownFunction, token.span());
+            findings.unknown(ReasonKind::UnknownFunction, self.last.span());
         }
-        if !self.is_operand() && self.is_call(keyword, class) {
-            return self.call(token, Qualifier::None, findings);
+        if !is_operand(self.lead) && self.is_call(keyword, self.last.class()) {
+            return self.call(Qualifier::None, findings);
         }
-        let group = Group {
-            is_distinct_on: keyword == K::On && self.before == Before::Keyword(K::Distinct),
-            is_operator: keyword == K::Operator,
-            is_sets: keyword == K::Sets,
-            ..Group::default()
+        let group = match keyword {
+            K::On if self.lead == Before::Keyword(K::Distinct) => DISTINCT_ON,
+            K::Operator => OPERATOR,
+            K::Sets => SETS,
+            _ => PLAIN,
         };
-        self.before = Before::Keyword(keyword);
-        self.cursor.next();
         self.open(group);
-        if group.is_operator {
+        if group == OPERATOR {
             self.operator_schema(findings);
         }
     }
@@ -352,61 +386,61 @@ impl<'c, 'a> Walk<'c, 'a> {
     /// Inside `OPERATOR(schema.+)`: only those of the server are known.
     fn operator_schema(&mut self, findings: &mut Findings) {
         let schema = self.cursor.peek();
-        let is_bare = matches!(schema.kind, Kind::Operator | Kind::Equals);
+        let is_bare = matches!(schema.kind(), Kind::Operator | Kind::Equals);
         if !is_bare && !self.cursor.lexer().text(schema).eq_ignore_ascii_case(b"pg_catalog") {
             findings.unknown(ReasonKind::NotUnderstood, schema.span());
         }
     }
 
+    #[inline(always)]
     fn name(&mut self, token: Token, findings: &mut Findings) {
-        let qualifier = match self.before {
-            Before::Dot => self.qualifier,
-            _ => Qualifier::None,
-        };
         let is_type = match self.before {
-            Before::Dot => matches!(self.before_dot, Before::Type),
+            Before::Dot => {
+                self.name_behind_dot(token, findings);
+                self.before_dot == Before::Type
+            }
             Before::Cast | Before::Keyword(K::As | K::Into) => true,
             _ => false,
         };
-        if matches!(qualifier, Qualifier::None) {
-            self.qualifier = Qualifier::None;
+        if token.class() == Class::System || token.kind() == Kind::Quoted {
+            self.system_name(token, findings);
         }
-        let peek = self.cursor.peek();
-        if peek.kind == Kind::Open {
-            self.name_group(token, qualifier, is_type, findings);
-            return;
-        }
-        self.session_name(token, peek, findings);
-        self.was_attribute = self.before == Before::Dot && self.is_attribute;
-        if self.was_attribute {
-            self.attribute(token, findings);
-        }
-        self.is_attribute = false;
-        self.name = Some(token);
+        self.lead = self.before;
+        self.last = token;
         self.before = if is_type { Before::Type } else { Before::Name };
     }
 
-    /// A name with a parenthesis behind it.
-    fn name_group(&mut self, token: Token, qualifier: Qualifier, is_type: bool, findings: &mut Findings) {
-        let group = if is_type {
-            Group::default()
-        } else if self.is_head() || self.is_operand() {
-            Group { is_columns: true, ..Group::default() }
+    /// A keyword that can only be a name where it stands.
+    #[inline(never)]
+    fn name_word(&mut self, token: Token, findings: &mut Findings) {
+        self.name(token, findings);
+    }
+
+    #[inline(never)]
+    fn name_behind_dot(&mut self, token: Token, findings: &mut Findings) {
+        self.was_attribute = self.is_attribute;
+        if self.was_attribute {
+            self.attribute(token, findings);
+        }
+    }
+
+    /// A name has a parenthesis behind it.
+    #[inline(never)]
+    fn name_group(&mut self, findings: &mut Findings) {
+        if self.before == Before::Type {
+            self.open(PLAIN);
+        } else if self.is_head(self.lead) || is_operand(self.lead) {
+            self.open(COLUMNS);
         } else {
-            self.is_attribute = false;
-            return self.call(token, qualifier, findings);
-        };
-        self.is_attribute = false;
-        self.before = if is_type { Before::Type } else { Before::Name };
-        self.cursor.next();
-        self.open(group);
+            self.call(self.qualifier(), findings);
+        }
     }
 
     /// `(x).f` calls the function `f` when the type of `x` has no such field. A field is far more likely, so only names
     /// of functions with an effect count.
     fn attribute(&self, token: Token, findings: &mut Findings) {
         let text = self.cursor.lexer().text(token);
-        if token.kind == Kind::Quoted && (text[0] != b'"' || text[1..text.len() - 1].contains(&b'"')) {
+        if token.kind() == Kind::Quoted && (text[0] != b'"' || text[1..text.len() - 1].contains(&b'"')) {
             return findings.unknown(ReasonKind::NotUnderstood, token.span());
         }
         let verdict = functions::verdict(self.cursor.lexer(), self.functions, Qualifier::None, token);
@@ -415,34 +449,34 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    fn call(&mut self, token: Token, qualifier: Qualifier, findings: &mut Findings) {
-        let verdict = functions::verdict(self.cursor.lexer(), self.functions, qualifier, token);
+    /// The last word is a function, and its arguments follow.
+    #[inline(never)]
+    fn call(&mut self, qualifier: Qualifier, findings: &mut Findings) {
+        let verdict = functions::verdict(self.cursor.lexer(), self.functions, qualifier, self.last);
         let start = match qualifier {
-            Qualifier::Schema(schema) => schema.start,
-            _ => token.start,
+            Qualifier::Schema(schema) => schema.start(),
+            _ => self.last.start(),
         };
-        findings.judge(verdict, Span::new(start, token.end));
-        self.cursor.next();
+        findings.judge(verdict, Span::new(start, self.last.end()));
         self.before = Before::Operator;
-        self.open(Group::default());
+        self.open(PLAIN);
     }
 
     /// Names that belong to one session.
-    fn session_name(&self, token: Token, peek: Token, findings: &mut Findings) {
+    #[inline(never)]
+    fn system_name(&mut self, token: Token, findings: &mut Findings) {
         let text = self.cursor.lexer().text(token);
-        let text = match token.kind {
+        let text = match token.kind() {
             Kind::Quoted => text.get(1..text.len() - 1).unwrap_or_default(),
             _ => text,
         };
-        if !text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"pg_")) {
-            return;
-        }
+        let is = |name: &[u8]| text.eq_ignore_ascii_case(name);
         let is_temporary = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"pg_temp"));
-        let effect = if is_temporary && peek.kind == Kind::Dot {
+        let effect = if is_temporary && self.cursor.peek().kind() == Kind::Dot {
             Effects::TEMPORARY
-        } else if text.eq_ignore_ascii_case(b"pg_cursors") {
+        } else if is(b"pg_cursors") {
             Effects::CURSOR
-        } else if text.eq_ignore_ascii_case(b"pg_prepared_statements") {
+        } else if is(b"pg_prepared_statements") {
             Effects::PREPARED
         } else {
             return;

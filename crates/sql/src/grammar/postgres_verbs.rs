@@ -15,7 +15,7 @@ use crate::{Effects, ReasonKind, Span, Transaction, TransactionMode, Transaction
 pub(super) fn explain(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
     let explain = cursor.next();
     let mut runs = false;
-    if cursor.peek().kind == Kind::Open && has_options(cursor) {
+    if cursor.peek().kind() == Kind::Open && has_options(cursor) {
         cursor.next();
         runs = explain_options(cursor);
     } else {
@@ -42,7 +42,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
 /// could hold one more.
 fn inner_statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>, purpose: Purpose) -> Findings {
     let verb = cursor.peek();
-    let may_stand = verb.kind == Kind::Open
+    let may_stand = verb.kind() == Kind::Open
         || matches!(
             verb.keyword(),
             Some(K::Select | K::With | K::Values | K::Table | K::Insert | K::Update | K::Delete | K::Merge)
@@ -59,9 +59,9 @@ fn explain_create(cursor: &mut Cursor<'_>, functions: Option<&Functions>, explai
     let mut findings = Findings::read(explain.span());
     loop {
         let token = cursor.next();
-        match token.kind {
-            Kind::Word(K::As, _) => break,
-            Kind::End | Kind::Bad(_) => {
+        match token.kind() {
+            Kind::Word if token.is(K::As) => break,
+            Kind::End | Kind::Bad => {
                 findings.broken(ReasonKind::NotUnderstood, token.span());
                 return findings;
             }
@@ -80,7 +80,7 @@ fn has_options(cursor: &Cursor<'_>) -> bool {
     let mut ahead = cursor.clone();
     ahead.next();
     let first = ahead.next();
-    first.kind != Kind::Open
+    first.kind() != Kind::Open
         && !matches!(first.keyword(), Some(K::Select | K::With | K::Values | K::Table))
         && first.is_word()
 }
@@ -90,20 +90,20 @@ fn explain_options(cursor: &mut Cursor<'_>) -> bool {
     let mut runs = false;
     loop {
         let option = cursor.next();
-        if option.is_last() || option.kind == Kind::Close {
+        if option.is_last() || option.kind() == Kind::Close {
             return runs;
         }
         // A quoted "analyze" is the same option.
         let text = cursor.lexer().text(option);
         let is_analyze = option.is(K::Analyze) || option.is(K::Analyse) || text == b"\"analyze\"";
         // An option in an escaped spelling could be any.
-        let is_odd = option.kind == Kind::Quoted && text[0] != b'"';
+        let is_odd = option.kind() == Kind::Quoted && text[0] != b'"';
         let mut value = None;
         loop {
             let token = cursor.next();
-            match token.kind {
+            match token.kind() {
                 Kind::Comma => break,
-                Kind::Close | Kind::End | Kind::Bad(_) => {
+                Kind::Close | Kind::End | Kind::Bad => {
                     if is_analyze || is_odd {
                         runs = is_odd || on(cursor, value);
                     }
@@ -122,7 +122,7 @@ fn explain_options(cursor: &mut Cursor<'_>) -> bool {
 fn on(cursor: &Cursor<'_>, value: Option<Token>) -> bool {
     let Some(value) = value else { return true };
     let text = cursor.lexer().text(value);
-    let text = match value.kind {
+    let text = match value.kind() {
         Kind::Text | Kind::Quoted => text.get(1..text.len() - 1).unwrap_or_default(),
         _ => text,
     };
@@ -133,17 +133,17 @@ fn on(cursor: &Cursor<'_>, value: Option<Token>) -> bool {
 pub(super) fn copy(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
     let copy = cursor.next();
     let mut findings = Findings::read(copy.span());
-    if cursor.peek().kind == Kind::Open {
+    if cursor.peek().kind() == Kind::Open {
         copied_query(cursor, functions, &mut findings);
     } else {
         cursor.eat(K::Binary);
-        while cursor.peek().is_word() || matches!(cursor.peek().kind, Kind::Dot) {
+        while cursor.peek().is_word() || matches!(cursor.peek().kind(), Kind::Dot) {
             if matches!(cursor.peek().keyword(), Some(K::From | K::To)) {
                 break;
             }
             cursor.next();
         }
-        if cursor.peek().kind == Kind::Open {
+        if cursor.peek().kind() == Kind::Open {
             if let Some((why, token)) = cursor.skip_group() {
                 findings.broken(why, token.span());
             }
@@ -151,17 +151,17 @@ pub(super) fn copy(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
     }
     let direction = cursor.next();
     let target = cursor.next();
-    let span = Span::new(direction.start, target.end);
+    let span = Span::new(direction.start(), target.end());
     match (direction.keyword(), target.keyword()) {
         (Some(K::To), Some(K::Stdout | K::Stdin)) => {
             findings.effect(Effects::COPY, ReasonKind::Reads, copy.span());
         }
         (Some(K::From), Some(K::Stdin | K::Stdout)) => {
-            findings.write(ReasonKind::WritingVerb, Span::new(copy.start, copy.end));
+            findings.write(ReasonKind::WritingVerb, Span::new(copy.start(), copy.end()));
             findings.effect(Effects::COPY, ReasonKind::WritingVerb, copy.span());
         }
         (Some(K::From), _) => {
-            findings.write(ReasonKind::WritingVerb, Span::new(copy.start, copy.end));
+            findings.write(ReasonKind::WritingVerb, Span::new(copy.start(), copy.end()));
             findings.effect(Effects::OUTSIDE, ReasonKind::ServerFile, span);
         }
         (Some(K::To), _) => {
@@ -183,7 +183,7 @@ fn copied_query(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings
             findings.write(ReasonKind::NestedWrite, inner.span());
         }
         Some(K::Select | K::With | K::Values | K::Table) => {}
-        _ if inner.kind == Kind::Open => {}
+        _ if inner.kind() == Kind::Open => {}
         _ => findings.unknown(ReasonKind::NotUnderstood, inner.span()),
     }
     walk_group(cursor, functions, findings);
@@ -193,14 +193,14 @@ fn copied_query(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings
 pub(super) fn prepare(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
     let prepare = cursor.next();
     if cursor.peek().is(K::Transaction) {
-        let end = cursor.next().end;
-        let span = Span::new(prepare.start, end);
+        let end = cursor.next().end();
+        let span = Span::new(prepare.start(), end);
         let mut findings = Findings::verb(Access::Write, ReasonKind::Transaction, span);
         findings.set_transaction(Transaction::new(TransactionVerb::TwoPhase));
         return findings;
     }
     cursor.next();
-    if cursor.peek().kind == Kind::Open {
+    if cursor.peek().kind() == Kind::Open {
         cursor.skip_group();
     }
     let mut findings = if cursor.eat(K::As) {
@@ -218,9 +218,9 @@ pub(super) fn declare(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
     let declare = cursor.next();
     let mut findings = loop {
         let token = cursor.next();
-        match token.kind {
-            Kind::Word(K::For, _) => break inner_statement(cursor, functions, Purpose::Run),
-            Kind::End | Kind::Bad(_) => {
+        match token.kind() {
+            Kind::Word if token.is(K::For) => break inner_statement(cursor, functions, Purpose::Run),
+            Kind::End | Kind::Bad => {
                 break Findings::verb(Access::Unknown, ReasonKind::NotUnderstood, declare.span());
             }
             _ => {}
@@ -247,13 +247,13 @@ pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
         if cursor.peek().is(K::Prepared) {
             transaction.verb = TransactionVerb::FinishPrepared;
         }
-        while !cursor.peek().is_last() && cursor.peek().kind != Kind::Semicolon {
+        while !cursor.peek().is_last() && cursor.peek().kind() != Kind::Semicolon {
             if cursor.next().is(K::To) && verb == TransactionVerb::Rollback {
                 transaction.verb = TransactionVerb::RollbackTo;
             }
         }
     }
-    let span = Span::new(word.start, cursor.end());
+    let span = Span::new(word.start(), cursor.end());
     let reads = match transaction.verb {
         // Only a transaction that says so cannot write.
         TransactionVerb::Begin => {
@@ -283,7 +283,7 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Findings {
         let mut transaction = Transaction::new(TransactionVerb::SetModes);
         let is_session = cursor.next().is(K::Characteristics);
         modes(cursor, &mut transaction);
-        let span = Span::new(set.start, cursor.end());
+        let span = Span::new(set.start(), cursor.end());
         if transaction.serializable || transaction.mode == Some(TransactionMode::ReadWrite) {
             findings.write(ReasonKind::Transaction, span);
         }
@@ -295,7 +295,7 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Findings {
         return findings;
     }
     let name = cursor.peek();
-    let span = if name.is_word() { Span::new(set.start, name.end) } else { set.span() };
+    let span = if name.is_word() { Span::new(set.start(), name.end()) } else { set.span() };
     findings.effect(Effects::SETTING, ReasonKind::SessionVerb, span);
     findings
 }
@@ -321,13 +321,13 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Findings {
     let mut before = create;
     while !before.is_last() {
         let token = cursor.next();
-        if token.kind == Kind::Dot
+        if token.kind() == Kind::Dot
             && cursor.lexer().text(before).get(..7).is_some_and(|t| t.eq_ignore_ascii_case(b"pg_temp"))
         {
             findings.effect(Effects::TEMPORARY, ReasonKind::SessionName, before.span());
         }
-        if let Kind::Bad(why) = token.kind {
-            findings.broken(why, token.span());
+        if token.kind() == Kind::Bad {
+            findings.broken(cursor.lexer().trouble(), token.span());
         }
         before = token;
     }

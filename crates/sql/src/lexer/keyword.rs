@@ -1,10 +1,30 @@
 //! Keywords: what they are, and a table that finds them by the hash the lexer made on its way.
 
-use super::{keywords_mysql, keywords_postgres};
+use super::{Kind, What, keywords_mysql, keywords_postgres};
 
-/// A keyword that some grammar asks for; every other one is `Other`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keyword {
+/// Declares the keywords, and the list that leads from their numbers back to them.
+macro_rules! keywords {
+    ($($keyword:ident,)*) => {
+        /// A keyword that some grammar asks for; every other one is `Other`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Keyword {
+            $($keyword,)*
+        }
+
+        const KEYWORDS: [Keyword; 512] = {
+            let mut all = [Keyword::Other; 512];
+            $(all[Keyword::$keyword as usize] = Keyword::$keyword;)*
+            all
+        };
+    };
+}
+
+/// The keyword of that number.
+pub(super) fn number(number: u32) -> Keyword {
+    KEYWORDS[number as usize % KEYWORDS.len()]
+}
+
+keywords! {
     Abort,
     Against,
     All,
@@ -302,45 +322,41 @@ pub(crate) enum Class {
     Operator,
     /// Never a name.
     Reserved,
+    /// No keyword, and a name that starts with `pg_`, as those that the server gives do.
+    System,
 }
 
 pub(super) type Row = (&'static str, Keyword, Class);
 
-/// The start value and the step of the hash that the lexer computes while it scans a word.
-pub(super) const HASH_START: u32 = 0x811c_9dc5;
-
-/// Adds one byte, already in lower case, to the hash of a word.
-pub(super) const fn hash_step(hash: u32, byte: u8) -> u32 {
-    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
-}
+/// A word of eight bytes or more in the form that the lexer has it in when it has found its end: eight bytes each, with bit
+/// 5 set, and zero behind the last one.
+pub(super) type Key = [u64; 3];
 
 const SLOTS: usize = 2048;
 const EMPTY: u16 = u16::MAX;
+/// No dialect has more keywords.
+const MOST: usize = 512;
 
-/// An open-addressed table over keyword rows, built by the compiler.
+/// An open-addressed table over keyword rows, built by the compiler. Short words, which are most, are apart: their
+/// key is one number.
 pub(super) struct KeywordTable {
-    rows: &'static [Row],
     slots: [u16; SLOTS],
-    longest: usize,
+    short: [(u64, What); MOST],
+    long: [Key; MOST],
 }
 
 impl KeywordTable {
-    const fn new(rows: &'static [Row]) -> Self {
+    const fn new(words: &[Row]) -> Self {
         let mut slots = [EMPTY; SLOTS];
-        let mut longest = 0;
+        let mut short = [(0, What::of(Kind::Name)); MOST];
+        let mut long = [[0; 3]; MOST];
         let mut row = 0;
-        while row < rows.len() {
-            let word = rows[row].0.as_bytes();
-            if word.len() > longest {
-                longest = word.len();
-            }
-            let mut hash = HASH_START;
-            let mut i = 0;
-            while i < word.len() {
-                hash = hash_step(hash, word[i]);
-                i += 1;
-            }
-            let mut slot = slot_of(hash);
+        while row < words.len() {
+            let (word, keyword, class) = words[row];
+            let key = key_of(word.as_bytes());
+            short[row] = (mix(key), What::word(Kind::Word, keyword, class));
+            long[row] = key;
+            let mut slot = slot_of(mix(key));
             while slots[slot] != EMPTY {
                 slot = (slot + 1) % SLOTS;
             }
@@ -350,32 +366,59 @@ impl KeywordTable {
             }
             row += 1;
         }
-        Self { rows, slots, longest }
+        Self { slots, short, long }
     }
 
-    /// The keyword that `word` is in any case, by its hash.
-    pub(super) fn find(&self, word: &[u8], hash: u32) -> Option<(Keyword, Class)> {
-        if word.len() > self.longest {
-            return None;
-        }
-        let mut slot = slot_of(hash);
+    /// The keyword of less than eight bytes that is this.
+    #[inline(always)]
+    pub(super) fn find_short(&self, word: u64) -> Option<What> {
+        let mut slot = slot_of(word);
         loop {
-            let row = self.slots[slot];
-            if row == EMPTY {
-                return None;
+            // There is no such row when the slot is empty.
+            let (found, what) = self.short.get(usize::from(self.slots[slot]))?;
+            if *found == word {
+                return Some(*what);
             }
-            let (text, keyword, class) = self.rows[usize::from(row)];
-            if text.as_bytes().eq_ignore_ascii_case(word) {
-                return Some((keyword, class));
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+
+    /// The keyword of eight bytes or more that is this.
+    pub(super) fn find_long(&self, key: Key) -> Option<What> {
+        let mixed = mix(key);
+        let mut slot = slot_of(mixed);
+        loop {
+            let row = usize::from(self.slots[slot]);
+            let (found, what) = self.short.get(row)?;
+            if *found == mixed && self.long[row] == key {
+                return Some(*what);
             }
             slot = (slot + 1) % SLOTS;
         }
     }
 }
 
-const fn slot_of(hash: u32) -> usize {
-    // The high bits of this hash are mixed better than the low ones.
-    ((hash >> 16) ^ hash) as usize % SLOTS
+const fn slot_of(word: u64) -> usize {
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53) as usize % SLOTS
+}
+
+/// One number for a word; the word itself when it is short. That of a long one has its top bit set, which no short one has.
+const fn mix(key: Key) -> u64 {
+    if key[0] >> 56 == 0 {
+        return key[0];
+    }
+    (key[0] ^ key[1].rotate_left(21) ^ key[2].rotate_left(42)) | 1 << 63
+}
+
+/// The key of a keyword, which has at most 24 bytes.
+const fn key_of(word: &[u8]) -> Key {
+    let mut key = [0; 3];
+    let mut i = 0;
+    while i < word.len() {
+        key[i / 8] |= ((word[i] | 0x20) as u64) << (8 * (i % 8));
+        i += 1;
+    }
+    key
 }
 
 pub(super) static POSTGRES: KeywordTable = KeywordTable::new(keywords_postgres::ROWS);
@@ -384,15 +427,26 @@ pub(super) static MYSQL: KeywordTable = KeywordTable::new(keywords_mysql::ROWS);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dialect;
+    use crate::classifier::Options;
+    use crate::lexer::Lexer;
 
     #[test]
-    fn every_keyword_is_found_in_any_case_and_its_rows_are_sorted() {
-        for table in [&POSTGRES, &MYSQL] {
-            for (word, keyword, class) in table.rows {
-                let hash = word.bytes().fold(HASH_START, hash_step);
-                assert_eq!(table.find(word.to_uppercase().as_bytes(), hash), Some((*keyword, *class)));
+    fn every_keyword_is_found_in_any_case_and_the_rows_are_sorted() {
+        let tables = [(keywords_postgres::ROWS, Dialect::Postgres), (keywords_mysql::ROWS, Dialect::MySql)];
+        for (rows, dialect) in tables {
+            for (word, keyword, class) in rows {
+                for text in [(*word).to_owned(), word.to_uppercase() + " and what follows"] {
+                    let token = Lexer::new(&text, Options::new(dialect)).next();
+                    assert_eq!((token.keyword(), token.class()), (Some(*keyword), *class), "{text}");
+                }
+                for text in [format!("{word}x"), format!("{word}_"), word[1..].to_owned() + "\u{a1}"] {
+                    let token = Lexer::new(&text, Options::new(dialect)).next();
+                    let is_other = rows.iter().any(|row| row.0 == text);
+                    assert!(is_other || token.kind() == Kind::Name, "{text}");
+                }
             }
-            assert!(table.rows.is_sorted_by(|a, b| a.0 < b.0));
+            assert!(rows.is_sorted_by(|a, b| a.0 < b.0));
         }
     }
 }

@@ -1,62 +1,60 @@
 //! The tokens of MySQL and MariaDB: backslashes, back quotes, `#`, executable comments, variables.
 
-use super::{DIGIT, Escapes, Kind, Lexer, SPACE, Token, WORD, class};
-use crate::{Dialect, ReasonKind};
-
-/// What stands behind `/*`.
-enum Comment {
-    /// Code that every server runs, or that is read on this pass; it starts here.
-    Code(usize),
-    /// Text to pass over, up to here.
-    Skip(usize),
-    /// No end.
-    Open,
-}
+use super::keyword::MYSQL;
+use super::{DIGIT, Escapes, Kind, Lexer, PART, Piece, SINGLE, SPACE, Token, WORD, class, single};
+use crate::Dialect;
 
 impl Lexer<'_> {
+    #[inline(never)]
     pub(super) fn next_mysql(&mut self) -> Token {
         let mut start = self.position;
         loop {
             let Some(byte) = self.at(start) else {
                 if self.in_code {
-                    let bad = Kind::Bad(ReasonKind::Unterminated);
-                    return Token { start: self.code_start, ..self.token(bad, start, start) };
+                    let bad = self.unterminated();
+                    return self.token(bad, self.code_start);
                 }
-                return self.token(Kind::End, start, start);
+                return self.token((Kind::End, start), start);
             };
-            match class(byte) {
-                SPACE => start += 1,
-                WORD => return self.word(start),
-                DIGIT => return self.number_or_name(start),
-                _ => match byte {
-                    b'#' => start = self.line_end(start, b"\n"),
-                    b'-' if self.line_comment_at(start) => start = self.line_end(start, b"\n"),
-                    b'/' if self.at(start + 1) == Some(b'*') => match self.comment(start) {
-                        Comment::Code(at) | Comment::Skip(at) => start = at,
-                        Comment::Open => return self.unterminated(start),
-                    },
-                    b'*' if self.in_code && self.at(start + 1) == Some(b'/') => {
-                        self.in_code = false;
-                        start += 2;
-                    }
-                    _ => return self.mysql_symbol(start, byte),
-                },
+            let piece = match class(byte) & !PART {
+                SPACE => {
+                    start += 1;
+                    continue;
+                }
+                WORD => return self.word(start, &MYSQL),
+                SINGLE => (single(byte), start + 1),
+                DIGIT => self.number_or_name(start),
+                _ if byte == b'$' => return self.word(start, &MYSQL),
+                _ => self.mysql_symbol(start, byte),
+            };
+            if piece.0 != Kind::Comment {
+                return self.token(piece, start);
             }
+            start = piece.1;
         }
     }
 
-    fn mysql_symbol(&mut self, start: usize, byte: u8) -> Token {
+    fn mysql_symbol(&mut self, start: usize, byte: u8) -> Piece {
         match byte {
+            b'#' => (Kind::Comment, self.line_end(start, b"\n")),
+            b'-' if self.line_comment_at(start) => (Kind::Comment, self.line_end(start, b"\n")),
+            b'/' if self.at(start + 1) == Some(b'*') => match self.comment(start) {
+                Some(end) => (Kind::Comment, end),
+                None => self.unterminated(),
+            },
+            b'*' if self.in_code && self.at(start + 1) == Some(b'/') => {
+                self.in_code = false;
+                (Kind::Comment, start + 2)
+            }
             b'\'' => self.mysql_quoted(start, Kind::Text),
             b'"' if self.options().ansi_quotes => self.mysql_quoted(start, Kind::Quoted),
             b'"' => self.mysql_quoted(start, Kind::Text),
             b'`' => self.mysql_quoted(start, Kind::Quoted),
-            b'?' => self.token(Kind::Param, start, start + 1),
+            b'?' => (Kind::Param, start + 1),
             b'@' => self.variable(start),
-            b'$' => self.word(start),
             b'.' if self.at(start + 1).is_some_and(|b| b.is_ascii_digit()) => self.number(start),
             // No cast is spelled with colons here; a label is `name :`.
-            b':' if self.at(start + 1) == Some(b':') => self.token(Kind::Operator, start, start + 1),
+            b':' if self.at(start + 1) == Some(b':') => (Kind::Operator, start + 1),
             _ => self.punctuation(start, byte),
         }
     }
@@ -66,20 +64,20 @@ impl Lexer<'_> {
         self.at(start + 1) == Some(b'-') && self.at(start + 2).is_none_or(|b| b <= b' ' || b == 0x7f)
     }
 
-    fn mysql_quoted(&mut self, start: usize, kind: Kind) -> Token {
+    fn mysql_quoted(&mut self, start: usize, kind: Kind) -> Piece {
         let escapes = if kind == Kind::Text && !self.options().no_backslash_escapes {
             Escapes::Backslash
         } else {
             Escapes::None
         };
         match self.quoted_end(start, escapes) {
-            Some(end) => self.token(kind, start, end),
-            None => self.unterminated(start),
+            Some(end) => (kind, end),
+            None => self.unterminated(),
         }
     }
 
     /// A name may start with a digit: `1a`, but not `1e5` or `0x1f`.
-    fn number_or_name(&mut self, start: usize) -> Token {
+    fn number_or_name(&mut self, start: usize) -> Piece {
         let mut end = start;
         while self.at(end).is_some_and(|b| class(b) & (WORD | DIGIT) != 0 || b == b'$') {
             end += 1;
@@ -93,18 +91,18 @@ impl Lexer<'_> {
         if all_digits || exponent {
             return self.number(start);
         }
-        self.token(if based { Kind::Number } else { Kind::Name }, start, end)
+        (if based { Kind::Number } else { Kind::Name }, end)
     }
 
     /// `@name`, `@'name'`, or the `@@` of a system variable.
-    fn variable(&mut self, start: usize) -> Token {
+    fn variable(&mut self, start: usize) -> Piece {
         match self.at(start + 1) {
-            Some(b'@') => self.token(Kind::SystemVariable, start, start + 2),
+            Some(b'@') => (Kind::SystemVariable, start + 2),
             Some(b'\'' | b'"' | b'`') => {
                 let quoted = self.quoted_end(start + 1, Escapes::None);
                 match quoted {
-                    Some(end) => self.token(Kind::UserVariable, start, end),
-                    None => self.unterminated(start),
+                    Some(end) => (Kind::UserVariable, end),
+                    None => self.unterminated(),
                 }
             }
             _ => {
@@ -112,22 +110,20 @@ impl Lexer<'_> {
                 while self.at(end).is_some_and(|b| class(b) & (WORD | DIGIT) != 0 || b == b'$' || b == b'.') {
                     end += 1;
                 }
-                self.token(Kind::UserVariable, start, end)
+                (Kind::UserVariable, end)
             }
         }
     }
 
     /// Decides what a comment is. `/*! … */` is code; so is `/*!80000 … */` for a server that is new enough, and
     /// `/*M! … */` for MariaDB, which may be what stands behind the name of MySQL. Whether a versioned one runs depends
-    /// on the server, so both readings count.
-    fn comment(&mut self, start: usize) -> Comment {
+    /// on the server, so both readings count. Says where to read on, if the comment has an end.
+    fn comment(&mut self, start: usize) -> Option<usize> {
         let mariadb = self.options().dialect == Dialect::MariaDb;
         let (mark, certain) = match (self.at(start + 2), self.at(start + 3)) {
             (Some(b'!'), _) => (start + 3, true),
             (Some(b'M'), Some(b'!')) => (start + 4, mariadb),
-            _ => {
-                return self.plain_comment_end(start + 2).map_or(Comment::Open, Comment::Skip);
-            }
+            _ => return self.plain_comment_end(start + 2),
         };
         self.code_start = start;
         if self.in_code {
@@ -147,17 +143,17 @@ impl Lexer<'_> {
             (code, version) = (mark, 0);
             if certain {
                 self.in_code = true;
-                return Comment::Code(code);
+                return Some(code);
             }
         }
         self.conditional.seen = true;
         self.conditional.mixed |= self.conditional.version.is_some_and(|before| before != version);
         self.conditional.version = Some(version);
         if self.skip_conditional {
-            return self.plain_comment_end(start + 2).map_or(Comment::Open, Comment::Skip);
+            return self.plain_comment_end(start + 2);
         }
         self.in_code = true;
-        Comment::Code(code)
+        Some(code)
     }
 
     fn plain_comment_end(&self, from: usize) -> Option<usize> {
@@ -182,13 +178,13 @@ mod tests {
         let mut all = Vec::new();
         loop {
             let token = lexer.next();
-            match token.kind {
+            match token.kind() {
                 Kind::End => return all,
-                Kind::Bad(_) => {
+                Kind::Bad => {
                     all.push("BAD");
                     return all;
                 }
-                _ => all.push(&sql[token.start..token.end]),
+                _ => all.push(&sql[token.span().range()]),
             }
         }
     }

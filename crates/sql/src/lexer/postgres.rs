@@ -1,76 +1,97 @@
 //! PostgreSQL's tokens: dollar quotes, escape strings, nested comments, literals that go on in the next line.
 
-use super::{DIGIT, Escapes, Kind, Lexer, SPACE, Token, WORD, class};
+use super::keyword::POSTGRES;
+use super::{DIGIT, Escapes, Kind, Lexer, PART, Piece, SINGLE, SPACE, Token, WORD, class, single};
 
 impl Lexer<'_> {
+    #[inline(always)]
     pub(super) fn next_postgres(&mut self) -> Token {
         let mut start = self.position;
         loop {
             let Some(byte) = self.at(start) else {
-                return self.token(Kind::End, start, start);
+                return self.token((Kind::End, start), start);
             };
-            match class(byte) {
-                SPACE => start += 1,
-                WORD => return self.postgres_word(start, byte),
-                DIGIT => return self.number(start),
-                _ => match byte {
-                    b'-' if self.at(start + 1) == Some(b'-') => start = self.line_end(start, b"\n\r"),
-                    b'/' if self.at(start + 1) == Some(b'*') => match self.nested_comment_end(start) {
-                        Some(end) => start = end,
-                        None => return self.unterminated(start),
-                    },
-                    b'\'' => {
-                        let escapes = if self.options().standard_conforming_strings {
-                            Escapes::None
-                        } else {
-                            Escapes::Backslash
-                        };
-                        return self.literal(start, start, escapes);
-                    }
-                    b'"' => return self.quoted_name(start, start),
-                    b'$' => return self.dollar(start),
-                    b'.' if self.at(start + 1).is_some_and(|b| b.is_ascii_digit()) => {
-                        return self.number(start);
-                    }
-                    _ => return self.punctuation(start, byte),
+            let piece = match class(byte) & !PART {
+                SPACE => {
+                    start += 1;
+                    continue;
+                }
+                WORD => match self.prefixed(start) {
+                    Some(piece) => piece,
+                    None => return self.word(start, &POSTGRES),
                 },
+                SINGLE => (single(byte), start + 1),
+                DIGIT => self.number(start),
+                _ => self.postgres_symbol(start, byte),
+            };
+            if piece.0 != Kind::Comment {
+                return self.token(piece, start);
             }
+            start = piece.1;
         }
     }
 
-    /// A word, or a literal that starts with a letter.
-    fn postgres_word(&mut self, start: usize, first: u8) -> Token {
-        match (first | 0x20, self.at(start + 1), self.at(start + 2)) {
-            (b'e', Some(b'\''), _) => self.literal(start, start + 1, Escapes::Backslash),
+    /// What starts with a byte that is no letter, digit or space.
+    #[inline(never)]
+    fn postgres_symbol(&mut self, start: usize, byte: u8) -> Piece {
+        match byte {
+            b'.' if self.at(start + 1).is_some_and(|b| b.is_ascii_digit()) => self.number(start),
+            b'-' if self.at(start + 1) == Some(b'-') => (Kind::Comment, self.line_end(start, b"\n\r")),
+            b'/' if self.at(start + 1) == Some(b'*') => match self.nested_comment_end(start) {
+                Some(end) => (Kind::Comment, end),
+                None => self.unterminated(),
+            },
+            b'\'' if self.options().standard_conforming_strings => self.literal(start, Escapes::None),
+            b'\'' => self.literal(start, Escapes::Backslash),
+            b'"' => self.quoted_name(start),
+            b'$' => self.dollar(start),
+            _ => self.punctuation(start, byte),
+        }
+    }
+
+    /// A literal or a quoted name with a letter in front, if one starts here.
+    #[inline(always)]
+    fn prefixed(&mut self, start: usize) -> Option<Piece> {
+        match self.at(start + 1) {
+            Some(b'\'' | b'&') => self.with_prefix(start),
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn with_prefix(&mut self, start: usize) -> Option<Piece> {
+        let first = self.at(start)?;
+        Some(match (first | 0x20, self.at(start + 1), self.at(start + 2)) {
+            (b'e', Some(b'\''), _) => self.literal(start + 1, Escapes::Backslash),
             (b'b' | b'x' | b'n', Some(b'\''), _) => {
                 let plain = self.options().standard_conforming_strings || first | 0x20 != b'n';
-                let escapes = if plain { Escapes::None } else { Escapes::Backslash };
-                self.literal(start, start + 1, escapes)
+                self.literal(start + 1, if plain { Escapes::None } else { Escapes::Backslash })
             }
-            (b'u', Some(b'&'), Some(b'\'')) => self.literal(start, start + 2, Escapes::None),
-            (b'u', Some(b'&'), Some(b'"')) => self.quoted_name(start, start + 2),
-            _ => self.word(start),
-        }
+            (b'u', Some(b'&'), Some(b'\'')) => self.literal(start + 2, Escapes::None),
+            (b'u', Some(b'&'), Some(b'"')) => self.quoted_name(start + 2),
+            _ => return None,
+        })
     }
 
-    fn quoted_name(&mut self, start: usize, open: usize) -> Token {
+    /// A quoted name whose quote stands at `open`.
+    fn quoted_name(&mut self, open: usize) -> Piece {
         match self.quoted_end(open, Escapes::None) {
-            Some(end) => self.token(Kind::Quoted, start, end),
-            None => self.unterminated(start),
+            Some(end) => (Kind::Quoted, end),
+            None => self.unterminated(),
         }
     }
 
-    /// A literal with every piece of it: after a line break the next quote goes on with the same rules of escaping,
-    /// so that `E'a'` ⏎ `'\''` is one literal.
-    fn literal(&mut self, start: usize, open: usize, escapes: Escapes) -> Token {
+    /// A literal whose quote stands at `open`, with every piece of it: after a line break the next quote goes on with the
+    /// same rules of escaping, so that `E'a'` ⏎ `'\''` is one literal.
+    fn literal(&mut self, open: usize, escapes: Escapes) -> Piece {
         let mut open = open;
         loop {
             let Some(end) = self.quoted_end(open, escapes) else {
-                return self.unterminated(start);
+                return self.unterminated();
             };
             match self.continuation(end) {
                 Some(next) => open = next,
-                None => return self.token(Kind::Text, start, end),
+                None => return (Kind::Text, end),
             }
         }
     }
@@ -94,24 +115,24 @@ impl Lexer<'_> {
     }
 
     /// A parameter, a dollar-quoted literal, or a dollar that means nothing.
-    fn dollar(&mut self, start: usize) -> Token {
+    fn dollar(&mut self, start: usize) -> Piece {
         let mut i = start + 1;
         if self.at(i).is_some_and(|b| b.is_ascii_digit()) {
             while self.at(i).is_some_and(|b| b.is_ascii_digit()) {
                 i += 1;
             }
-            return self.token(Kind::Param, start, i);
+            return (Kind::Param, i);
         }
         while self.at(i).is_some_and(|b| class(b) & (WORD | DIGIT) != 0) {
             i += 1;
         }
         if self.at(i) != Some(b'$') {
-            return self.token(Kind::Operator, start, start + 1);
+            return (Kind::Operator, start + 1);
         }
         let tag = &self.bytes[start..=i];
         match find(&self.bytes[i + 1..], tag) {
-            Some(n) => self.token(Kind::Text, start, i + 1 + n + tag.len()),
-            None => self.unterminated(start),
+            Some(n) => (Kind::Text, i + 1 + n + tag.len()),
+            None => self.unterminated(),
         }
     }
 
@@ -158,7 +179,6 @@ fn find(text: &[u8], tag: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::classifier::Options;
-    use crate::lexer::Keyword;
     use crate::{Dialect, ReasonKind};
 
     fn kinds(sql: &str) -> Vec<(Kind, &str)> {
@@ -166,14 +186,20 @@ mod tests {
         let mut all = Vec::new();
         loop {
             let token = lexer.next();
-            if token.kind == Kind::End {
+            if token.kind() == Kind::End {
                 return all;
             }
-            all.push((token.kind, &sql[token.start..token.end]));
+            all.push((token.kind(), &sql[token.span().range()]));
             if token.is_last() {
                 return all;
             }
         }
+    }
+
+    fn trouble(sql: &str) -> ReasonKind {
+        let mut lexer = Lexer::new(sql, Options::new(Dialect::Postgres));
+        lexer.next();
+        lexer.trouble()
     }
 
     #[test]
@@ -211,15 +237,17 @@ mod tests {
     #[test]
     fn what_has_no_end_is_bad() {
         for text in ["'a", "\"a", "$$a", "$t$ $T$", "/* /* */", "E'a\\'"] {
-            assert_eq!(kinds(text), [(Kind::Bad(ReasonKind::Unterminated), text)], "{text}");
+            assert_eq!(kinds(text), [(Kind::Bad, text)], "{text}");
+            assert_eq!(trouble(text), ReasonKind::Unterminated, "{text}");
         }
-        assert_eq!(kinds("\0"), [(Kind::Bad(ReasonKind::Nul), "\0")]);
+        assert_eq!(kinds("\0"), [(Kind::Bad, "\0")]);
+        assert_eq!(trouble("\0"), ReasonKind::Nul);
     }
 
     #[test]
     fn letters_behind_a_number_are_a_word_of_their_own() {
         let found = kinds("1for 1.5e3for $1for");
-        assert_eq!(found.iter().filter(|(k, _)| matches!(k, Kind::Word(Keyword::For, _))).count(), 3);
+        assert_eq!(found.iter().filter(|found| **found == (Kind::Word, "for")).count(), 3);
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod postgres;
 mod postgres_generated;
 mod table;
 
+pub(crate) use postgres::EFFECTS as POSTGRES_EFFECTS;
+
 use crate::classifier::Functions;
 use crate::lexer::{Kind, Lexer, Token};
 use crate::{Dialect, Effects};

@@ -34,9 +34,9 @@ pub(crate) fn classify(sql: &str, options: Options, functions: Option<&Functions
         return read;
     }
     // Some servers skip the code of conditional comments: the text must be harmless either way.
-    let (skipped, _) = pass(sql, options, functions, true);
+    let (skipped, other) = pass(sql, options, functions, true);
     let mut strictest = stricter(read, skipped);
-    if conditional.mixed && strictest.access.is_read() {
+    if (conditional.mixed || other.mixed) && strictest.access.is_read() {
         strictest.access = Access::Unknown;
         strictest.reason = Reason::new(ReasonKind::NotUnderstood, whole);
     }

@@ -361,7 +361,10 @@ impl<'a> Lexer<'a> {
             left @ 1..8 => self.folded(start + from) & ((1 << (8 * left)) - 1),
             _ => self.folded(start + from),
         };
-        if length > 24 { None } else { table.find_long([part(0), part(8), part(16)]) }
+        if length > keyword::LONGEST {
+            return Some(What::word(Kind::Name, Keyword::Other, Class::System));
+        }
+        table.find_long([part(0), part(8), part(16)])
     }
 
     /// Eight bytes of the text with bit 5 set, which folds letters and keeps apart all that a word may have.

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::Dialect;
+use crate::Span;
 use crate::classifier::Options;
 use crate::cursor::Cursor;
 use crate::lexer::Lexer;
-use crate::Span;
 
 /// The byte ranges of the statements of `sql`, from the first token of each to its last, without the semicolon.
 ///

@@ -27,7 +27,7 @@ const LOCAL: Verdict = Verdict::Local;
 /// Several are marked stable in the catalog and are no reads all the same: `txid_current()` assigns a transaction
 /// number, `pg_backend_pid()` names a connection. The names of `dblink` are those of the extension; unknown ones
 /// go to the primary anyway, but these reach another server, which is worth saying.
-const EFFECTS: &[(&str, Verdict)] = &[
+pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("binary_upgrade_create_empty_extension", WRITES),
     ("brin_desummarize_range", WRITES),
     ("brin_summarize_new_values", WRITES),
@@ -194,6 +194,7 @@ const HARMLESS: &[&str] = &[
     "clock_timestamp",
     "current_query",
     "gen_random_uuid",
+    "lo_get",
     "pg_available_wal_summaries",
     "pg_blocking_pids",
     "pg_collation_actual_version",

@@ -43,6 +43,7 @@ pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
         K::Analyze => verbs::analyze(cursor, functions),
         K::Show => verbs::show(cursor, functions),
         K::Set => verbs::set(cursor, functions),
+        K::Flush => verbs::flush(cursor),
         K::Begin | K::Start | K::Commit | K::Rollback | K::Savepoint | K::Release | K::Xa => {
             verbs::transaction(cursor)
         }
@@ -63,8 +64,7 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K) -> Findings {
         K::Alter | K::Grant | K::Revoke | K::Rename => {
             (Access::Definition, ReasonKind::DefiningVerb, Effects::NONE)
         }
-        K::Flush
-        | K::Reset
+        K::Reset
         | K::Kill
         | K::Purge
         | K::Change
@@ -81,7 +81,7 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K) -> Findings {
         }
         K::Load => (Access::Write, ReasonKind::WritingVerb, Effects::OUTSIDE),
         K::Checksum | K::Help => (Access::Read, ReasonKind::Reads, Effects::NONE),
-        K::Lock | K::Unlock => (Access::Write, ReasonKind::SessionVerb, Effects::TABLE_LOCK),
+        K::Lock | K::Unlock | K::Backup => (Access::Write, ReasonKind::SessionVerb, Effects::TABLE_LOCK),
         K::Handler => (Access::Read, ReasonKind::SessionVerb, Effects::CURSOR),
         K::Use => (Access::Read, ReasonKind::SessionVerb, Effects::DATABASE),
         K::Prepare | K::Execute | K::Deallocate => {

@@ -183,6 +183,8 @@ impl<'c, 'a> Walk<'c, 'a> {
             Class::Operator => false,
             Class::Unreserved | Class::System => match keyword {
                 K::Columns | K::Escape => matches!(self.before, Before::Value | Before::Group),
+                K::Of => self.before == Before::Keyword(K::Member),
+                K::Rollup => self.before == Before::Keyword(K::By),
                 K::Against => std::mem::take(&mut self.in_match),
                 K::Any | K::Some | K::Lateral => self.opens_query(),
                 _ => self.before == Before::Group || self.is_head(),
@@ -220,6 +222,10 @@ impl<'c, 'a> Walk<'c, 'a> {
             return self.call(token, qualifier, findings);
         }
         self.session_name(token, findings);
+        if self.before == Before::Dot && self.cursor.lexer().text(token).eq_ignore_ascii_case(b"currval") {
+            // A sequence in Oracle's spelling.
+            findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionFunction, token.span());
+        }
         self.schema = (self.before != Before::Dot).then_some(token);
         self.before = if is_type { Before::Type } else { Before::Name };
         if is_call {

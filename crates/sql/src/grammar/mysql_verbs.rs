@@ -41,16 +41,45 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
             Some(
                 K::Select | K::With | K::Values | K::Table | K::Insert | K::Update | K::Delete | K::Replace,
             ) => return head(cursor, functions),
-            // Another connection's statement, or a result that is kept.
-            Some(K::For | K::Into) => {
-                let mut findings = Findings::read(explain.span());
-                findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionName, token.span());
+            Some(K::For) => {
+                cursor.next();
+                let what = cursor.peek();
+                if !is_any(cursor, what, &["database", "schema"]) {
+                    // Another connection's statement.
+                    let mut findings = Findings::read(explain.span());
+                    findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionName, token.span());
+                    return findings;
+                }
+                cursor.next();
+                cursor.next();
+            }
+            Some(K::Into) => {
+                cursor.next();
+                let variable = cursor.next();
+                let mut findings = explain_into(cursor, functions);
+                findings.effect(Effects::USER_VARIABLE, ReasonKind::SessionName, variable.span());
                 return findings;
             }
             _ if token.kind() == Kind::Open => return head(cursor, functions),
             _ if token.is_word() => return described(cursor, explain),
             _ => return unknown(cursor, token),
         }
+    }
+}
+
+/// What stands behind `EXPLAIN … INTO @variable`: `FOR DATABASE name`, and the statement.
+fn explain_into(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
+    if cursor.eat(K::For) {
+        cursor.next();
+        cursor.next();
+    }
+    let verb = cursor.peek();
+    match verb.keyword() {
+        Some(K::Select | K::With | K::Values | K::Table | K::Insert | K::Update | K::Delete | K::Replace) => {
+            head(cursor, functions)
+        }
+        _ if verb.kind() == Kind::Open => head(cursor, functions),
+        _ => unknown(cursor, verb),
     }
 }
 
@@ -147,7 +176,12 @@ pub(super) fn set(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fin
     if first.is(K::Statement) {
         return set_statement(cursor, functions, set);
     }
-    if first.is(K::Password) || is_any(cursor, first, &["default", "resource"]) {
+    if is_any(cursor, first, &["resource"]) {
+        findings.define(ReasonKind::DefiningVerb, span);
+        findings.effect(Effects::SETTING, ReasonKind::SessionVerb, span);
+        return findings;
+    }
+    if first.is(K::Password) || is_any(cursor, first, &["default"]) {
         findings.define(ReasonKind::DefiningVerb, span);
         return findings;
     }
@@ -191,6 +225,26 @@ fn assignments(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings:
         }
     }
     walk_rest(cursor, functions, findings);
+}
+
+/// `FLUSH …`; of tables it can take locks that the session keeps until `UNLOCK TABLES`.
+pub(super) fn flush(cursor: &mut Cursor<'_>) -> Findings {
+    let flush = cursor.next();
+    let mut findings = Findings::verb(Access::Definition, ReasonKind::DefiningVerb, flush.span());
+    findings.effect(Effects::OUTSIDE, ReasonKind::DefiningVerb, flush.span());
+    while !is_end(cursor.peek()) {
+        let token = cursor.next();
+        let next = cursor.peek();
+        if (token.is(K::With) && next.is(K::Read)) || (token.is(K::For) && is_any(cursor, next, &["export"]))
+        {
+            findings.effect(
+                Effects::TABLE_LOCK,
+                ReasonKind::SessionVerb,
+                Span::new(token.start(), next.end()),
+            );
+        }
+    }
+    findings
 }
 
 /// MariaDB's `SET STATEMENT name = value, … FOR statement`.

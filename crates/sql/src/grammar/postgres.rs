@@ -98,6 +98,9 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K) -> Findings {
     if !effects.is_empty() {
         findings.effect(effects, kind, verb.span());
     }
+    if matches!(access, Access::Definition | Access::Write) {
+        verbs::temporary_names(cursor, verb, &mut findings);
+    }
     findings
 }
 

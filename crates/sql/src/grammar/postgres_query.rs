@@ -248,11 +248,8 @@ impl<'c, 'a> Walk<'c, 'a> {
             Before::Keyword(_) => matches!(self.last.class(), Class::Unreserved | Class::Construct),
             _ => false,
         };
-        self.qualifier = if is_name && self.lead != Before::Dot {
-            Qualifier::Schema(self.last)
-        } else {
-            Qualifier::Other
-        };
+        self.qualifier =
+            if is_name && self.lead != Before::Dot { Qualifier::Schema(self.last) } else { Qualifier::Other };
         self.before = Before::Dot;
     }
 
@@ -270,8 +267,11 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
         match keyword {
             K::Into => {
-                let end = self.cursor.peek().end();
-                self.act(ReasonKind::Into, Span::new(token.start(), end), findings);
+                let peek = self.cursor.peek();
+                self.act(ReasonKind::Into, Span::new(token.start(), peek.end()), findings);
+                if peek.is(K::Temp) || peek.is(K::Temporary) {
+                    findings.effect(Effects::TEMPORARY, ReasonKind::Into, peek.span());
+                }
             }
             K::For | K::Insert | K::Merge | K::Delete | K::Update | K::With => {
                 self.verb(token, keyword, findings);
@@ -419,9 +419,16 @@ impl<'c, 'a> Walk<'c, 'a> {
     #[inline(never)]
     fn name_behind_dot(&mut self, token: Token, findings: &mut Findings) {
         self.was_attribute = self.is_attribute;
-        if self.was_attribute {
+        // The whole row of a function in FROM that gives a scalar is that scalar, so that `x.f` can be `f(x)` too.
+        let is_suspect = token.kind() == Kind::Quoted || token.class() == Class::System;
+        if self.was_attribute || (is_suspect && self.before_dot != Before::Type && !self.is_qualified()) {
             self.attribute(token, findings);
         }
+    }
+
+    /// Whether more of the name follows, or its arguments.
+    fn is_qualified(&mut self) -> bool {
+        matches!(self.cursor.peek().kind(), Kind::Dot | Kind::Open)
     }
 
     /// A name has a parenthesis behind it.
@@ -467,6 +474,10 @@ impl<'c, 'a> Walk<'c, 'a> {
     fn system_name(&mut self, token: Token, findings: &mut Findings) {
         let text = self.cursor.lexer().text(token);
         let text = match token.kind() {
+            Kind::Quoted if text[0] != b'"' && self.cursor.peek().kind() == Kind::Dot => {
+                // In this spelling it can be the schema of the session's temporary tables.
+                return findings.unknown(ReasonKind::NotUnderstood, token.span());
+            }
             Kind::Quoted => text.get(1..text.len() - 1).unwrap_or_default(),
             _ => text,
         };

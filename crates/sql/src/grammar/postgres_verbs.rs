@@ -137,11 +137,16 @@ pub(super) fn copy(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
         copied_query(cursor, functions, &mut findings);
     } else {
         cursor.eat(K::Binary);
+        let mut before = copy;
         while cursor.peek().is_word() || matches!(cursor.peek().kind(), Kind::Dot) {
             if matches!(cursor.peek().keyword(), Some(K::From | K::To)) {
                 break;
             }
-            cursor.next();
+            let token = cursor.next();
+            if token.kind() == Kind::Dot {
+                temporary_schema(cursor, before, &mut findings);
+            }
+            before = token;
         }
         if cursor.peek().kind() == Kind::Open {
             if let Some((why, token)) = cursor.skip_group() {
@@ -317,19 +322,32 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Findings {
             _ => break,
         }
     }
-    // `CREATE TABLE pg_temp.t` makes a temporary table too.
-    let mut before = create;
+    temporary_names(cursor, create, &mut findings);
+    findings
+}
+
+/// Passes over the rest of the statement, whose last token was `before`, in search of `pg_temp.t`: the schema of the
+/// session's temporary objects.
+pub(super) fn temporary_names(cursor: &mut Cursor<'_>, before: Token, findings: &mut Findings) {
+    let mut before = before;
     while !before.is_last() {
         let token = cursor.next();
-        if token.kind() == Kind::Dot
-            && cursor.lexer().text(before).get(..7).is_some_and(|t| t.eq_ignore_ascii_case(b"pg_temp"))
-        {
-            findings.effect(Effects::TEMPORARY, ReasonKind::SessionName, before.span());
+        if token.kind() == Kind::Dot {
+            temporary_schema(cursor, before, findings);
         }
         if token.kind() == Kind::Bad {
             findings.broken(cursor.lexer().trouble(), token.span());
         }
         before = token;
     }
-    findings
+}
+
+/// Looks at a name in front of a point.
+fn temporary_schema(cursor: &Cursor<'_>, name: Token, findings: &mut Findings) {
+    let text = cursor.lexer().text(name);
+    let text = text.strip_prefix(b"\"").unwrap_or(text);
+    let is_escaped = name.kind() == Kind::Quoted && text.len() == cursor.lexer().text(name).len();
+    if is_escaped || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"pg_temp")) {
+        findings.effect(Effects::TEMPORARY, ReasonKind::SessionName, name.span());
+    }
 }

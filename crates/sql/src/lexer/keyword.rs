@@ -1,6 +1,7 @@
 //! Keywords: what they are, and a table that finds them by the hash the lexer made on its way.
 
 use super::{Kind, What, keywords_mysql, keywords_postgres};
+use crate::functions::{POSTGRES_EFFECTS, Verdict};
 
 /// Declares the keywords, and the list that leads from their numbers back to them.
 macro_rules! keywords {
@@ -36,6 +37,7 @@ keywords! {
     Array,
     As,
     Atomic,
+    Backup,
     Begin,
     Binary,
     Binlog,
@@ -160,6 +162,7 @@ keywords! {
     Master,
     Match,
     Materialized,
+    Member,
     Merge,
     Mod,
     Mode,
@@ -322,7 +325,8 @@ pub(crate) enum Class {
     Operator,
     /// Never a name.
     Reserved,
-    /// No keyword, and a name that starts with `pg_`, as those that the server gives do.
+    /// No keyword, and a name that may be one of the server's own: it starts with `pg_`, is that of a function with an
+    /// effect, or is longer than any that is known.
     System,
 }
 
@@ -334,8 +338,10 @@ pub(super) type Key = [u64; 3];
 
 const SLOTS: usize = 2048;
 const EMPTY: u16 = u16::MAX;
-/// No dialect has more keywords.
-const MOST: usize = 512;
+/// No dialect has more keywords and functions with an effect.
+const MOST: usize = 768;
+/// The longest word that has a key.
+pub(super) const LONGEST: usize = 24;
 
 /// An open-addressed table over keyword rows, built by the compiler. Short words, which are most, are apart: their
 /// key is one number.
@@ -346,27 +352,41 @@ pub(super) struct KeywordTable {
 }
 
 impl KeywordTable {
-    const fn new(words: &[Row]) -> Self {
-        let mut slots = [EMPTY; SLOTS];
-        let mut short = [(0, What::of(Kind::Name)); MOST];
-        let mut long = [[0; 3]; MOST];
+    /// A table of keywords, and of functions that have an effect, whose names count as the server's own.
+    const fn new(words: &[Row], functions: &[(&str, Verdict)]) -> Self {
+        let mut table =
+            Self { slots: [EMPTY; SLOTS], short: [(0, What::of(Kind::Name)); MOST], long: [[0; 3]; MOST] };
         let mut row = 0;
         while row < words.len() {
             let (word, keyword, class) = words[row];
-            let key = key_of(word.as_bytes());
-            short[row] = (mix(key), What::word(Kind::Word, keyword, class));
-            long[row] = key;
-            let mut slot = slot_of(mix(key));
-            while slots[slot] != EMPTY {
-                slot = (slot + 1) % SLOTS;
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "a few hundred rows")]
-            {
-                slots[slot] = row as u16;
-            }
+            table.put(row, word, What::word(Kind::Word, keyword, class));
             row += 1;
         }
-        Self { slots, short, long }
+        let mut i = 0;
+        while i < functions.len() {
+            let name = functions[i].0;
+            // Longer names are taken for such ones as they are.
+            if name.len() <= LONGEST {
+                table.put(row, name, What::word(Kind::Name, Keyword::Other, Class::System));
+                row += 1;
+            }
+            i += 1;
+        }
+        table
+    }
+
+    const fn put(&mut self, row: usize, word: &str, what: What) {
+        let key = key_of(word.as_bytes());
+        self.short[row] = (mix(key), what);
+        self.long[row] = key;
+        let mut slot = slot_of(mix(key));
+        while self.slots[slot] != EMPTY {
+            slot = (slot + 1) % SLOTS;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "less than a thousand rows")]
+        {
+            self.slots[slot] = row as u16;
+        }
     }
 
     /// The keyword of less than eight bytes that is this.
@@ -410,7 +430,7 @@ const fn mix(key: Key) -> u64 {
     (key[0] ^ key[1].rotate_left(21) ^ key[2].rotate_left(42)) | 1 << 63
 }
 
-/// The key of a keyword, which has at most 24 bytes.
+/// The key of a word, which has at most [`LONGEST`] bytes.
 const fn key_of(word: &[u8]) -> Key {
     let mut key = [0; 3];
     let mut i = 0;
@@ -421,8 +441,8 @@ const fn key_of(word: &[u8]) -> Key {
     key
 }
 
-pub(super) static POSTGRES: KeywordTable = KeywordTable::new(keywords_postgres::ROWS);
-pub(super) static MYSQL: KeywordTable = KeywordTable::new(keywords_mysql::ROWS);
+pub(super) static POSTGRES: KeywordTable = KeywordTable::new(keywords_postgres::ROWS, POSTGRES_EFFECTS);
+pub(super) static MYSQL: KeywordTable = KeywordTable::new(keywords_mysql::ROWS, &[]);
 
 #[cfg(test)]
 mod tests {

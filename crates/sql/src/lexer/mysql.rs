@@ -99,7 +99,17 @@ impl Lexer<'_> {
         match self.at(start + 1) {
             Some(b'@') => (Kind::SystemVariable, start + 2),
             Some(b'\'' | b'"' | b'`') => {
-                let quoted = self.quoted_end(start + 1, Escapes::None);
+                let is_literal = match self.bytes[start + 1] {
+                    b'\'' => true,
+                    b'"' => !self.options().ansi_quotes,
+                    _ => false,
+                };
+                let escapes = if is_literal && !self.options().no_backslash_escapes {
+                    Escapes::Backslash
+                } else {
+                    Escapes::None
+                };
+                let quoted = self.quoted_end(start + 1, escapes);
                 match quoted {
                     Some(end) => (Kind::UserVariable, end),
                     None => self.unterminated(),
@@ -150,7 +160,10 @@ impl Lexer<'_> {
         self.conditional.mixed |= self.conditional.version.is_some_and(|before| before != version);
         self.conditional.version = Some(version);
         if self.skip_conditional {
-            return self.plain_comment_end(start + 2);
+            let end = self.plain_comment_end(start + 2)?;
+            // A server that skips it lets one more comment nest in it, so that it ends elsewhere than it seems to.
+            self.conditional.mixed |= self.bytes[start + 2..end].windows(2).any(|pair| pair == b"/*");
+            return Some(end);
         }
         self.in_code = true;
         Some(code)

@@ -32,9 +32,7 @@ impl Walk<'_, '_> {
                 K::Cube | K::Rollup => !self.is_grouping(),
                 K::First | K::Next => self.lead != Before::Keyword(K::Fetch),
                 K::Zone => self.lead != Before::Keyword(K::Time),
-                K::Materialized => {
-                    !(self.is_in(WITH) && self.lead == Before::Keyword(K::Not))
-                }
+                K::Materialized => !(self.is_in(WITH) && self.lead == Before::Keyword(K::Not)),
                 K::Varying => {
                     !matches!(self.lead, Before::Keyword(K::Bit | K::Char | K::Character | K::Nchar))
                 }

@@ -229,7 +229,7 @@ pub(crate) struct Lexer<'a> {
 const WORD: u8 = 1;
 const DIGIT: u8 = 2;
 const SPACE: u8 = 4;
-/// It is a token by itself, of the kind that [`single`] says.
+/// It is a token by itself, of the kind that [`single`] says; but a point can start a number.
 const SINGLE: u8 = 8;
 /// It goes on with a word.
 const PART: u8 = 16;
@@ -245,7 +245,7 @@ static CLASSES: [u8; 256] = {
             b'0'..=b'9' => DIGIT | PART,
             b'$' => PART,
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
-            b'(' | b')' | b',' | b'=' | b';' => SINGLE,
+            b'(' | b')' | b',' | b'.' | b'=' | b';' => SINGLE,
             _ => 0,
         };
         byte += 1;
@@ -263,6 +263,7 @@ const fn single(byte: u8) -> Kind {
         b'(' => Kind::Open,
         b')' => Kind::Close,
         b',' => Kind::Comma,
+        b'.' => Kind::Dot,
         b'=' => Kind::Equals,
         _ => Kind::Semicolon,
     }
@@ -318,6 +319,10 @@ impl<'a> Lexer<'a> {
         self.bytes.get(index).copied()
     }
 
+    fn is_digit(&self, index: usize) -> bool {
+        self.at(index).is_some_and(|byte| byte.is_ascii_digit())
+    }
+
     /// Hands a token out.
     #[inline(always)]
     fn token(&mut self, (kind, end): Piece, start: usize) -> Token {
@@ -339,12 +344,10 @@ impl<'a> Lexer<'a> {
     fn word(&mut self, start: usize, table: &KeywordTable) -> Token {
         // A loop over bytes beats arithmetic on eight at a time: the processor guesses where the word ends, and goes
         // on with the next one while the key of this one is still being made.
-        let mut end = start + 1;
-        while self.at(end).is_some_and(|byte| class(byte) & PART != 0) {
-            end += 1;
-        }
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let length = rest.iter().position(|byte| class(*byte) & PART == 0).unwrap_or(rest.len());
+        let end = start + length;
         self.position = end;
-        let length = end - start;
         let first = self.folded(start);
         let found = if length < 8 {
             table.find_short(first & ((1 << (8 * length)) - 1))
@@ -439,7 +442,6 @@ impl<'a> Lexer<'a> {
         let kind = match byte {
             b'[' => Kind::OpenBracket,
             b']' => Kind::CloseBracket,
-            b'.' => Kind::Dot,
             b':' if self.at(start + 1) == Some(b':') => return (Kind::Cast, start + 2),
             b':' if self.at(start + 1) == Some(b'=') => return (Kind::Assign, start + 2),
             0 => return self.bad(ReasonKind::Nul),

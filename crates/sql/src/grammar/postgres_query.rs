@@ -459,14 +459,22 @@ impl<'c, 'a> Walk<'c, 'a> {
     /// The last word is a function, and its arguments follow.
     #[inline(never)]
     fn call(&mut self, qualifier: Qualifier, findings: &mut Findings) {
+        // In a statement that is known to write only the effects of functions are of interest, and the lexer has marked
+        // the names that have some.
+        if findings.is_read() || self.last.class() == Class::System || self.last.kind() == Kind::Quoted {
+            self.judge(qualifier, findings);
+        }
+        self.before = Before::Operator;
+        self.open(PLAIN);
+    }
+
+    fn judge(&self, qualifier: Qualifier, findings: &mut Findings) {
         let verdict = functions::verdict(self.cursor.lexer(), self.functions, qualifier, self.last);
         let start = match qualifier {
             Qualifier::Schema(schema) => schema.start(),
             _ => self.last.start(),
         };
         findings.judge(verdict, Span::new(start, self.last.end()));
-        self.before = Before::Operator;
-        self.open(PLAIN);
     }
 
     /// Names that belong to one session.

@@ -22,6 +22,7 @@ impl Lexer<'_> {
                     continue;
                 }
                 WORD => return self.word(start, &MYSQL),
+                SINGLE if byte == b'.' && self.is_digit(start + 1) => self.number(start),
                 SINGLE => (single(byte), start + 1),
                 DIGIT => self.number_or_name(start),
                 _ if byte == b'$' => return self.word(start, &MYSQL),
@@ -52,7 +53,6 @@ impl Lexer<'_> {
             b'`' => self.mysql_quoted(start, Kind::Quoted),
             b'?' => (Kind::Param, start + 1),
             b'@' => self.variable(start),
-            b'.' if self.at(start + 1).is_some_and(|b| b.is_ascii_digit()) => self.number(start),
             // No cast is spelled with colons here; a label is `name :`.
             b':' if self.at(start + 1) == Some(b':') => (Kind::Operator, start + 1),
             _ => self.punctuation(start, byte),

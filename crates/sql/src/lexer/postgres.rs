@@ -20,6 +20,7 @@ impl Lexer<'_> {
                     Some(piece) => piece,
                     None => return self.word(start, &POSTGRES),
                 },
+                SINGLE if byte == b'.' && self.is_digit(start + 1) => self.number(start),
                 SINGLE => (single(byte), start + 1),
                 DIGIT => self.number(start),
                 _ => self.postgres_symbol(start, byte),
@@ -35,7 +36,6 @@ impl Lexer<'_> {
     #[inline(never)]
     fn postgres_symbol(&mut self, start: usize, byte: u8) -> Piece {
         match byte {
-            b'.' if self.at(start + 1).is_some_and(|b| b.is_ascii_digit()) => self.number(start),
             b'-' if self.at(start + 1) == Some(b'-') => (Kind::Comment, self.line_end(start, b"\n\r")),
             b'/' if self.at(start + 1) == Some(b'*') => match self.nested_comment_end(start) {
                 Some(end) => (Kind::Comment, end),

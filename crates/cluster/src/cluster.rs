@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use millpond_core::{
     Action, Event as Change, Freshness, Health, Input, MAX_NODES, NodeId, Seen, Snapshot, Topology,
 };
-use millpond_sql::{Digest, digest};
+use millpond_sql::{Cache, Classifier, Digest, digest};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -90,6 +90,7 @@ impl<B: Backend> Cluster<B> {
             changes: watch::Sender::new(()),
             mode: ModeSwitch::new(config.mode),
             written: Mutex::default(),
+            statements: Cache::new(Classifier::new(B::DIALECT)),
             refused: Refused::default(),
             healed: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
@@ -194,6 +195,8 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) mode: ModeSwitch,
     /// What this process has written.
     pub(crate) written: Mutex<Seen<B::Position>>,
+    /// What texts do, as far as they were asked for.
+    pub(crate) statements: Cache,
     pub(crate) refused: Refused,
     pub(crate) healed: AtomicU64,
     pub(crate) shadowed: AtomicU64,

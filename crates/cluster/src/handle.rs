@@ -5,7 +5,7 @@ use millpond_core::{
     Access, ClusterId, Decision, Freshness, Position, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
     TokenError, TokenPosition, decide,
 };
-use millpond_sql::classify;
+use millpond_sql::Classification;
 
 use crate::cluster::Shared;
 use crate::node::now;
@@ -122,10 +122,16 @@ impl<B: Backend> Handle<B> {
         Ok(())
     }
 
+    /// What the statements of `sql` do. Answers are remembered by text.
+    #[must_use]
+    pub fn classify(&self, sql: &str) -> Classification {
+        self.shared().statements.classify(sql)
+    }
+
     /// Where a statement would go now, and why.
     #[must_use]
     pub fn explain(&self, sql: &str) -> Explanation {
-        let classification = classify(sql, B::DIALECT);
+        let classification = self.classify(sql);
         let shared = self.shared();
         let snapshot = shared.snapshot.load();
         let decision = self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification)), 0);

@@ -3,7 +3,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
-use millpond_cluster::sql::{Classification, Dialect, Effects, classify};
+use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -93,7 +93,7 @@ impl Db {
     /// A dropped read leaves nothing behind. A dropped write may have run; later reads of this handle take care of
     /// that. In both cases the server is told to cancel, and the connection is closed.
     pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        let classification = admit(sql)?;
+        let classification = admit(&self.handle, sql)?;
         self.handle
             .run(Statement::text(sql, &classification), &mut Query { sql, classification, params })
             .await
@@ -135,7 +135,7 @@ impl Db {
     ///
     /// As [`query`](Db::query), the stream included.
     pub async fn query_raw(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
-        let classification = admit(sql)?;
+        let classification = admit(&self.handle, sql)?;
         let statement = Statement::text(sql, &classification);
         let rows = self.handle.run(statement, &mut Stream { sql, classification, params }).await?;
         Ok(RowStream::new(rows, &self.handle, !classification.is_plain_read()))
@@ -151,7 +151,7 @@ impl Db {
     ///
     /// As [`query`](Db::query).
     pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
-        let classification = admit(sql)?;
+        let classification = admit(&self.handle, sql)?;
         self.handle
             .run(Statement::text(sql, &classification), &mut Execute { sql, classification, params })
             .await
@@ -168,7 +168,7 @@ impl Db {
     ///
     /// As [`query`](Db::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
-        let classification = classify(sql, Dialect::Postgres);
+        let classification = self.handle.classify(sql);
         let effects = classification.effects();
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
@@ -327,8 +327,8 @@ fn wrong_row_count(count: usize) -> Error {
 }
 
 /// Refuses a statement that a routed handle cannot run: it has no connection of its own.
-fn admit(sql: &str) -> Result<Classification> {
-    let classification = classify(sql, Dialect::Postgres);
+fn admit(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
+    let classification = handle.classify(sql);
     let effects = classification.effects();
     if effects.contains(Effects::COPY) {
         return Err(copy_refused());

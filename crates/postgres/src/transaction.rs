@@ -160,7 +160,7 @@ impl Transaction {
     /// Refuses what would end the transaction behind its back, and notes what a statement will leave behind.
     fn admit(&self, sql: &str) -> Result<()> {
         self.check_epoch()?;
-        let classification = classify(sql, Dialect::Postgres);
+        let classification = self.handle.classify(sql);
         let effects = classification.effects();
         if effects.contains(Effects::TRANSACTION) {
             for part in split(sql, Dialect::Postgres) {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cache;
 mod classification;
 mod classifier;
 mod cursor;
@@ -13,6 +14,7 @@ mod reason;
 mod split;
 mod transaction;
 
+pub use cache::Cache;
 pub use classification::{Certainty, Classification, Route};
 pub use classifier::Classifier;
 pub use dialect::Dialect;

@@ -91,7 +91,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "millpond-sql",
-        uses: Uses::Only(&[any("millpond-core"), any("thiserror")]),
+        uses: Uses::Only(&[any("foldhash"), any("millpond-core"), any("thiserror")]),
         never: &[TOKIO, CLOCK, RANDOM, DRIVERS],
         why: "Reads text and nothing else, so it can be used and fuzzed alone.",
     },

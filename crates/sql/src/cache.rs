@@ -1,0 +1,285 @@
+//! Answers by text: the same statements come again and again.
+
+use std::borrow::Borrow;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+
+use crate::{Classification, Classifier};
+
+/// How many answers each thread keeps at hand; a power of two.
+const AT_HAND: usize = 256;
+
+/// Longer texts are not kept: they are rarely the same twice, and reading one takes longer than finding it by little.
+const LONGEST: usize = 8 * 1024;
+
+/// What an entry takes beside its text: itself, its counts, its place in a table.
+const OVERHEAD: usize = size_of::<Entry>() + 48;
+
+/// A [`Classifier`] that remembers its answers by text.
+///
+/// A text that this thread asked for lately costs little more than hashing it, without a lock and without an
+/// allocation; one that only other threads asked for, a lock. Memory is bounded by [`capacity`](Self::with_capacity), and what
+/// was not asked for lately is forgotten first. Texts of more than 8 KiB are classified each time. Each thread
+/// also holds on to the last 256 answers that it gave, of all caches together.
+///
+/// An answer depends on the classifier's settings and on what it knows about functions. When these change, make a new
+/// cache: answers of the old one are never taken for its own.
+///
+/// ```
+/// use millpond_sql::{Cache, Classifier, Dialect};
+///
+/// let cache = Cache::new(Classifier::new(Dialect::Postgres));
+/// assert!(cache.classify("select 1").is_plain_read());
+/// assert!(cache.classify("select 1").is_plain_read());
+/// assert_eq!(cache.len(), 1);
+/// ```
+pub struct Cache {
+    classifier: Classifier,
+    /// Whose entries these are. Its address is this cache's name, which no other has while an entry bears it.
+    owner: Arc<()>,
+    hasher: RandomState,
+    capacity: usize,
+    /// What all threads know.
+    shared: Mutex<Generations>,
+}
+
+/// One answer.
+#[derive(Debug)]
+struct Entry {
+    owner: Arc<()>,
+    hash: u64,
+    text: Box<str>,
+    classification: Classification,
+}
+
+thread_local! {
+    /// The answers that this thread gave last, each at the place that its hash says.
+    static RECENT: RefCell<[Option<Arc<Entry>>; AT_HAND]> = const { RefCell::new([const { None }; AT_HAND]) };
+}
+
+impl Cache {
+    /// A cache of at most 4 MiB: some ten thousand statements.
+    #[must_use]
+    pub fn new(classifier: Classifier) -> Self {
+        Self::with_capacity(classifier, 4 * 1024 * 1024)
+    }
+
+    /// A cache of at most `capacity` bytes, texts and what stands beside them.
+    #[must_use]
+    pub fn with_capacity(classifier: Classifier, capacity: usize) -> Self {
+        let hasher = RandomState::default();
+        let shared = Mutex::new(Generations::new(hasher.clone()));
+        Self { classifier, owner: Arc::new(()), hasher, capacity, shared }
+    }
+
+    /// Which classifier answers.
+    #[must_use]
+    pub const fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// Says what the statements of `sql` do, as [`Classifier::classify`] does.
+    #[must_use]
+    pub fn classify(&self, sql: &str) -> Classification {
+        if sql.len() > LONGEST {
+            return self.classifier.classify(sql);
+        }
+        let hash = self.hasher.hash_one(sql);
+        let at_hand = RECENT.try_with(|recent| {
+            let mut recent = recent.borrow_mut();
+            #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+            let slot = &mut recent[hash as usize % AT_HAND];
+            match slot {
+                Some(entry) if self.answers(entry, hash, sql) => entry.classification,
+                _ => slot.insert(self.entry(sql, hash)).classification,
+            }
+        });
+        // A thread that is ending has nothing at hand.
+        at_hand.unwrap_or_else(|_| self.entry(sql, hash).classification)
+    }
+
+    fn answers(&self, entry: &Entry, hash: u64, sql: &str) -> bool {
+        entry.hash == hash && Arc::ptr_eq(&entry.owner, &self.owner) && *entry.text == *sql
+    }
+
+    /// The entry that all threads share.
+    #[cold]
+    fn entry(&self, sql: &str, hash: u64) -> Arc<Entry> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = shared.find(sql, self.capacity) {
+            return entry;
+        }
+        drop(shared);
+        let classification = self.classifier.classify(sql);
+        let entry = Entry { owner: Arc::clone(&self.owner), hash, text: sql.into(), classification };
+        let entry = Arc::new(entry);
+        shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.insert(Arc::clone(&entry), self.capacity);
+        entry
+    }
+
+    /// How many texts are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.young.len() + shared.old.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Texts may hold what nobody should read in a log.
+        f.debug_struct("Cache")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Entries in two sets: what was asked for lately, and what was not. When the young ones fill their half, they become
+/// the old ones, and what was old is forgotten.
+#[derive(Debug)]
+struct Generations {
+    young: HashSet<ByText, RandomState>,
+    old: HashSet<ByText, RandomState>,
+    /// What the young ones take.
+    bytes: usize,
+}
+
+impl Generations {
+    fn new(hasher: RandomState) -> Self {
+        let (young, old) = (HashSet::with_hasher(hasher.clone()), HashSet::with_hasher(hasher));
+        Self { young, old, bytes: 0 }
+    }
+
+    fn find(&mut self, sql: &str, capacity: usize) -> Option<Arc<Entry>> {
+        if let Some(ByText(entry)) = self.young.get(sql) {
+            return Some(Arc::clone(entry));
+        }
+        let ByText(entry) = self.old.take(sql)?;
+        self.insert(Arc::clone(&entry), capacity);
+        Some(entry)
+    }
+
+    fn insert(&mut self, entry: Arc<Entry>, capacity: usize) {
+        let size = entry.text.len() + OVERHEAD;
+        if size > capacity / 2 {
+            return;
+        }
+        if self.bytes + size > capacity / 2 {
+            self.old = mem::replace(&mut self.young, HashSet::with_hasher(self.old.hasher().clone()));
+            self.bytes = 0;
+        }
+        if self.young.insert(ByText(entry)) {
+            self.bytes += size;
+        }
+    }
+}
+
+/// An entry that is found by its text.
+#[derive(Debug)]
+struct ByText(Arc<Entry>);
+
+impl Borrow<str> for ByText {
+    fn borrow(&self) -> &str {
+        &self.0.text
+    }
+}
+
+impl Hash for ByText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.text.hash(state);
+    }
+}
+
+impl PartialEq for ByText {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
+    }
+}
+
+impl Eq for ByText {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Dialect;
+
+    fn cache() -> Cache {
+        Cache::new(Classifier::new(Dialect::Postgres))
+    }
+
+    #[test]
+    fn the_answer_is_the_classifiers_at_first_and_later() {
+        let cache = cache();
+        for sql in ["select 1", "select nextval('s')", "begin", "", "select '"] {
+            for _ in 0..3 {
+                assert_eq!(cache.classify(sql), cache.classifier().classify(sql), "{sql}");
+            }
+        }
+        assert_eq!(cache.len(), 5);
+    }
+
+    #[test]
+    fn a_cache_never_gives_the_answer_of_another_one() {
+        let sql = "select area(shape) from plot";
+        let (strict, knowing) = (
+            Cache::new(Classifier::new(Dialect::Postgres).deny_function("area")),
+            Cache::new(Classifier::new(Dialect::Postgres).allow_function("area")),
+        );
+        for _ in 0..3 {
+            assert!(!strict.classify(sql).is_plain_read());
+            assert!(knowing.classify(sql).is_plain_read());
+        }
+    }
+
+    #[test]
+    fn another_thread_finds_what_is_shared() {
+        let cache = cache();
+        let first = cache.classify("select 1");
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| cache.classify("select 1"));
+            assert_eq!(other.join().ok(), Some(first));
+        });
+        assert_eq!(cache.len(), 1);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_in_use_stays() {
+        let capacity = 100 * (OVERHEAD + 20);
+        let cache = Cache::with_capacity(Classifier::new(Dialect::Postgres), capacity);
+        let held = |cache: &Cache| {
+            let shared = cache.shared.lock().unwrap();
+            let all = shared.young.iter().chain(&shared.old);
+            all.map(|ByText(entry)| entry.text.len() + OVERHEAD).sum::<usize>()
+        };
+        for i in 0..10_000 {
+            let _ = cache.entry(&format!("select {i}"), 0);
+            let _ = cache.entry("select 'in use'", 0);
+            assert!(held(&cache) <= capacity);
+        }
+        assert!(cache.len() > 40, "{}", cache.len());
+        let shared = cache.shared.lock().unwrap();
+        assert!(shared.young.contains("select 'in use'") || shared.old.contains("select 'in use'"));
+    }
+
+    #[test]
+    fn a_long_text_and_one_that_does_not_fit_are_answered_and_not_kept() {
+        let cache = Cache::with_capacity(Classifier::new(Dialect::Postgres), 64);
+        assert!(cache.classify("select 1").is_plain_read());
+        assert!(cache.classify(&format!("select '{}'", "x".repeat(LONGEST))).is_plain_read());
+        assert!(cache.is_empty());
+    }
+}

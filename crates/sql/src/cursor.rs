@@ -13,6 +13,8 @@ pub(crate) struct Cursor<'a> {
     peeked: Option<Token>,
     /// Open parentheses.
     depth: usize,
+    /// A parenthesis closed that none had opened.
+    is_mismatched: bool,
     /// Open `BEGIN ATOMIC … END` and `CASE … END` of a routine's body.
     body: usize,
     place: Place,
@@ -37,7 +39,7 @@ enum Place {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(lexer: Lexer<'a>) -> Self {
-        Self { lexer, peeked: None, depth: 0, body: 0, place: Place::Start, end: 0 }
+        Self { lexer, peeked: None, depth: 0, is_mismatched: false, body: 0, place: Place::Start, end: 0 }
     }
 
     pub(crate) const fn lexer(&self) -> &Lexer<'a> {
@@ -63,6 +65,7 @@ impl<'a> Cursor<'a> {
         }
         self.place = Place::Start;
         self.depth = 0;
+        self.is_mismatched = false;
         self.body = 0;
         loop {
             match self.peek().kind() {
@@ -119,7 +122,10 @@ impl<'a> Cursor<'a> {
     fn turn(&mut self, token: Token) -> Token {
         match token.kind() {
             Kind::Open => self.depth += 1,
-            Kind::Close => self.depth = self.depth.saturating_sub(1),
+            Kind::Close => match self.depth.checked_sub(1) {
+                Some(depth) => self.depth = depth,
+                None => self.is_mismatched = true,
+            },
             Kind::Semicolon if self.depth == 0 && self.body == 0 && self.place != Place::Rest => {
                 self.place = Place::Done;
                 return Token::end_at(token.start());
@@ -184,6 +190,9 @@ impl<'a> Cursor<'a> {
         loop {
             let token = self.next();
             match token.kind() {
+                Kind::End if self.depth > 0 || self.is_mismatched => {
+                    return Some((ReasonKind::Nesting, token));
+                }
                 Kind::End => return None,
                 Kind::Bad => return Some((self.lexer.trouble(), token)),
                 _ => {}

@@ -5,6 +5,7 @@ mod command;
 mod demo;
 mod dependencies;
 mod docs;
+mod fuzz;
 mod layers;
 mod metadata;
 mod postgres;
@@ -42,6 +43,8 @@ enum Command {
     Test(test::Options),
     /// Measure a group and write target/figures/GROUP.json
     Bench(bench::Options),
+    /// Run a fuzzer for some time and print what it found
+    Fuzz(fuzz::Options),
     /// Install what the other commands need: PostgreSQL, cargo-nextest, rustfmt and clippy
     Setup(setup::Options),
     /// Check every crate's dependencies against the layer table
@@ -68,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Setup(options) => setup::run(&workspace, &options),
         Command::CheckLayers(options) => layers::run(&workspace, &options),
         Command::CheckDependencies => dependencies::run(&workspace),

@@ -113,9 +113,19 @@ fn install(workspace: &Workspace) -> Result<()> {
                     create_main_cluster = false\n";
         fs::write(settings, text).with_context(|| format!("cannot write {CREATE_CLUSTER}"))?;
     }
+    apt_install(workspace, "postgresql")
+}
+
+/// Whether this is Debian or a relative, and ours to install on.
+pub(crate) fn may_install() -> bool {
+    System::find() == System::DebianRoot
+}
+
+/// Installs Debian's packages.
+pub(crate) fn apt_install(workspace: &Workspace, packages: &str) -> Result<()> {
     let apt = || Cmd::new("apt-get").folder(&workspace.path("")).env("DEBIAN_FRONTEND", "noninteractive");
     apt().words("update --quiet").run().context("apt-get cannot read the lists of packages")?;
-    apt().words("install --yes --quiet --no-install-recommends postgresql").run()
+    apt().words("install --yes --quiet --no-install-recommends").words(packages).run()
 }
 
 #[cfg(test)]

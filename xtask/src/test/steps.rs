@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{Options, examples, report::Outcome};
 use crate::{
     command::{Cmd, Kept},
+    fuzz,
     metadata::Metadata,
     postgres, setup,
     workspace::Workspace,
@@ -49,6 +50,9 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
     steps.push(tests(servers));
     if full {
         steps.push(cargo("doctests", "test --doc --workspace --all-features --no-fail-fast"));
+    }
+    if full {
+        steps.push(fuzzers(servers));
     }
     if full && servers {
         steps.push(Step { name: "examples".to_owned(), run: Box::new(examples::run) });
@@ -119,6 +123,15 @@ fn tests(servers: bool) -> Step {
         let cargo = cargo.args(ci.then_some("--profile=ci"));
         cargo.args((!servers).then(|| format!("--filterset={WITHOUT_SERVERS}")))
     })
+}
+
+/// The fuzzers' checks for some seconds each.
+fn fuzzers(servers: bool) -> Step {
+    let run = move |workspace: &Workspace, kept: &Kept| {
+        let without = fuzz::run_smoke(workspace, kept, servers)?;
+        Ok(without.map_or(Outcome::Passed, Outcome::PassedWithout))
+    };
+    Step { name: "fuzz".to_owned(), run: Box::new(run) }
 }
 
 fn run_deny(workspace: &Workspace, kept: &Kept) -> Result<Outcome> {

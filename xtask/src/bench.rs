@@ -16,11 +16,18 @@ struct Group {
     servers: bool,
 }
 
-const GROUPS: [Group; 1] = [Group {
-    name: "compare",
-    what: "point reads on loopback: millpond beside deadpool-postgres and tokio-postgres",
-    servers: true,
-}];
+const GROUPS: [Group; 2] = [
+    Group {
+        name: "classify",
+        what: "reading a statement: millpond beside sqlparser, a scan and a look-up",
+        servers: false,
+    },
+    Group {
+        name: "compare",
+        what: "point reads on loopback: millpond beside deadpool-postgres and tokio-postgres",
+        servers: true,
+    },
+];
 
 /// Measure a group and write target/figures/GROUP.json.
 ///

@@ -89,5 +89,8 @@ const fn slot_of(name: &[u8]) -> usize {
         hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         hash ^= hash >> 32;
     }
-    hash as usize % SLOTS
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+    {
+        hash as usize % SLOTS
+    }
 }

@@ -1,7 +1,9 @@
 //! The classifier with its settings and the functions its user knows better about.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use crate::catalog::{Catalog, Scope};
 use crate::{Classification, Dialect, grammar};
 
 /// How the server reads literals, and which server it is.
@@ -19,11 +21,15 @@ impl Options {
     }
 }
 
-/// What the user of the crate knows about functions.
+/// What is known about functions beside the server's own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Functions {
+    /// By the user of the crate.
     pub(crate) allowed: HashSet<Box<str>>,
     pub(crate) denied: HashSet<Box<str>>,
+    /// By what the database holds, its relations, operators and types among it.
+    pub(crate) catalog: Option<Arc<Catalog>>,
+    pub(crate) scope: Scope,
 }
 
 /// Classifies texts for one server, with its settings and with functions that were allowed or denied by name.
@@ -65,6 +71,14 @@ impl Classifier {
     pub fn deny_function(mut self, name: &str) -> Self {
         self.functions.allowed.remove(name);
         self.functions.denied.insert(name.into());
+        self
+    }
+
+    /// Judges user functions, views, tables, operators and types by what the database holds. What was allowed or denied by
+    /// name goes first. A PostgreSQL catalog says nothing about another dialect, and is not kept for one.
+    #[must_use]
+    pub fn with_catalog(mut self, catalog: Arc<Catalog>) -> Self {
+        self.functions.catalog = (self.options.dialect == Dialect::Postgres).then_some(catalog);
         self
     }
 

@@ -12,7 +12,7 @@ pub(crate) use postgres::EFFECTS as POSTGRES_EFFECTS;
 
 use crate::classifier::Functions;
 use crate::lexer::{Kind, Lexer, Token};
-use crate::{Dialect, Effects};
+use crate::{Dialect, Effects, ReasonKind};
 
 /// What calling a function does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) enum Verdict {
     Session(Effects),
     /// It writes, or has an effect that no replica should have.
     Writes(Effects),
+    /// The catalog has it, and does not know it to read.
+    Hidden(ReasonKind),
     /// Its name is on no list.
     Unknown,
 }
@@ -35,13 +37,13 @@ pub(crate) enum Verdict {
 const LONGEST: usize = 63;
 
 /// A name as the server keeps it, on the stack.
-struct Folded {
+pub(crate) struct Folded {
     bytes: [u8; LONGEST],
     length: usize,
 }
 
 impl Folded {
-    fn new(lexer: &Lexer<'_>, token: Token) -> Option<Self> {
+    pub(crate) fn new(lexer: &Lexer<'_>, token: Token) -> Option<Self> {
         let text = lexer.text(token);
         let (text, fold) = match token.kind() {
             // A quoted name with an escape in it is not worth the trouble: it is on no list.
@@ -63,7 +65,7 @@ impl Folded {
         &self.bytes[..self.length]
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or("")
     }
 }
@@ -110,10 +112,14 @@ pub(crate) fn verdict(
         (None, Dialect::MariaDb) => mysql::verdict(name.as_bytes(), mysql::Family::MariaDb),
         (Some(_), _) => Verdict::Unknown,
     };
-    match user {
-        Some(user) => with_user(builtin, user, schema.as_ref(), &name),
+    let Some(user) = user else { return builtin };
+    let known = match &user.catalog {
+        Some(catalog) => {
+            catalog.function(builtin, schema.as_ref().map(Folded::as_str), name.as_str(), user.scope)
+        }
         None => builtin,
-    }
+    };
+    with_user(known, user, schema.as_ref(), &name)
 }
 
 fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: &Folded) -> Verdict {
@@ -130,9 +136,14 @@ fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: 
     debug_assert!(key.ends_with(name.as_str()));
     match builtin {
         _ if user.denied.contains(key) => Verdict::Writes(Effects::NONE),
-        Verdict::Unknown if user.allowed.contains(key) => Verdict::Reads,
+        Verdict::Unknown | Verdict::Hidden(_) if user.allowed.contains(key) => Verdict::Reads,
         known => known,
     }
+}
+
+/// What PostgreSQL's own function of that name does.
+pub(crate) fn postgres_verdict(name: &str) -> Verdict {
+    postgres::verdict(name.as_bytes())
 }
 
 /// Whether MySQL and MariaDB take a name for their own function only when its parenthesis follows at once.

@@ -9,6 +9,7 @@ mod modes;
 mod mysql;
 mod mysql_query;
 mod mysql_verbs;
+pub(crate) mod names;
 mod postgres;
 mod postgres_query;
 mod postgres_verbs;

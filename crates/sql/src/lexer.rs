@@ -301,6 +301,11 @@ impl<'a> Lexer<'a> {
         &self.bytes[token.start() as usize..token.end() as usize]
     }
 
+    /// The text from a token on.
+    pub(crate) fn rest(&self, token: Token) -> &'a [u8] {
+        &self.bytes[token.start() as usize..]
+    }
+
     /// Why the last token could not be read.
     pub(crate) const fn trouble(&self) -> ReasonKind {
         self.trouble

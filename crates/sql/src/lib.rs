@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+pub mod catalog;
 mod classification;
 mod classifier;
 mod cursor;
@@ -15,6 +16,7 @@ mod split;
 mod transaction;
 
 pub use cache::Cache;
+pub use catalog::Catalog;
 pub use classification::{Certainty, Classification, Route};
 pub use classifier::Classifier;
 pub use dialect::Dialect;

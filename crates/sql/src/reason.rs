@@ -107,6 +107,24 @@ pub enum ReasonKind {
     SessionFunction,
     /// A function that is not on the list of known ones.
     UnknownFunction,
+    /// A view whose text is not known to only read.
+    HiddenView,
+    /// A user's function that is not known to only read, or one that reads what its arguments name.
+    HiddenFunction,
+    /// An operator whose function is not known to only read.
+    HiddenOperator,
+    /// A type whose checks or casts are not known to only read.
+    HiddenType,
+    /// The database has code that runs without being named, as that of an implicit cast, and is not known to only read.
+    HiddenCode,
+    /// A table whose row security is not known to only read.
+    RowSecurity,
+    /// An unlogged relation, or one with such a part: replicas do not have it.
+    UnloggedTable,
+    /// A temporary relation, or one with such a part.
+    TemporaryTable,
+    /// A foreign table, or a table with such a part: what it reads is on another server.
+    ForeignTable,
     /// The verb sets or asks for the state of one session.
     SessionVerb,
     /// A name or variable that belongs to one session.
@@ -148,6 +166,15 @@ impl ReasonKind {
             Self::PrimaryFunction => "primary_function",
             Self::SessionFunction => "session_function",
             Self::UnknownFunction => "unknown_function",
+            Self::HiddenView => "hidden_view",
+            Self::HiddenFunction => "hidden_function",
+            Self::HiddenOperator => "hidden_operator",
+            Self::HiddenType => "hidden_type",
+            Self::HiddenCode => "hidden_code",
+            Self::RowSecurity => "row_security",
+            Self::UnloggedTable => "unlogged_table",
+            Self::TemporaryTable => "temporary_table",
+            Self::ForeignTable => "foreign_table",
             Self::SessionVerb => "session_verb",
             Self::SessionName => "session_name",
             Self::Transaction => "transaction",
@@ -200,6 +227,9 @@ impl fmt::Display for DisplayReason<'_> {
             ReasonKind::Reads => return f.write_str("every part reads only"),
             ReasonKind::Empty => return f.write_str("there is no statement in the text"),
             ReasonKind::TooLong => return f.write_str("the text is longer than a gibibyte"),
+            ReasonKind::HiddenCode => {
+                return f.write_str("code that runs without being named is not known to only read");
+            }
             ReasonKind::WritingVerb => ("", " changes data"),
             ReasonKind::DefiningVerb => ("", " changes the schema or the server"),
             ReasonKind::NestedWrite => ("", " inside the statement changes data"),
@@ -209,6 +239,16 @@ impl fmt::Display for DisplayReason<'_> {
             ReasonKind::PrimaryFunction => ("", "() runs on a primary only"),
             ReasonKind::SessionFunction => ("", "() belongs to one session"),
             ReasonKind::UnknownFunction => ("", "() is not a known function"),
+            ReasonKind::HiddenView => ("", " is a view that is not known to only read"),
+            ReasonKind::HiddenFunction => ("", "() is not known to only read"),
+            ReasonKind::HiddenOperator => {
+                ("the operator ", " may call a function that is not known to only read")
+            }
+            ReasonKind::HiddenType => ("a value of the type ", " may run what is not known to only read"),
+            ReasonKind::RowSecurity => ("the row security of ", " is not known to only read"),
+            ReasonKind::UnloggedTable => ("", " is unlogged, or has such a part"),
+            ReasonKind::TemporaryTable => ("", " is temporary, or has such a part"),
+            ReasonKind::ForeignTable => ("", " is a foreign table, or has such a part"),
             ReasonKind::SessionVerb => ("", " belongs to one session"),
             ReasonKind::SessionName => ("", " lives in one session"),
             ReasonKind::Transaction => ("", " is a transaction command"),

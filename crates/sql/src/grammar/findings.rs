@@ -61,6 +61,17 @@ impl Findings {
         }
     }
 
+    /// The catalog knows the name of something that is no read.
+    pub(super) fn named(&mut self, kind: ReasonKind, span: Span) {
+        match kind {
+            // It is known what these do: they read, on a primary.
+            ReasonKind::ForeignTable | ReasonKind::TemporaryTable | ReasonKind::UnloggedTable => {
+                self.write(kind, span);
+            }
+            _ => self.unknown(kind, span),
+        }
+    }
+
     /// The text cannot be read at all.
     pub(super) fn broken(&mut self, kind: ReasonKind, span: Span) {
         if !self.is_broken {
@@ -110,6 +121,7 @@ impl Findings {
                 self.write(ReasonKind::WritingFunction, span);
                 self.effect(effects, ReasonKind::WritingFunction, span);
             }
+            Verdict::Hidden(kind) => self.unknown(kind, span),
             Verdict::Unknown => self.unknown(ReasonKind::UnknownFunction, span),
         }
     }

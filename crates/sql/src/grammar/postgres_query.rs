@@ -1,6 +1,7 @@
 //! The body of a PostgreSQL statement: one walk over its tokens that asks every word whether it could write.
 
 mod calls;
+mod objects;
 
 use crate::classifier::Functions;
 use crate::cursor::{Cursor, MAX_DEPTH};
@@ -60,6 +61,8 @@ enum Before {
 pub(super) struct Walk<'c, 'a> {
     cursor: &'c mut Cursor<'a>,
     functions: Option<&'c Functions>,
+    /// Whether names are asked for in a catalog.
+    has_catalog: bool,
     purpose: Purpose,
     stack: [Group; MAX_DEPTH + 1],
     depth: usize,
@@ -115,6 +118,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             last: Token::end_at(cursor.end()),
             cursor,
             functions,
+            has_catalog: functions.is_some_and(|functions| functions.catalog.is_some()),
             purpose,
             stack: [PLAIN; MAX_DEPTH + 1],
             depth: 0,
@@ -133,6 +137,9 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     fn run(&mut self, extent: Extent, findings: &mut Findings) {
+        if self.has_catalog {
+            self.judge_unnamed(findings);
+        }
         loop {
             let token = self.cursor.next();
             match token.kind() {
@@ -221,6 +228,9 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     fn symbol(&mut self, token: Token, findings: &mut Findings) {
+        if self.has_catalog && matches!(token.kind(), Kind::Operator | Kind::Equals) {
+            self.judge_operator(token, findings);
+        }
         let before = match token.kind() {
             Kind::Text | Kind::Number | Kind::Param | Kind::CloseBracket => Before::Value,
             Kind::Comma => Before::Comma,
@@ -277,6 +287,9 @@ impl<'c, 'a> Walk<'c, 'a> {
                 self.verb(token, keyword, findings);
             }
             _ => self.clause(keyword),
+        }
+        if self.has_catalog {
+            self.judge_name(token, findings);
         }
         self.lead = self.before;
         self.last = token;
@@ -383,11 +396,13 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    /// Inside `OPERATOR(schema.+)`: only those of the server are known.
+    /// Inside `OPERATOR(schema.+)`: only those of the server, and of the catalog, are known.
     fn operator_schema(&mut self, findings: &mut Findings) {
         let schema = self.cursor.peek();
         let is_bare = matches!(schema.kind(), Kind::Operator | Kind::Equals);
-        if !is_bare && !self.cursor.lexer().text(schema).eq_ignore_ascii_case(b"pg_catalog") {
+        let is_known = self.cursor.lexer().text(schema).eq_ignore_ascii_case(b"pg_catalog")
+            || self.knows_operators_of(schema);
+        if !is_bare && !is_known {
             findings.unknown(ReasonKind::NotUnderstood, schema.span());
         }
     }
@@ -404,6 +419,9 @@ impl<'c, 'a> Walk<'c, 'a> {
         };
         if token.class() == Class::System || token.kind() == Kind::Quoted {
             self.system_name(token, findings);
+        }
+        if self.has_catalog {
+            self.judge_name(token, findings);
         }
         self.lead = self.before;
         self.last = token;

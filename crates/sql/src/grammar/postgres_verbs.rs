@@ -4,10 +4,12 @@ use millpond_core::Access;
 
 use super::findings::Findings;
 use super::modes::modes;
+use super::names::{self, Place};
 use super::postgres::{finish, head};
 use super::postgres_query::{Purpose, walk, walk_group};
 use crate::classifier::Functions;
 use crate::cursor::Cursor;
+use crate::functions::Qualifier;
 use crate::lexer::{Keyword as K, Kind, Token};
 use crate::{Effects, ReasonKind, Span, Transaction, TransactionMode, TransactionVerb};
 
@@ -137,7 +139,7 @@ pub(super) fn copy(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
         copied_query(cursor, functions, &mut findings);
     } else {
         cursor.eat(K::Binary);
-        let mut before = copy;
+        let (mut before, mut schema) = (copy, copy);
         while cursor.peek().is_word() || matches!(cursor.peek().kind(), Kind::Dot) {
             if matches!(cursor.peek().keyword(), Some(K::From | K::To)) {
                 break;
@@ -145,6 +147,11 @@ pub(super) fn copy(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
             let token = cursor.next();
             if token.kind() == Kind::Dot {
                 temporary_schema(cursor, before, &mut findings);
+                schema = before;
+            } else {
+                let qualifier =
+                    if before.kind() == Kind::Dot { Qualifier::Schema(schema) } else { Qualifier::None };
+                copied_table(cursor, functions, qualifier, token, &mut findings);
             }
             before = token;
         }
@@ -176,6 +183,20 @@ pub(super) fn copy(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
         _ => findings.unknown(ReasonKind::NotUnderstood, direction.span()),
     }
     findings
+}
+
+/// The table of a COPY, if there is a catalog to ask.
+fn copied_table(
+    cursor: &Cursor<'_>,
+    functions: Option<&Functions>,
+    qualifier: Qualifier,
+    name: Token,
+    findings: &mut Findings,
+) {
+    let Some(functions) = functions else { return };
+    if let Some(kind) = names::object(cursor.lexer(), functions, qualifier, name, Place::Relation) {
+        findings.named(kind, name.span());
+    }
 }
 
 /// The query of a COPY: everything up to the end is walked, and the target is found behind it afterwards.

@@ -2,6 +2,7 @@
 
 mod backend;
 mod builder;
+mod catalog;
 mod connection;
 mod connector;
 mod db;
@@ -17,6 +18,7 @@ mod url;
 
 pub use backend::Postgres;
 pub use builder::Builder;
+pub use catalog::load_catalog;
 pub use connection::Connection;
 pub use db::{Db, Session};
 pub use error::DriverError;

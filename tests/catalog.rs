@@ -1,9 +1,14 @@
 //! What the catalog of a real database says of statements, against what a real standby does with them.
 
+use std::time::Duration;
+
+use millpond::Event;
+use millpond::postgres::CatalogSetting;
 use millpond::postgres::tokio_postgres::{self, Client, NoTls};
 use millpond_lab::{Lab, Node};
 use millpond_postgres::load_catalog;
 use millpond_sql::{Catalog, Classifier, Dialect, ReasonKind, Route};
+use millpond_tests::{Cluster, Events, builder, until};
 
 const SCHEMA: &str = r#"
 create table item (id int primary key, name text);
@@ -258,4 +263,48 @@ async fn code_that_runs_unnamed_keeps_every_statement_off_the_standby() {
     let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
     assert_eq!(classifier.classify(sql).reason().kind(), ReasonKind::HiddenCode);
     assert_eq!(refusal(&servers.standby, sql).await.as_deref(), Some(READ_ONLY));
+}
+
+const VIEW: &str = "create sequence s; create view v as select nextval('s') as n";
+
+#[tokio::test]
+async fn a_handle_knows_from_the_start_what_a_view_hides() {
+    let servers = Servers::up().await;
+    let db = builder(&servers.lab, &Events::default()).connect().await.unwrap();
+    let explained = db.explain("select n from over_ticket").to_string();
+    assert!(explained.starts_with("primary: over_ticket is a view"), "{explained}");
+    let first: i64 = db.query_one("select n from ticket", &[]).await.unwrap().get(0);
+    let second: i64 = db.query_one("select n from ticket", &[]).await.unwrap().get(0);
+    assert_eq!((first + 1, db.status().healed), (second, 0));
+    assert_eq!(db.query("select reads_though_volatile(1)", &[]).await.unwrap().len(), 1);
+    let without = builder(&servers.lab, &Events::default()).catalog(CatalogSetting::Off);
+    let explained = without.connect().await.unwrap().explain("select reads_though_volatile(1)").to_string();
+    assert!(explained.contains("is not a known function"), "{explained}");
+}
+
+#[tokio::test]
+async fn a_definition_through_the_handle_is_known_soon() {
+    let cluster = Cluster::up(1).await;
+    cluster.db.batch_execute(VIEW).await.unwrap();
+    let is_known = || cluster.db.explain("select n from v").to_string().contains("v is a view");
+    until("the view is known", async || is_known()).await;
+    let transaction = cluster.db.begin().await.unwrap();
+    transaction.batch_execute("create view w as select n from v").await.unwrap();
+    transaction.commit().await.unwrap();
+    until("the second view is known", async || {
+        cluster.db.explain("select n from w").to_string().contains("w is a view")
+    })
+    .await;
+    assert!(!cluster.events.any(|event| matches!(event, Event::Healed { .. })));
+}
+
+#[tokio::test]
+async fn a_definition_of_somebody_else_is_known_within_the_interval() {
+    let interval = CatalogSetting::Every(Duration::from_millis(100));
+    let cluster = Cluster::up_with(1, |builder| builder.catalog(interval)).await;
+    for statement in VIEW.split("; ") {
+        cluster.lab.primary().ask("postgres", statement).await.unwrap();
+    }
+    let is_known = || cluster.db.explain("select n from v").to_string().contains("v is a view");
+    until("the view is known", async || is_known()).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use millpond::postgres::{Db, Token};
+use millpond::postgres::{Builder, CatalogSetting, Db, Token};
 use millpond::{ErrorKind, Event, Mode, Outcome};
 use millpond_tests::{Cluster, Events, builder, reads_on_replica, until};
 
@@ -128,9 +128,14 @@ async fn a_replica_of_an_idle_primary_stays_fresh() {
     assert!(lags.iter().all(Option::is_some) && longest < Duration::from_secs(1), "{longest:?}");
 }
 
+/// With it the views of these tests would not be taken for tables.
+fn without_catalog(builder: Builder) -> Builder {
+    builder.catalog(CatalogSetting::Off)
+}
+
 #[tokio::test]
 async fn a_view_that_writes_heals_once_and_is_remembered() {
-    let cluster = Cluster::up(1).await;
+    let cluster = Cluster::up_with(1, without_catalog).await;
     cluster.db.batch_execute("create sequence s; create view v as select nextval('s') as n").await.unwrap();
     until("the replica has the view", async || reads_on_replica(&cluster.db).await).await;
     let next = async || cluster.db.query_one("select n from v", &[]).await.unwrap().get::<_, i64>(0);
@@ -146,7 +151,7 @@ async fn a_view_that_writes_heals_once_and_is_remembered() {
 
 #[tokio::test]
 async fn a_stream_heals_before_its_first_row_and_counts_as_a_write() {
-    let cluster = Cluster::up(1).await;
+    let cluster = Cluster::up_with(1, without_catalog).await;
     cluster.db.batch_execute("create sequence s; create view v as select nextval('s') as n").await.unwrap();
     until("the replica has the view", async || reads_on_replica(&cluster.db).await).await;
     let rows = cluster.db.query_raw("select n from v", &[]).await.unwrap();
@@ -159,7 +164,7 @@ async fn a_stream_heals_before_its_first_row_and_counts_as_a_write() {
 
 #[tokio::test]
 async fn of_several_statements_none_runs_twice() {
-    let cluster = Cluster::up(1).await;
+    let cluster = Cluster::up_with(1, without_catalog).await;
     cluster.db.batch_execute("create sequence s; create view v as select nextval('s') as n").await.unwrap();
     until("the replica has the view", async || reads_on_replica(&cluster.db).await).await;
     let error = cluster.db.batch_execute("select 1; select n from v").await.unwrap_err();
@@ -168,7 +173,7 @@ async fn of_several_statements_none_runs_twice() {
 
 #[tokio::test]
 async fn without_healing_the_refusal_is_the_answer() {
-    let cluster = Cluster::up_with(1, |builder| builder.without_healing()).await;
+    let cluster = Cluster::up_with(1, |builder| without_catalog(builder).without_healing()).await;
     cluster.db.batch_execute("create sequence s; create view v as select nextval('s') as n").await.unwrap();
     until("the replica has the view", async || reads_on_replica(&cluster.db).await).await;
     let error = cluster.db.query("select n from v", &[]).await.unwrap_err();

@@ -2,7 +2,7 @@ use std::future::Future;
 
 use millpond_core::{NodeId, Observation, Position};
 use millpond_pool::Returned;
-use millpond_sql::Dialect;
+use millpond_sql::{Classifier, Dialect};
 
 /// A database driver, as a [`Cluster`](crate::Cluster) sees it.
 pub trait Backend: Send + Sync + 'static {
@@ -28,6 +28,13 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Observation<Self::Position>, Self::Error>> + Send;
+
+    /// Asks a node what its database holds, for a classifier that knows. Dropped, with the connection, when it takes
+    /// longer than [`connect_timeout`](crate::Config::connect_timeout).
+    fn classifier(
+        &self,
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Classifier, Self::Error>> + Send;
 
     /// Whether the connection can still be used, as far as can be told without I/O.
     fn is_open(&self, connection: &Self::Connection) -> bool;

@@ -9,11 +9,12 @@ use arc_swap::ArcSwap;
 use millpond_core::{
     Action, Event as Change, Freshness, Health, Input, MAX_NODES, NodeId, Seen, Snapshot, Topology,
 };
-use millpond_sql::{Cache, Classifier, Digest, digest};
+use millpond_sql::{Digest, digest};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::catalog::{self, Knowledge};
 use crate::handle::Sees;
 use crate::mode::ModeSwitch;
 use crate::node::{Node, now};
@@ -61,6 +62,9 @@ impl<B: Backend> Cluster<B> {
         let mut changes = cluster.shared.changes.subscribe();
         let all_known = changes.wait_for(|()| cluster.is_known());
         let _ = timeout_at(patience, all_known).await;
+        if cluster.shared.catalog_interval().is_some() {
+            let _ = timeout_at(patience, cluster.shared.knowledge.first()).await;
+        }
         let is_up = cluster.shared.snapshot.load().nodes.iter().any(|node| node.health == Health::Up);
         if is_up { Ok(cluster) } else { Err(cluster.shared.no_node_answers()) }
     }
@@ -90,8 +94,8 @@ impl<B: Backend> Cluster<B> {
             changes: watch::Sender::new(()),
             mode: ModeSwitch::new(config.mode),
             written: Mutex::default(),
-            statements: Cache::new(Classifier::new(B::DIALECT)),
             refused: Refused::default(),
+            knowledge: Knowledge::new(B::DIALECT),
             healed: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
             backend,
@@ -101,6 +105,9 @@ impl<B: Backend> Cluster<B> {
         let mut monitors = JoinSet::new();
         for node in &shared.nodes {
             monitors.spawn(monitor::run(Arc::clone(&shared), Arc::clone(node)));
+        }
+        if let Some(interval) = shared.catalog_interval() {
+            monitors.spawn(catalog::run(Arc::clone(&shared), interval));
         }
         Ok(Self { shared, monitors: Arc::new(monitors) })
     }
@@ -195,14 +202,19 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) mode: ModeSwitch,
     /// What this process has written.
     pub(crate) written: Mutex<Seen<B::Position>>,
-    /// What texts do, as far as they were asked for.
-    pub(crate) statements: Cache,
     pub(crate) refused: Refused,
+    /// What texts do, as far as they were asked for.
+    pub(crate) knowledge: Knowledge,
     pub(crate) healed: AtomicU64,
     pub(crate) shadowed: AtomicU64,
 }
 
 impl<B: Backend> Shared<B> {
+    /// How often to ask what the database holds. A lone node runs every statement, whatever that is.
+    fn catalog_interval(&self) -> Option<Duration> {
+        self.config.catalog_interval.filter(|_| self.nodes.len() > 1)
+    }
+
     /// Takes in what a monitor found, publishes what is known now, and does what follows.
     pub(crate) fn take_in(&self, input: Input<B::Position>) {
         let mut actions = Vec::new();

@@ -23,6 +23,9 @@ pub struct Config {
     pub probe_interval: Duration,
     /// How long a node may take to answer a probe. Default 500 ms; two in a row without an answer, and it is down.
     pub probe_timeout: Duration,
+    /// How often to ask what the database holds, besides at the start and after definitions; `None`: never at all. Default
+    /// 60 s.
+    pub catalog_interval: Option<Duration>,
     /// Whether a read that a replica refused as a write runs once more on the primary. Default yes.
     pub heal: bool,
     /// The mode at the start. Default [`Mode::Route`].
@@ -40,6 +43,7 @@ impl Default for Config {
             max_lag: Duration::from_secs(1),
             probe_interval: Duration::from_millis(200),
             probe_timeout: Duration::from_millis(500),
+            catalog_interval: Some(Duration::from_secs(60)),
             heal: true,
             mode: Mode::Route,
             on_event: None,
@@ -61,6 +65,7 @@ impl Config {
             ("connect_timeout", self.connect_timeout),
             ("probe_interval", self.probe_interval),
             ("probe_timeout", self.probe_timeout),
+            ("the catalog's interval", self.catalog_interval.unwrap_or(LONGEST)),
         ];
         if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(Error::config(format!("{name} must be longer than zero")));
@@ -81,6 +86,7 @@ impl fmt::Debug for Config {
             .field("max_lag", &self.max_lag)
             .field("probe_interval", &self.probe_interval)
             .field("probe_timeout", &self.probe_timeout)
+            .field("catalog_interval", &self.catalog_interval)
             .field("heal", &self.heal)
             .field("mode", &self.mode)
             .finish_non_exhaustive()

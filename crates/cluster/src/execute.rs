@@ -134,6 +134,9 @@ impl<B: Backend> Handle<B> {
             match result {
                 Ok(answer) => {
                     in_flight.answered();
+                    if statement.access == Access::Definition {
+                        self.defined();
+                    }
                     if let Some(unanswered) = unanswered {
                         unanswered.acknowledged(answer.position);
                     }

@@ -122,10 +122,15 @@ impl<B: Backend> Handle<B> {
         Ok(())
     }
 
-    /// What the statements of `sql` do. Answers are remembered by text.
+    /// What a text does, as far as the text, and the catalog of the database, show. Answers are remembered by text.
     #[must_use]
     pub fn classify(&self, sql: &str) -> Classification {
-        self.shared().statements.classify(sql)
+        self.shared().knowledge.classify(sql)
+    }
+
+    /// Notes that a definition was run: the catalog is loaded again, if it is loaded at all.
+    pub fn defined(&self) {
+        self.shared().knowledge.is_outdated();
     }
 
     /// Where a statement would go now, and why.

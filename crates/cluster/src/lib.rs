@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod catalog;
 mod cluster;
 mod config;
 mod error;

@@ -10,7 +10,7 @@ pub use millpond_cluster::{
 #[cfg(feature = "postgres")]
 pub mod postgres {
     pub use millpond_postgres::{
-        Builder, Db, DriverError, Lease, Lsn, ParseLsnError, RowStream, Session, Token, Transaction,
-        tokio_postgres,
+        Builder, CatalogSetting, Db, DriverError, Lease, Lsn, ParseLsnError, RowStream, Session, Token,
+        Transaction, tokio_postgres,
     };
 }

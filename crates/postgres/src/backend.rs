@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use millpond_cluster::core::{ClusterId, NodeId, Observation, Role, Timeline};
 use millpond_cluster::pool::Returned;
-use millpond_cluster::sql::Dialect;
+use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{Backend, Failure, Purpose};
 use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
 
+use crate::catalog::load_catalog;
 use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::{DriverError, Lsn};
@@ -60,6 +61,11 @@ impl Backend for Postgres {
     async fn observe(&self, connection: &mut Connection) -> Result<Observation<Lsn>, DriverError> {
         let row = connection.query_one(IDENTITY).await?;
         self.read_identity(&row).map_err(DriverError::from)
+    }
+
+    async fn classifier(&self, connection: &mut Connection) -> Result<Classifier, DriverError> {
+        let catalog = load_catalog(connection.client()).await?;
+        Ok(Classifier::new(Dialect::Postgres).with_catalog(Arc::new(catalog)))
     }
 
     fn is_open(&self, connection: &Connection) -> bool {

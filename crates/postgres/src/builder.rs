@@ -20,6 +20,18 @@ pub struct Builder {
     config: ClusterConfig,
 }
 
+/// Whether to ask what the database holds, so that it is known what views, user functions, operators, casts, row security
+/// and unlogged tables hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CatalogSetting {
+    /// At the start, after definitions that run through the handle, and so often. What others define in between is not
+    /// known before the next time: a new view is taken for a table until then.
+    Every(Duration),
+    /// Never: a relation is taken for a table, a user's function goes to the primary.
+    Off,
+}
+
 impl Builder {
     /// From a URL, as [`Db::connect`] takes it.
     ///
@@ -118,6 +130,16 @@ impl Builder {
     #[must_use]
     pub const fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.config.probe_timeout = timeout;
+        self
+    }
+
+    /// Whether, and how often, to ask what the database holds. Default [`CatalogSetting::Every`] 60 s.
+    #[must_use]
+    pub const fn catalog(mut self, setting: CatalogSetting) -> Self {
+        self.config.catalog_interval = match setting {
+            CatalogSetting::Every(interval) => Some(interval),
+            CatalogSetting::Off => None,
+        };
         self
     }
 

@@ -17,7 +17,7 @@ mod transaction;
 mod url;
 
 pub use backend::Postgres;
-pub use builder::Builder;
+pub use builder::{Builder, CatalogSetting};
 pub use catalog::load_catalog;
 pub use connection::Connection;
 pub use db::{Db, Session};

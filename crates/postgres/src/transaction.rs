@@ -1,6 +1,8 @@
 use std::fmt;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use millpond_cluster::core::Access;
 use millpond_cluster::sql::{Dialect, Effects, TransactionVerb, classify, split};
 use millpond_cluster::{Handle, NodeLease};
 use tokio_postgres::Row;
@@ -19,6 +21,8 @@ pub struct Transaction {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
     access: TransactionAccess,
+    /// Whether a definition was among its statements.
+    defines: AtomicBool,
 }
 
 /// What a transaction may do.
@@ -34,7 +38,7 @@ impl Transaction {
         handle: Handle<Postgres>,
         access: TransactionAccess,
     ) -> Self {
-        Self { connection, handle, access }
+        Self { connection, handle, access, defines: AtomicBool::new(false) }
     }
 
     /// The rows of a statement.
@@ -130,6 +134,9 @@ impl Transaction {
             Some(Ok(position)) => {
                 self.connection.clean(Effects::TRANSACTION);
                 commit.acknowledged(position);
+                if self.defines.load(Ordering::Relaxed) {
+                    self.handle.defined();
+                }
                 return Ok(());
             }
             Some(Err(error)) if is_aborted(&error) => {
@@ -161,6 +168,9 @@ impl Transaction {
     fn admit(&self, sql: &str) -> Result<()> {
         self.check_epoch()?;
         let classification = self.handle.classify(sql);
+        if classification.access() == Access::Definition {
+            self.defines.store(true, Ordering::Relaxed);
+        }
         let effects = classification.effects();
         if effects.contains(Effects::TRANSACTION) {
             for part in split(sql, Dialect::Postgres) {

@@ -286,6 +286,9 @@ async fn a_handle_knows_from_the_start_what_a_view_hides() {
 async fn a_definition_through_the_handle_is_known_soon() {
     let cluster = Cluster::up(1).await;
     cluster.db.batch_execute(VIEW).await.unwrap();
+    // Before the catalog shows it nothing is taken for a read.
+    let explanation = cluster.db.any().explain("select n from v").to_string();
+    assert!(explanation.starts_with("primary"), "{explanation}");
     let is_known = || cluster.db.explain("select n from v").to_string().contains("v is a view");
     until("the view is known", async || is_known()).await;
     let transaction = cluster.db.begin().await.unwrap();

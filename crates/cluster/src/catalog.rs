@@ -1,6 +1,7 @@
 //! Keeps what is known of the database: asked of a node at the start, on an interval, and when a definition was seen.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,6 +19,9 @@ pub(crate) struct Knowledge {
     statements: ArcSwap<Cache>,
     /// Told when the catalog may be another.
     outdated: Notify,
+    /// How many definitions were run, and how many of them the catalog shows.
+    defined: AtomicU64,
+    shown: AtomicU64,
     /// How often the database was asked, in vain or not.
     asked: watch::Sender<u64>,
 }
@@ -27,6 +31,8 @@ impl Knowledge {
         Self {
             statements: ArcSwap::from_pointee(Cache::new(Classifier::new(dialect))),
             outdated: Notify::new(),
+            defined: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
             asked: watch::Sender::new(0),
         }
     }
@@ -35,9 +41,16 @@ impl Knowledge {
         self.statements.load().classify(sql)
     }
 
-    /// Asks for the catalog to be loaded again.
-    pub(crate) fn is_outdated(&self) {
+    /// A definition was run: the catalog has to be loaded again.
+    pub(crate) fn defined(&self) {
+        self.defined.fetch_add(1, Ordering::AcqRel);
         self.outdated.notify_one();
+    }
+
+    /// Whether the catalog shows every definition that was run through the cluster. Until it does, what looks like a read
+    /// may name a view that it has not heard of.
+    pub(crate) fn is_current(&self) -> bool {
+        self.shown.load(Ordering::Acquire) == self.defined.load(Ordering::Acquire)
     }
 
     /// Waits until the database was asked once.
@@ -55,10 +68,13 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
     let knowledge = &shared.knowledge;
     loop {
         shared.wait_until(|snapshot| is_known(snapshot) && source(snapshot).is_some()).await;
+        // A definition that is run meanwhile may be missed.
+        let defined = knowledge.defined.load(Ordering::Acquire);
         let is_loaded = match load(&*shared).await {
             Ok(classifier) => {
                 // Remembered answers are those of the old catalog.
                 knowledge.statements.store(Arc::new(Cache::new(classifier)));
+                knowledge.shown.store(defined, Ordering::Release);
                 true
             }
             Err(why) => {

@@ -211,7 +211,7 @@ pub(crate) struct Shared<B: Backend> {
 
 impl<B: Backend> Shared<B> {
     /// How often to ask what the database holds. A lone node runs every statement, whatever that is.
-    fn catalog_interval(&self) -> Option<Duration> {
+    pub(crate) fn catalog_interval(&self) -> Option<Duration> {
         self.config.catalog_interval.filter(|_| self.nodes.len() > 1)
     }
 

@@ -128,9 +128,12 @@ impl<B: Backend> Handle<B> {
         self.shared().knowledge.classify(sql)
     }
 
-    /// Notes that a definition was run: the catalog is loaded again, if it is loaded at all.
+    /// Notes that a definition was run: the catalog is loaded again, if it is loaded at all, and reads go to the primary
+    /// until it is.
     pub fn defined(&self) {
-        self.shared().knowledge.is_outdated();
+        if self.shared().catalog_interval().is_some() {
+            self.shared().knowledge.defined();
+        }
     }
 
     /// Where a statement would go now, and why.
@@ -141,6 +144,9 @@ impl<B: Backend> Handle<B> {
         let snapshot = shared.snapshot.load();
         let decision = self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification)), 0);
         let reason = match decision.reason {
+            Reason::NotARead(_) if classification.is_plain_read() && !shared.knowledge.is_current() => {
+                "a definition was run, and the catalog is not loaded again yet".to_owned()
+            }
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
             Reason::NotARead(_) => classification.reason().display(sql).to_string(),
             reason => reason.to_string(),
@@ -202,6 +208,9 @@ impl<B: Backend> Handle<B> {
         let was_refused = |text: &str| self.shared().refused.contains(text, B::DIALECT);
         if statement.access.is_read() && statement.text.is_some_and(was_refused) {
             return Access::Write;
+        }
+        if statement.access.is_read() && statement.text.is_some() && !self.shared().knowledge.is_current() {
+            return Access::Unknown;
         }
         statement.access
     }

@@ -23,26 +23,29 @@ pub(super) fn is_linear(sql: &str) {
     if sql.is_empty() || digest(sql, Dialect::Postgres).value() % ONE_IN != 0 {
         return;
     }
-    let short = sql.repeat(SHORT.div_ceil(sql.len()));
-    let long = short.repeat(TIMES);
     for dialect in DIALECTS {
-        // An interrupt may spoil one measurement, and never all of them.
-        let is_once = (0..6).any(|_| time(&long, dialect) <= floor(time(&short, dialect)) * ALLOWED);
-        assert!(is_once, "{dialect}: no linear time for copies of {sql:?}");
+        let is_linear = grows_no_faster(sql, |text| {
+            black_box(classify(text, dialect));
+            black_box(split(text, dialect).count());
+            black_box(digest(text, dialect));
+        });
+        assert!(is_linear, "{dialect}: no linear time for copies of {sql:?}");
     }
 }
 
-/// The clock is too coarse for less.
-fn floor(time: Duration) -> Duration {
-    time.max(Duration::from_micros(10))
+/// Whether the time of the work grows no faster than the text. An interrupt may spoil one measurement, and never all of them.
+fn grows_no_faster(sql: &str, work: impl Fn(&str)) -> bool {
+    let short = sql.repeat(SHORT.div_ceil(sql.len()));
+    let long = short.repeat(TIMES);
+    // The clock is too coarse for less.
+    let floor = Duration::from_micros(10);
+    (0..6).any(|_| time(&long, &work) <= time(&short, &work).max(floor) * ALLOWED)
 }
 
 /// The time of this thread alone: other work on the machine does not count.
-fn time(sql: &str, dialect: Dialect) -> Duration {
+fn time(sql: &str, work: impl Fn(&str)) -> Duration {
     let before = now();
-    black_box(classify(sql, dialect));
-    black_box(split(sql, dialect).count());
-    black_box(digest(sql, dialect));
+    work(sql);
     now().saturating_sub(before)
 }
 
@@ -50,4 +53,18 @@ fn now() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_in_quadratic_time_is_told_from_work_in_linear_time() {
+        let bytes = |text: &str| text.bytes().map(u64::from).sum::<u64>();
+        assert!(grows_no_faster("select 1 ", |text| _ = black_box(bytes(text))));
+        // Every hundredth byte looks at all before it.
+        let each = |text: &str| (0..text.len()).step_by(100).map(|end| bytes(&text[..end])).sum::<u64>();
+        assert!(!grows_no_faster("select 1 ", |text| _ = black_box(each(text))));
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Cursor<'a> {
     is_mismatched: bool,
     /// Open `BEGIN ATOMIC … END` and `CASE … END` of a routine's body.
     body: usize,
+    /// The last token of a definition was a point or `AS`, behind which any word is a name.
+    is_named: bool,
     place: Place,
     /// The end of the last token that was handed out.
     end: u32,
@@ -39,7 +41,16 @@ enum Place {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(lexer: Lexer<'a>) -> Self {
-        Self { lexer, peeked: None, depth: 0, is_mismatched: false, body: 0, place: Place::Start, end: 0 }
+        Self {
+            lexer,
+            peeked: None,
+            depth: 0,
+            is_mismatched: false,
+            body: 0,
+            is_named: false,
+            place: Place::Start,
+            end: 0,
+        }
     }
 
     pub(crate) const fn lexer(&self) -> &Lexer<'a> {
@@ -67,6 +78,7 @@ impl<'a> Cursor<'a> {
         self.depth = 0;
         self.is_mismatched = false;
         self.body = 0;
+        self.is_named = false;
         loop {
             match self.peek().kind() {
                 Kind::Semicolon => {
@@ -109,9 +121,10 @@ impl<'a> Cursor<'a> {
             return Token::end_at(self.end);
         }
         let token = self.raw();
-        if let Some(keyword) = token.keyword() {
+        if let Some(keyword) = token.keyword().filter(|_| !self.is_named) {
             self.note(keyword);
         }
+        self.is_named = token.kind() == Kind::Dot || token.is(Keyword::As);
         if self.place == Place::Start {
             self.place = Place::Plain;
         }
@@ -161,12 +174,13 @@ impl<'a> Cursor<'a> {
             ) if !postgres => {
                 self.place = Place::Plain;
             }
+            // A body holds no other one.
             (Place::Definition, Keyword::Begin)
-                if postgres && (self.body > 0 || self.peek().is(Keyword::Atomic)) =>
+                if postgres && self.body == 0 && self.peek().is(Keyword::Atomic) =>
             {
                 self.body += 1;
             }
-            (Place::Definition, Keyword::Case) if self.body > 0 => self.body += 1,
+            (Place::Definition, Keyword::Case) if self.body > 0 && self.operand_follows() => self.body += 1,
             (Place::Definition, Keyword::End) if self.body > 0 => self.body -= 1,
             (
                 Place::Definition,
@@ -174,6 +188,32 @@ impl<'a> Cursor<'a> {
             ) if !postgres => self.place = Place::Rest,
             _ => {}
         }
+    }
+
+    /// Whether what comes can be the operand of a `CASE`, or its `WHEN`; otherwise the word is the label of a column.
+    fn operand_follows(&mut self) -> bool {
+        let next = self.peek();
+        let ends = matches!(next.kind(), Kind::Semicolon | Kind::Comma | Kind::Close | Kind::End | Kind::Bad);
+        let is_clause = matches!(
+            next.keyword(),
+            Some(
+                Keyword::From
+                    | Keyword::Into
+                    | Keyword::Where
+                    | Keyword::Group
+                    | Keyword::Having
+                    | Keyword::Window
+                    | Keyword::Union
+                    | Keyword::Intersect
+                    | Keyword::Except
+                    | Keyword::Order
+                    | Keyword::Limit
+                    | Keyword::Offset
+                    | Keyword::Fetch
+                    | Keyword::For
+            )
+        );
+        !ends && !is_clause
     }
 
     /// The next token if it is that keyword.

@@ -78,6 +78,20 @@ mod tests {
     }
 
     #[test]
+    fn a_body_may_have_columns_named_like_its_marks() {
+        for body in [
+            "select 1 case",
+            "select 1 as case",
+            "select x.case from x",
+            "select a.begin from a",
+            "select 1 case, 2",
+        ] {
+            let sql = format!("create function f() returns int begin atomic {body}; end; set work_mem = 1");
+            assert_eq!(parts(&sql, Dialect::Postgres).len(), 2, "{sql}");
+        }
+    }
+
+    #[test]
     fn a_routine_of_mysql_has_the_rest_of_the_text() {
         assert_eq!(parts("create procedure p() begin select 1; select 2; end", Dialect::MySql).len(), 1);
         assert_eq!(parts("begin; select 1", Dialect::MariaDb).len(), 2);

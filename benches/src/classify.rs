@@ -58,6 +58,10 @@ pub fn measure(plan: Plan) -> Result<Vec<Measured>> {
         eprintln!("classify: round {} of {}", round + 1, plan.rounds);
         for place in 0..SYSTEMS.len() {
             let system = SYSTEMS[(round + place) % SYSTEMS.len()];
+            // An estimate of an older run must not be taken for this round's.
+            for name in &names {
+                forget(name, system)?;
+            }
             bench(system, plan.seconds)?;
             for name in &names {
                 let value = estimate(name, system)?;
@@ -82,7 +86,7 @@ fn bench(system: &str, seconds: f64) -> Result<()> {
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).env("CRITERION_HOME", folder());
     command.args(["bench", "--quiet", "--package", "millpond-benches", "--bench", "classify", "--"]);
-    command.args(["--noplot", "--discard-baseline", "--sample-size", "20", "--warm-up-time", "0.05"]);
+    command.args(["--noplot", "--sample-size", "20", "--warm-up-time", "0.05"]);
     command.args(["--measurement-time", &seconds.to_string(), &format!("/{system}$")]);
     let output = command.output().context("cannot run cargo bench")?;
     ensure!(output.status.success(), "{system}: {}", String::from_utf8_lossy(&output.stderr));
@@ -93,8 +97,22 @@ fn folder() -> std::path::PathBuf {
     workspace().join("target/criterion")
 }
 
+fn file_of(scenario: &str, system: &str) -> std::path::PathBuf {
+    folder().join(scenario).join(system).join("new/estimates.json")
+}
+
+fn forget(scenario: &str, system: &str) -> Result<()> {
+    let file = file_of(scenario, system);
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn estimate(scenario: &str, system: &str) -> Result<f64> {
-    let file = folder().join(scenario).join(system).join("new/estimates.json");
+    let file = file_of(scenario, system);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(serde_json::from_str::<Estimates>(&text)?.median.point_estimate)
 }

@@ -23,8 +23,7 @@ const OVERHEAD: usize = size_of::<Entry>() + 48;
 
 /// A [`Classifier`] that remembers its answers by text.
 ///
-/// A text that this thread asked for lately costs little more than hashing it, without a lock and without an
-/// allocation; one that only other threads asked for, a lock. Memory is bounded by [`capacity`](Self::with_capacity), and what
+/// A text that this thread asked for lately is found without a lock and without an allocation; one that only other threads asked for, a lock. Memory is bounded by [`capacity`](Self::with_capacity), and what
 /// was not asked for lately is forgotten first. Texts of more than 8 KiB are classified each time. Each thread
 /// also holds on to the last 256 answers that it gave, of all caches together.
 ///

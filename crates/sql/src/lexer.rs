@@ -94,7 +94,7 @@ const KINDS: [Kind; 32] = {
 /// A piece of the text: where it is, and what it is.
 ///
 /// Two numbers, so that a token travels in registers. As a struct of small fields it is written to memory piece by piece
-/// and read again as a whole, and that wait costs more than all the rest of the lexer.
+/// and read again as a whole, and the processor waits for that each time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {
     /// The first byte in the low half, one past the last in the high one.

@@ -1,6 +1,6 @@
 //! Tokens of one statement at a time: where a statement ends is decided here and nowhere else.
 
-use crate::lexer::{Keyword, Kind, Lexer, Token};
+use crate::lexer::{Keyword, Kind, Lexer, Marks, Token};
 use crate::{Dialect, ReasonKind};
 
 /// How deep parentheses may be nested. Servers give up near it too, at their own stack limits.
@@ -31,6 +31,8 @@ enum Place {
     Start,
     /// In a statement that ends at the next semicolon.
     Plain,
+    /// The same, and the next token has been peeked at.
+    Ahead,
     /// In a `CREATE` or `ALTER`, whose body may hold semicolons.
     Definition,
     /// Behind the last token of the statement.
@@ -61,14 +63,6 @@ impl<'a> Cursor<'a> {
         self.end
     }
 
-    #[inline(always)]
-    fn raw(&mut self) -> Token {
-        match self.peeked.take() {
-            Some(token) => token,
-            None => self.lexer.next(),
-        }
-    }
-
     /// Moves to the next statement; false at the end of the text.
     pub(crate) fn next_statement(&mut self) -> bool {
         while !matches!(self.place, Place::Start | Place::Done) {
@@ -96,39 +90,75 @@ impl<'a> Cursor<'a> {
     pub(crate) fn peek(&mut self) -> Token {
         match self.peeked {
             Some(token) => token,
-            None => *self.peeked.insert(self.lexer.next()),
+            None => {
+                if self.place == Place::Plain {
+                    self.place = Place::Ahead;
+                }
+                *self.peeked.insert(self.lexer.next())
+            }
         }
+    }
+
+    /// From here on the statement ends at the next semicolon.
+    fn go_plain(&mut self) {
+        self.place = if self.peeked.is_some() { Place::Ahead } else { Place::Plain };
     }
 
     /// The next token of this statement; [`Kind::End`] when there is none left.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Token {
-        if self.place != Place::Plain {
-            return self.next_watched();
+        match self.place {
+            Place::Plain => {
+                let token = self.lexer.next();
+                self.take(token, self.end)
+            }
+            _ => self.next_watched(),
         }
-        let token = self.raw();
-        if token.kind() < Kind::Open {
-            self.end = token.end();
-            return token;
-        }
-        self.turn(token)
     }
 
-    /// As [`next`](Self::next), where words matter too.
+    /// The next token in the middle of a statement of PostgreSQL, which whoever asks must hand to [`take`](Self::take)
+    /// if it [turns](Marks::TURNS) anything; nothing where more has to be looked at, and [`next`](Self::next) is to be asked.
+    #[inline(always)]
+    pub(crate) fn next_plain(&mut self) -> Option<Token> {
+        match self.place {
+            Place::Plain => Some(self.lexer.next_postgres()),
+            _ => None,
+        }
+    }
+
+    /// Takes notice of the next token; `end` is where the last one ended.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, token: Token, end: u32) -> Token {
+        if token.has(Marks::TURNS) {
+            self.end = end;
+            return self.turn(token);
+        }
+        self.end = token.end();
+        token
+    }
+
+    /// As [`next`](Self::next), where words matter too, or the token is here already.
     #[inline(never)]
     fn next_watched(&mut self) -> Token {
         if self.place == Place::Done {
             return Token::end_at(self.end);
         }
-        let token = self.raw();
+        let token = match self.peeked.take() {
+            Some(token) => token,
+            None => self.lexer.next(),
+        };
+        if self.place == Place::Ahead {
+            self.place = Place::Plain;
+            return self.take(token, self.end);
+        }
         if let Some(keyword) = token.keyword().filter(|_| !self.is_named) {
             self.note(keyword);
         }
         self.is_named = token.kind() == Kind::Dot || token.is(Keyword::As);
         if self.place == Place::Start {
-            self.place = Place::Plain;
+            self.go_plain();
         }
-        self.turn(token)
+        self.take(token, self.end)
     }
 
     /// Follows the tokens that a statement's end depends on.
@@ -172,7 +202,7 @@ impl<'a> Cursor<'a> {
                 Place::Definition,
                 Keyword::Table | Keyword::View | Keyword::Index | Keyword::Database | Keyword::User,
             ) if !postgres => {
-                self.place = Place::Plain;
+                self.go_plain();
             }
             // A body holds no other one.
             (Place::Definition, Keyword::Begin)
@@ -226,7 +256,16 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over the rest of the statement; tells what is wrong with it, if anything is.
+    #[inline(always)]
     pub(crate) fn finish(&mut self) -> Option<(ReasonKind, Token)> {
+        if self.place == Place::Done && self.depth == 0 && !self.is_mismatched {
+            return None;
+        }
+        self.pass_over()
+    }
+
+    #[inline(never)]
+    fn pass_over(&mut self) -> Option<(ReasonKind, Token)> {
         loop {
             let token = self.next();
             match token.kind() {

@@ -46,11 +46,17 @@ impl Folded {
     pub(crate) fn new(lexer: &Lexer<'_>, token: Token) -> Option<Self> {
         let text = lexer.text(token);
         let (text, fold) = match token.kind() {
-            // A quoted name with an escape in it is not worth the trouble: it is on no list.
-            Kind::Quoted => (text.get(1..text.len() - 1)?, lexer.options().dialect != Dialect::Postgres),
+            Kind::Quoted => {
+                let inside = text.get(1..text.len() - 1)?;
+                // A quoted name with an escape in it is not worth the trouble: it is on no list.
+                if inside.iter().any(|b| matches!(b, b'"' | b'`')) {
+                    return None;
+                }
+                (inside, lexer.options().dialect != Dialect::Postgres)
+            }
             _ => (text, true),
         };
-        if text.len() > LONGEST || text.iter().any(|b| matches!(b, b'"' | b'`')) {
+        if text.len() > LONGEST {
             return None;
         }
         let mut bytes = [0; LONGEST];

@@ -14,7 +14,7 @@ pub(crate) use keyword::{Class, Keyword};
 use crate::classifier::Options;
 use crate::{Dialect, ReasonKind, Span};
 
-/// What a token is. Those from [`Kind::Open`] on can end a statement or nest in it.
+/// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// An unquoted keyword.
@@ -102,7 +102,7 @@ pub(crate) struct Token {
     what: What,
 }
 
-/// A kind, a class and a keyword in one number.
+/// A kind, a class, a keyword and marks in one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct What(u32);
 
@@ -112,7 +112,84 @@ impl What {
     }
 
     const fn word(kind: Kind, keyword: Keyword, class: Class) -> Self {
-        Self(kind as u32 | (class as u32) << 8 | (keyword as u32) << 16)
+        let marks = Marks::of(kind, keyword, class);
+        Self(kind as u32 | (class as u32) << CLASS | (keyword as u32) << KEYWORD | marks.0)
+    }
+}
+
+/// Where the parts of a [`What`] stand: the kind in the lowest five bits, marks in those above the keyword.
+const KIND: u32 = 0x1f;
+const CLASS: u32 = 5;
+const KEYWORD: u32 = 8;
+const KEYWORD_PART: u32 = 0x1ff << KEYWORD;
+
+/// What a walk over tokens asks of each of them, so that one `and` with a set of marks says whether any rule is
+/// concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks(u32);
+
+impl Marks {
+    pub(crate) const NONE: Self = Self(0);
+    /// A rule asks about it wherever it stands.
+    pub(crate) const ASKED: Self = Self(1 << 17);
+    /// It says what the next word is: a point, a cast, `AS`, `INTO`.
+    pub(crate) const LEADS: Self = Self(1 << 18);
+    /// A word of the language.
+    pub(crate) const WORD: Self = Self(1 << 19);
+    /// A name that is none.
+    pub(crate) const NAME: Self = Self(1 << 20);
+    /// A literal, a number, a parameter, or an operator other than `=`: never part of a list of names.
+    pub(crate) const VALUE: Self = Self(1 << 21);
+    /// `=`.
+    pub(crate) const EQUALS: Self = Self(1 << 22);
+    /// The end of an operand.
+    pub(crate) const OPERAND: Self = Self(1 << 23);
+    /// The end of an operand that is no name: what a point behind it leads to is a field.
+    pub(crate) const COMPOSITE: Self = Self(1 << 24);
+    /// The name of a type, or an alias: given by a walk.
+    pub(crate) const TYPE: Self = Self(1 << 25);
+    /// A field of a composite value: given by a walk.
+    pub(crate) const FIELD: Self = Self(1 << 26);
+    /// It nests, or ends something.
+    pub(crate) const TURNS: Self = Self(1 << 27);
+
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The marks of a token by what it is.
+    const fn of(kind: Kind, keyword: Keyword, class: Class) -> Self {
+        match kind {
+            Kind::Word => Self::of_keyword(keyword),
+            Kind::Name if matches!(class, Class::System) => Self::NAME.union(Self::OPERAND).union(Self::ASKED),
+            Kind::Name => Self::NAME.union(Self::OPERAND),
+            Kind::Quoted => Self::NAME.union(Self::OPERAND).union(Self::ASKED),
+            Kind::Text | Kind::Number | Kind::Param => Self::VALUE.union(Self::OPERAND).union(Self::COMPOSITE),
+            Kind::CloseBracket => Self::OPERAND.union(Self::COMPOSITE),
+            Kind::Close => Self::OPERAND.union(Self::COMPOSITE).union(Self::ASKED).union(Self::TURNS),
+            Kind::Operator => Self::VALUE,
+            Kind::Equals => Self::EQUALS,
+            Kind::Dot | Kind::Cast => Self::LEADS,
+            Kind::Open | Kind::Semicolon | Kind::End | Kind::Bad => Self::ASKED.union(Self::TURNS),
+            _ => Self::NONE,
+        }
+    }
+
+    const fn of_keyword(keyword: Keyword) -> Self {
+        let more = match keyword {
+            Keyword::Into => Self::ASKED.union(Self::LEADS),
+            Keyword::As => Self::LEADS,
+            Keyword::By
+            | Keyword::Delete
+            | Keyword::For
+            | Keyword::Insert
+            | Keyword::Merge
+            | Keyword::Update
+            | Keyword::With => Self::ASKED,
+            Keyword::Ordinality => Self::OPERAND,
+            _ => Self::NONE,
+        };
+        Self::WORD.union(more)
     }
 }
 
@@ -133,12 +210,12 @@ impl Token {
         Self::new(Kind::End, at as usize, at as usize)
     }
 
-    pub(crate) fn kind(self) -> Kind {
-        KINDS[self.what.0 as usize % KINDS.len()]
+    pub(crate) const fn kind(self) -> Kind {
+        KINDS[(self.what.0 & KIND) as usize]
     }
 
-    pub(crate) fn class(self) -> Class {
-        CLASSES_OF_WORDS[(self.what.0 >> 8) as usize % CLASSES_OF_WORDS.len()]
+    pub(crate) const fn class(self) -> Class {
+        CLASSES_OF_WORDS[(self.what.0 >> CLASS) as usize % CLASSES_OF_WORDS.len()]
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
@@ -156,11 +233,30 @@ impl Token {
 
     /// The keyword, if it is one.
     pub(crate) fn keyword(self) -> Option<Keyword> {
-        (self.kind() == Kind::Word).then(|| keyword::number(self.what.0 >> 16))
+        (self.kind() == Kind::Word).then(|| keyword::number(self.what.0 >> KEYWORD))
     }
 
     pub(crate) const fn is(self, keyword: Keyword) -> bool {
-        self.what.0 & 0xffff_00ff == What::word(Kind::Word, keyword, Class::Unreserved).0
+        self.what.0 & (KIND | KEYWORD_PART) == Kind::Word as u32 | (keyword as u32) << KEYWORD
+    }
+
+    /// Whether it has any of these marks.
+    #[inline(always)]
+    pub(crate) const fn has(self, marks: Marks) -> bool {
+        self.what.0 & marks.0 != 0
+    }
+
+    /// The same word as a name, with marks that only its place gives it.
+    #[inline(always)]
+    pub(crate) const fn as_name(self, marks: Marks) -> Self {
+        let kind = if matches!(self.kind(), Kind::Quoted) { Kind::Quoted } else { Kind::Name };
+        let what = What::word(kind, Keyword::Other, self.class());
+        Self { what: What(what.0 | marks.0), ..self }
+    }
+
+    /// Another token in its place.
+    pub(crate) const fn replaced(self, kind: Kind) -> Self {
+        Self { what: What::of(kind), ..self }
     }
 
     /// Whether it can stand for the name of something.
@@ -253,8 +349,8 @@ static CLASSES: [u8; 256] = {
     table
 };
 
-fn class(byte: u8) -> u8 {
-    CLASSES[usize::from(byte)]
+const fn class(byte: u8) -> u8 {
+    CLASSES[byte as usize]
 }
 
 /// What a byte of the class [`SINGLE`] is.
@@ -347,42 +443,46 @@ impl<'a> Lexer<'a> {
     /// A keyword or a name that starts at `start`.
     #[inline(always)]
     fn word(&mut self, start: usize, table: &KeywordTable) -> Token {
-        // A loop over bytes beats arithmetic on eight at a time: the processor guesses where the word ends, and goes
-        // on with the next one while the key of this one is still being made.
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        let length = rest.iter().position(|byte| class(*byte) & PART == 0).unwrap_or(rest.len());
-        let end = start + length;
+        let padded;
+        let head = match self.bytes[start..].first_chunk() {
+            Some(head) => head,
+            None => {
+                padded = self.last_bytes(start);
+                &padded
+            }
+        };
+        let folded = fold(head);
+        let (found, end) = match short_length(head) {
+            Some(length) => (table.find_short(folded & FIRST_BYTES[length]), start + length),
+            None => self.long_word(start, folded, table),
+        };
         self.position = end;
-        let first = self.folded(start);
-        let found = if length < 8 {
-            table.find_short(first & ((1 << (8 * length)) - 1))
-        } else {
-            self.long_word(start, length, table)
-        };
-        Token::word(found.unwrap_or_else(|| name_of(first)), start, end)
+        Token::word(found.unwrap_or_else(|| name_of(folded)), start, end)
     }
 
-    #[inline(never)]
-    fn long_word(&self, start: usize, length: usize, table: &KeywordTable) -> Option<What> {
-        let part = |from: usize| match length.saturating_sub(from) {
-            0 => 0,
-            left @ 1..8 => self.folded(start + from) & ((1 << (8 * left)) - 1),
-            _ => self.folded(start + from),
-        };
-        if length > keyword::LONGEST {
-            return Some(What::word(Kind::Name, Keyword::Other, Class::System));
-        }
-        table.find_long([part(0), part(8), part(16)])
-    }
-
-    /// Eight bytes of the text with bit 5 set, which folds letters and keeps apart all that a word may have.
+    /// A word of eight bytes or more, and where it ends.
     #[inline(always)]
-    fn folded(&self, at: usize) -> u64 {
-        let bytes = match self.bytes.get(at..at + 8) {
-            Some(&[a, b, c, d, e, f, g, h]) => [a, b, c, d, e, f, g, h],
-            _ => self.last_bytes(at),
-        };
-        u64::from_le_bytes(bytes) | u64::from_le_bytes([0x20; 8])
+    fn long_word(&self, start: usize, head: u64, table: &KeywordTable) -> (Option<What>, usize) {
+        let rest = self.bytes.get(start + 8..).unwrap_or_default();
+        let more = rest.iter().position(|byte| class(*byte) & PART == 0).unwrap_or(rest.len());
+        let end = start + 8 + more;
+        if more > keyword::LONGEST - 8 {
+            return (Some(What::word(Kind::Name, Keyword::Other, Class::System)), end);
+        }
+        (table.find_long(head, || self.tail(start + 8, end)), end)
+    }
+
+    /// What follows the first eight bytes of a word.
+    #[cold]
+    fn tail(&self, at: usize, end: usize) -> keyword::Tail {
+        [self.folded_up_to(at, end), self.folded_up_to(at + 8, end)]
+    }
+
+    /// At most eight bytes of a word, folded, with zeros behind its end.
+    fn folded_up_to(&self, at: usize, end: usize) -> u64 {
+        let Some(left @ 1..) = end.checked_sub(at) else { return 0 };
+        let bytes = self.bytes[at..].first_chunk().map_or_else(|| self.last_bytes(at), |bytes| *bytes);
+        fold(&bytes) & FIRST_BYTES[left.min(8)]
     }
 
     /// Eight bytes where the text has fewer than eight left, with zeros behind them.
@@ -420,23 +520,23 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Where the digits end that may stand at `from`.
+    fn digits_end(&self, from: usize) -> usize {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        from + rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
+    }
+
     /// A number: digits, a point, an exponent. Letters that follow directly start a token of their own.
     #[inline(never)]
     fn number(&self, start: usize) -> Piece {
-        let digits = |lexer: &Self, mut i: usize| {
-            while lexer.at(i).is_some_and(|b| b.is_ascii_digit()) {
-                i += 1;
-            }
-            i
-        };
-        let mut end = digits(self, start);
+        let mut end = self.digits_end(start);
         if self.at(end) == Some(b'.') && self.at(end + 1) != Some(b'.') {
-            end = digits(self, end + 1);
+            end = self.digits_end(end + 1);
         }
         if self.at(end).is_some_and(|b| b | 0x20 == b'e') {
             let sign = usize::from(matches!(self.at(end + 1), Some(b'+' | b'-')));
             if self.at(end + 1 + sign).is_some_and(|b| b.is_ascii_digit()) {
-                end = digits(self, end + 1 + sign);
+                end = self.digits_end(end + 1 + sign);
             }
         }
         (Kind::Number, end)
@@ -455,6 +555,31 @@ impl<'a> Lexer<'a> {
         (kind, start + 1)
     }
 }
+
+/// Eight bytes with bit 5 set, which folds letters and keeps apart all that a word may have.
+#[inline(always)]
+const fn fold(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes) | u64::from_le_bytes([0x20; 8])
+}
+
+/// How long the word is of which these are the first bytes, if it ends in them.
+#[inline(always)]
+fn short_length(head: &[u8; 8]) -> Option<usize> {
+    // A look at each byte beats arithmetic on all of them: the processor guesses where the word ends, and goes on with the
+    // next one while the key of this one is still being made.
+    (1..head.len()).find(|at| class(head[*at]) & PART == 0)
+}
+
+/// The first of eight bytes, by their number.
+const FIRST_BYTES: [u64; 9] = {
+    let mut masks = [u64::MAX; 9];
+    let mut n = 0;
+    while n < 8 {
+        masks[n] = (1 << (8 * n)) - 1;
+        n += 1;
+    }
+    masks
+};
 
 /// A name whose first bytes, folded, are these.
 const fn name_of(folded: u64) -> What {

@@ -76,21 +76,25 @@ const fn put(slots: &mut [u16; SLOTS], name: &str, number: usize) {
 
 /// Mixes eight bytes at a time.
 const fn slot_of(name: &[u8]) -> usize {
-    let mut hash: u64 = name.len() as u64;
+    let mut hash = name.len() as u64;
+    let mut rest = name;
+    while let Some((eight, more)) = rest.split_first_chunk() {
+        hash = mix(hash, u64::from_le_bytes(*eight));
+        rest = more;
+    }
+    let mut last = 0;
     let mut i = 0;
-    while i < name.len() {
-        let mut word = 0;
-        let mut shift = 0;
-        while shift < 64 && i < name.len() {
-            word |= (name[i] as u64) << shift;
-            shift += 8;
-            i += 1;
-        }
-        hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash ^= hash >> 32;
+    while i < rest.len() {
+        last |= (rest[i] as u64) << (8 * i);
+        i += 1;
     }
     #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
     {
-        hash as usize % SLOTS
+        mix(hash, last) as usize % SLOTS
     }
+}
+
+const fn mix(hash: u64, word: u64) -> u64 {
+    let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 32
 }

@@ -37,6 +37,11 @@ impl Findings {
         self.access.is_read()
     }
 
+    /// Whether it is known to change something, so that only effects on the session can be added.
+    pub(super) const fn is_settled(&self) -> bool {
+        matches!(self.access, Access::Write | Access::Definition)
+    }
+
     /// It changes data. Known beats unknown, and the first reason stays.
     pub(super) fn write(&mut self, kind: ReasonKind, span: Span) {
         if matches!(self.access, Access::Read | Access::Unknown) && !self.is_broken {

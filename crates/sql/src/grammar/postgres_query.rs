@@ -6,11 +6,11 @@ mod objects;
 use crate::classifier::Functions;
 use crate::cursor::{Cursor, MAX_DEPTH};
 use crate::functions::{self, Qualifier, Verdict};
-use crate::lexer::{Class, Keyword as K, Kind, Token};
+use crate::lexer::{Class, Keyword as K, Kind, Marks, Token};
 use crate::{Effects, ReasonKind, Span};
 
 use super::findings::Findings;
-use calls::{is_operand, only_name};
+use calls::only_name;
 
 /// What a walk is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,25 +37,39 @@ const OPERATOR: Group = 1 << 3;
 /// `GROUPING SETS (…)`.
 const SETS: Group = 1 << 4;
 
-/// What stood before the current token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Before {
-    /// Nothing: a statement or a group starts here.
-    Start,
-    /// A name that is no keyword, or any word in a place where only a name can stand.
-    Name,
-    /// A literal, a parameter or `]`.
-    Value,
-    /// A parenthesis closed, and what it held is an operand.
-    Group,
-    /// The name of a type, or an alias behind `AS`: a parenthesis holds modifiers or columns.
-    Type,
-    Keyword(K),
-    Comma,
-    Cast,
-    Dot,
-    Operator,
+/// The last tokens, as far back as a rule looks. Words that are names where they stand, and groups, are kept as what they
+/// turned out to be.
+#[derive(Clone, Copy, Debug)]
+struct Trail {
+    /// Each at the place that its number says.
+    tokens: [Token; REACH],
+    count: usize,
 }
+
+/// `a.f (` is the longest that has to be looked at: its parenthesis, and whether a point stands before `a`.
+const REACH: usize = 4;
+
+impl Trail {
+    /// In front of the first token nothing stands, as behind a parenthesis that opens.
+    fn new(at: u32) -> Self {
+        Self { tokens: [Token::end_at(at).replaced(Kind::Open); REACH], count: REACH }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, token: Token) {
+        self.tokens[self.count % REACH] = token;
+        self.count = self.count.wrapping_add(1);
+    }
+
+    /// The last token is the first one back.
+    #[inline(always)]
+    fn back(&self, n: usize) -> Token {
+        self.tokens[self.count.wrapping_sub(n) % REACH]
+    }
+}
+
+/// The marks of what a catalog is asked about.
+const IN_CATALOG: Marks = Marks::WORD.union(Marks::NAME).union(Marks::VALUE).union(Marks::EQUALS);
 
 /// The walk over one statement.
 pub(super) struct Walk<'c, 'a> {
@@ -67,25 +81,12 @@ pub(super) struct Walk<'c, 'a> {
     stack: [Group; MAX_DEPTH + 1],
     depth: usize,
     is_too_deep: bool,
-    before: Before,
-    /// The last word: what `before` says of it, in full.
-    last: Token,
-    /// What stood before the last word.
-    lead: Before,
-    /// What the next name is qualified with, if a point stands before it.
-    qualifier: Qualifier,
-    /// A point followed something that is no name: `(x).y` can call the function `y`.
-    is_attribute: bool,
-    /// The last name was such an attribute: `(x).y.z` can call `z`.
-    was_attribute: bool,
-    /// What the point stood behind, for names of types.
-    before_dot: Before,
+    trail: Trail,
+    /// The marks of tokens that some rule asks for wherever they stand, and those of where the walk is.
+    always: Marks,
+    watched: Marks,
     /// Where the list of a `GROUP BY` stands.
     group_by: Option<usize>,
-    /// The last `NOT` followed an operand, as in `a NOT LIKE b`.
-    is_negated: bool,
-    /// The last `TO` followed a field, as in `DAY TO SECOND`.
-    is_field_range: bool,
     /// An `INSERT` has been seen, so that `ON CONFLICT (` is a clause.
     inserts: bool,
 }
@@ -114,24 +115,20 @@ enum Extent {
 
 impl<'c, 'a> Walk<'c, 'a> {
     fn new(cursor: &'c mut Cursor<'a>, functions: Option<&'c Functions>, purpose: Purpose) -> Self {
+        let has_catalog = functions.is_some_and(|functions| functions.catalog.is_some());
+        let always = if has_catalog { Marks::ASKED.union(IN_CATALOG) } else { Marks::ASKED };
         Self {
-            last: Token::end_at(cursor.end()),
+            trail: Trail::new(cursor.end()),
             cursor,
             functions,
-            has_catalog: functions.is_some_and(|functions| functions.catalog.is_some()),
+            has_catalog,
             purpose,
             stack: [PLAIN; MAX_DEPTH + 1],
             depth: 0,
             is_too_deep: false,
-            before: Before::Start,
-            lead: Before::Start,
-            qualifier: Qualifier::None,
-            is_attribute: false,
-            was_attribute: false,
-            before_dot: Before::Start,
+            always,
+            watched: always,
             group_by: None,
-            is_negated: false,
-            is_field_range: false,
             inserts: false,
         }
     }
@@ -141,12 +138,12 @@ impl<'c, 'a> Walk<'c, 'a> {
             self.judge_unnamed(findings);
         }
         loop {
-            let token = self.cursor.next();
+            let token = self.next_asked();
             match token.kind() {
                 Kind::Word => self.word(token, findings),
                 Kind::Name | Kind::Quoted => self.name(token, findings),
                 Kind::Open => {
-                    self.group(findings);
+                    self.group(token, findings);
                     if self.is_too_deep {
                         findings.broken(ReasonKind::Nesting, token.span());
                         self.cursor.finish();
@@ -159,7 +156,7 @@ impl<'c, 'a> Walk<'c, 'a> {
                         self.cursor.finish();
                         return;
                     }
-                    self.close();
+                    self.close(token);
                     if self.depth == 0 && extent == Extent::Group {
                         return;
                     }
@@ -179,111 +176,163 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
+    /// Passes over the tokens that no rule asks about, which are most, up to one that some rule does.
+    #[inline(always)]
+    fn next_asked(&mut self) -> Token {
+        let mut before = self.trail.back(1);
+        loop {
+            let mut token = match self.cursor.next_plain() {
+                Some(token) if token.has(self.watched) => return self.cursor.take(token, before.end()),
+                Some(token) => token,
+                None => {
+                    let token = self.cursor.next();
+                    if token.has(self.watched) {
+                        return token;
+                    }
+                    token
+                }
+            };
+            if before.has(Marks::LEADS) {
+                if before.kind() != Kind::Dot || !self.is_plain_member(token) {
+                    return self.cursor.take(token, before.end());
+                }
+                if token.has(Marks::WORD) {
+                    token = token.as_name(Marks::NONE);
+                }
+            }
+            self.trail.push(token);
+            before = token;
+        }
+    }
+
+    /// Whether this, behind a point, is a word of a name as most are: `a.b`.
+    #[inline(always)]
+    fn is_plain_member(&self, token: Token) -> bool {
+        const ODD: Marks = Marks::COMPOSITE.union(Marks::TYPE).union(Marks::FIELD);
+        token.has(Marks::WORD.union(Marks::NAME)) && !self.trail.back(2).has(ODD)
+    }
+
+    /// Sets which tokens are asked for from here on.
+    fn watch(&mut self) {
+        self.watched = self.always;
+        if self.is_in(COLUMNS) {
+            self.watched = self.watched.union(Marks::VALUE);
+        }
+        if self.is_in(WITH) || self.group_by == Some(self.depth) {
+            self.watched = self.watched.union(Marks::WORD);
+        }
+    }
+
     fn is_in(&self, mark: Group) -> bool {
         self.stack[self.depth] & mark != 0
     }
 
     fn leave_with(&mut self) {
         self.stack[self.depth] &= !WITH;
+        self.watch();
     }
 
     /// A parenthesis opens: what it is depends on the word in front of it.
-    fn group(&mut self, findings: &mut Findings) {
-        match self.before {
-            Before::Keyword(keyword) => self.word_group(keyword, findings),
-            Before::Name | Before::Type => self.name_group(findings),
-            _ => self.open(PLAIN),
+    fn group(&mut self, token: Token, findings: &mut Findings) {
+        let before = self.trail.back(1);
+        match before.kind() {
+            Kind::Word => self.word_group(before, token, findings),
+            Kind::Name | Kind::Quoted => self.name_group(before, token, findings),
+            _ => self.open(PLAIN, token),
         }
     }
 
-    /// Enters a group; the parenthesis has been taken.
-    fn open(&mut self, group: Group) {
-        // In a list of common table expressions a parenthesis follows a name, `AS` or `MATERIALIZED`; anything else
-        // is the statement itself.
-        if !matches!(self.before, Before::Name | Before::Type | Before::Keyword(K::As | K::Materialized)) {
-            self.leave_with();
+    /// Enters a group, which may end a list of common table expressions.
+    fn open(&mut self, group: Group, token: Token) {
+        // In such a list a parenthesis follows a name, `AS` or `MATERIALIZED`; anything else is the statement itself.
+        let before = self.trail.back(1);
+        if !(before.has(Marks::NAME) || before.is(K::As) || before.is(K::Materialized)) {
+            self.stack[self.depth] &= !WITH;
         }
+        self.enter(group, token);
+    }
+
+    fn enter(&mut self, group: Group, token: Token) {
         if self.depth == MAX_DEPTH {
             self.is_too_deep = true;
             return;
         }
         self.depth += 1;
         self.stack[self.depth] = group;
-        self.before = Before::Start;
+        self.trail.push(token);
+        if group == PLAIN {
+            self.watched = self.always;
+        } else {
+            self.watch();
+        }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, token: Token) {
         if self.group_by == Some(self.depth) {
             self.group_by = None;
         }
         let closed = self.stack[self.depth];
         self.depth -= 1;
-        self.before = if closed & DISTINCT_ON != 0 {
-            Before::Keyword(K::Distinct)
-        } else if closed & OPERATOR != 0 {
-            Before::Operator
-        } else {
-            Before::Group
-        };
+        // Behind `DISTINCT ON (…)` and `OPERATOR(…)` an operand starts.
+        let is_operand = closed & (DISTINCT_ON | OPERATOR) == 0;
+        self.trail.push(if is_operand { token } else { token.replaced(Kind::Operator) });
+        self.watch();
     }
 
     fn symbol(&mut self, token: Token, findings: &mut Findings) {
         if self.has_catalog && matches!(token.kind(), Kind::Operator | Kind::Equals) {
             self.judge_operator(token, findings);
         }
-        let before = match token.kind() {
-            Kind::Text | Kind::Number | Kind::Param | Kind::CloseBracket => Before::Value,
-            Kind::Comma => Before::Comma,
-            Kind::Cast => Before::Cast,
-            Kind::Dot => return self.dot(),
-            // `int[]`: what follows is still the type.
-            Kind::OpenBracket if self.before == Before::Type => return,
-            _ => Before::Operator,
-        };
-        let is_value = matches!(token.kind(), Kind::Text | Kind::Number | Kind::Param | Kind::Operator);
-        if is_value && self.is_in(COLUMNS) {
+        if token.has(Marks::VALUE) && self.is_in(COLUMNS) {
             // Names were expected: what looked like an alias may have been a call.
             findings.unknown(ReasonKind::NotUnderstood, token.span());
         }
-        self.before = before;
+        self.trail.push(token);
     }
 
-    fn dot(&mut self) {
-        self.is_attribute = matches!(self.before, Before::Group | Before::Value)
-            || (self.before == Before::Name && self.was_attribute);
-        self.before_dot = self.before;
-        let is_name = match self.before {
-            Before::Name | Before::Type => true,
+    /// What the word is qualified with whose point, if it has one, stands that far back.
+    fn qualifier(&self, point: usize) -> Qualifier {
+        if self.trail.back(point).kind() != Kind::Dot {
+            return Qualifier::None;
+        }
+        let owner = self.trail.back(point + 1);
+        let is_name = match owner.kind() {
+            Kind::Name | Kind::Quoted => true,
             // A keyword that is a name to the grammar may qualify: `name.f(…)`.
-            Before::Keyword(_) => matches!(self.last.class(), Class::Unreserved | Class::Construct),
+            Kind::Word => matches!(owner.class(), Class::Unreserved | Class::Construct),
             _ => false,
         };
-        self.qualifier =
-            if is_name && self.lead != Before::Dot { Qualifier::Schema(self.last) } else { Qualifier::Other };
-        self.before = Before::Dot;
+        if is_name && self.trail.back(point + 2).kind() != Kind::Dot {
+            Qualifier::Schema(owner)
+        } else {
+            Qualifier::Other
+        }
     }
 
-    /// What the last word is qualified with.
-    fn qualifier(&self) -> Qualifier {
-        if self.lead == Before::Dot { self.qualifier } else { Qualifier::None }
-    }
-
-    #[inline(always)]
     fn word(&mut self, token: Token, findings: &mut Findings) {
         let Some(keyword) = token.keyword() else { return };
-        let is_label = only_name(self.before);
-        if is_label || (token.class() == Class::Unreserved && self.is_head(self.before)) {
-            return self.name_word(token, findings);
+        let before = self.trail.back(1);
+        if only_name(before) || (token.class() == Class::Unreserved && self.is_head(before)) {
+            return self.name(token, findings);
         }
         match keyword {
             K::Into => {
-                let peek = self.cursor.peek();
-                self.act(ReasonKind::Into, Span::new(token.start(), peek.end()), findings);
-                if peek.is(K::Temp) || peek.is(K::Temporary) {
-                    findings.effect(Effects::TEMPORARY, ReasonKind::Into, peek.span());
+                if !findings.is_settled() {
+                    let end = self.cursor.peek().end();
+                    self.act(ReasonKind::Into, Span::new(token.start(), end), findings);
                 }
             }
-            K::For | K::Insert | K::Merge | K::Delete | K::Update | K::With => {
+            K::Temp | K::Temporary if before.is(K::Into) => {
+                findings.effect(Effects::TEMPORARY, ReasonKind::Into, token.span());
+            }
+            K::With if before.kind() == Kind::Open => {
+                if self.cursor.peek().is_name() {
+                    self.stack[self.depth] |= WITH;
+                    self.watch();
+                }
+            }
+            K::For | K::Insert | K::Merge | K::Delete | K::Update => {
+                self.clause(keyword);
                 self.verb(token, keyword, findings);
             }
             _ => self.clause(keyword),
@@ -291,14 +340,17 @@ impl<'c, 'a> Walk<'c, 'a> {
         if self.has_catalog {
             self.judge_name(token, findings);
         }
-        self.lead = self.before;
-        self.last = token;
-        self.before = Before::Keyword(keyword);
+        self.trail.push(token);
     }
 
     /// Words that change data, or lock rows, when a certain word follows.
     #[inline(never)]
     fn verb(&mut self, token: Token, keyword: K, findings: &mut Findings) {
+        if findings.is_settled() {
+            // What follows would change nothing; and only in a read does it count that `ON CONFLICT (` could be a call.
+            self.inserts = true;
+            return;
+        }
         let peek = self.cursor.peek();
         let both = Span::new(token.start(), peek.end());
         match keyword {
@@ -314,46 +366,26 @@ impl<'c, 'a> Walk<'c, 'a> {
             K::Update if peek.is_name() || peek.is(K::Only) => {
                 self.act(ReasonKind::NestedWrite, token.span(), findings);
             }
-            K::With if self.before == Before::Start => {
-                if peek.is_name() {
-                    self.stack[self.depth] |= WITH;
-                }
-            }
-            _ => self.clause(keyword),
+            _ => {}
         }
     }
 
     /// Follows the clauses that change what a later word means.
     fn clause(&mut self, keyword: K) {
         match keyword {
-            K::By if self.before == Before::Keyword(K::Group) => self.group_by = Some(self.depth),
+            K::By if self.trail.back(1).is(K::Group) => {
+                self.group_by = Some(self.depth);
+                self.watch();
+            }
             K::Select | K::From | K::Where | K::Having | K::Order | K::Window | K::Union | K::Limit
                 if self.group_by == Some(self.depth) =>
             {
                 self.group_by = None;
+                self.watch();
             }
-            K::Not => self.is_negated = is_operand(self.before),
-            K::To => self.is_field_range = self.before == Before::Keyword(K::Other),
             _ => {}
         }
-        if matches!(
-            keyword,
-            K::Select
-                | K::Values
-                | K::Table
-                | K::Insert
-                | K::Update
-                | K::Delete
-                | K::Merge
-                | K::Order
-                | K::Limit
-                | K::Offset
-                | K::Fetch
-                | K::For
-                | K::Union
-                | K::Except
-                | K::Intersect
-        ) {
+        if self.is_in(WITH) && starts_statement(keyword) {
             self.leave_with();
         }
     }
@@ -376,21 +408,23 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// A keyword has a parenthesis behind it.
     #[inline(never)]
-    fn word_group(&mut self, keyword: K, findings: &mut Findings) {
+    fn word_group(&mut self, word: Token, token: Token, findings: &mut Findings) {
+        let Some(keyword) = word.keyword() else { return };
         if keyword == K::Treat {
             // The server turns it into a call of the function that is named like the type.
-            findings.unknown(ReasonKind::UnknownFunction, self.last.span());
+            findings.unknown(ReasonKind::UnknownFunction, word.span());
         }
-        if !is_operand(self.lead) && self.is_call(keyword, self.last.class()) {
-            return self.call(Qualifier::None, findings);
+        let lead = self.trail.back(2);
+        if !lead.has(Marks::OPERAND) && self.is_call(keyword, word.class()) {
+            return self.call(word, Qualifier::None, token, findings);
         }
         let group = match keyword {
-            K::On if self.lead == Before::Keyword(K::Distinct) => DISTINCT_ON,
+            K::On if lead.is(K::Distinct) => DISTINCT_ON,
             K::Operator => OPERATOR,
             K::Sets => SETS,
             _ => PLAIN,
         };
-        self.open(group);
+        self.open(group, token);
         if group == OPERATOR {
             self.operator_schema(findings);
         }
@@ -407,40 +441,37 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    #[inline(always)]
+    /// A name, or a word that can only be one where it stands.
     fn name(&mut self, token: Token, findings: &mut Findings) {
-        let is_type = match self.before {
-            Before::Dot => {
-                self.name_behind_dot(token, findings);
-                self.before_dot == Before::Type
-            }
-            Before::Cast | Before::Keyword(K::As | K::Into) => true,
-            _ => false,
+        let before = self.trail.back(1);
+        let marks = match before.kind() {
+            Kind::Dot => self.member(token, findings),
+            Kind::Cast => Marks::TYPE,
+            _ if before.is(K::As) || before.is(K::Into) => Marks::TYPE,
+            _ => Marks::NONE,
         };
-        if token.class() == Class::System || token.kind() == Kind::Quoted {
+        if is_suspect(token) {
             self.system_name(token, findings);
         }
         if self.has_catalog {
             self.judge_name(token, findings);
         }
-        self.lead = self.before;
-        self.last = token;
-        self.before = if is_type { Before::Type } else { Before::Name };
+        self.trail.push(token.as_name(marks));
     }
 
-    /// A keyword that can only be a name where it stands.
-    #[inline(never)]
-    fn name_word(&mut self, token: Token, findings: &mut Findings) {
-        self.name(token, findings);
-    }
-
-    #[inline(never)]
-    fn name_behind_dot(&mut self, token: Token, findings: &mut Findings) {
-        self.was_attribute = self.is_attribute;
+    /// A word behind a point: what it is depends on what the point stands behind.
+    fn member(&mut self, token: Token, findings: &mut Findings) -> Marks {
+        let owner = self.trail.back(2);
+        let is_field = owner.has(Marks::COMPOSITE.union(Marks::FIELD));
+        let is_type = owner.has(Marks::TYPE);
         // The whole row of a function in FROM that gives a scalar is that scalar, so that `x.f` can be `f(x)` too.
-        let is_suspect = token.kind() == Kind::Quoted || token.class() == Class::System;
-        if self.was_attribute || (is_suspect && self.before_dot != Before::Type && !self.is_qualified()) {
+        if is_field || (is_suspect(token) && !is_type && !self.is_qualified()) {
             self.attribute(token, findings);
+        }
+        match (is_field, is_type) {
+            (true, _) => Marks::FIELD,
+            (false, true) => Marks::TYPE,
+            (false, false) => Marks::NONE,
         }
     }
 
@@ -451,13 +482,14 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// A name has a parenthesis behind it.
     #[inline(never)]
-    fn name_group(&mut self, findings: &mut Findings) {
-        if self.before == Before::Type {
-            self.open(PLAIN);
-        } else if self.is_head(self.lead) || is_operand(self.lead) {
-            self.open(COLUMNS);
+    fn name_group(&mut self, name: Token, token: Token, findings: &mut Findings) {
+        let lead = self.trail.back(2);
+        if name.has(Marks::TYPE) {
+            self.open(PLAIN, token);
+        } else if self.is_head(lead) || lead.has(Marks::OPERAND) {
+            self.open(COLUMNS, token);
         } else {
-            self.call(self.qualifier(), findings);
+            self.call(name, self.qualifier(2), token, findings);
         }
     }
 
@@ -474,25 +506,25 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
     }
 
-    /// The last word is a function, and its arguments follow.
+    /// A word is a function, and its arguments follow.
     #[inline(never)]
-    fn call(&mut self, qualifier: Qualifier, findings: &mut Findings) {
+    fn call(&mut self, name: Token, qualifier: Qualifier, token: Token, findings: &mut Findings) {
         // In a statement that is known to write only the effects of functions are of interest, and the lexer has marked
         // the names that have some.
-        if findings.is_read() || self.last.class() == Class::System || self.last.kind() == Kind::Quoted {
-            self.judge(qualifier, findings);
+        if findings.is_read() || is_suspect(name) {
+            self.judge(name, qualifier, findings);
         }
-        self.before = Before::Operator;
-        self.open(PLAIN);
+        self.stack[self.depth] &= !WITH;
+        self.enter(PLAIN, token);
     }
 
-    fn judge(&self, qualifier: Qualifier, findings: &mut Findings) {
-        let verdict = functions::verdict(self.cursor.lexer(), self.functions, qualifier, self.last);
+    fn judge(&self, name: Token, qualifier: Qualifier, findings: &mut Findings) {
+        let verdict = functions::verdict(self.cursor.lexer(), self.functions, qualifier, name);
         let start = match qualifier {
             Qualifier::Schema(schema) => schema.start(),
-            _ => self.last.start(),
+            _ => name.start(),
         };
-        findings.judge(verdict, Span::new(start, self.last.end()));
+        findings.judge(verdict, Span::new(start, name.end()));
     }
 
     /// Names that belong to one session.
@@ -520,4 +552,31 @@ impl<'c, 'a> Walk<'c, 'a> {
         };
         findings.effect(effect, ReasonKind::SessionName, token.span());
     }
+}
+
+/// Whether a statement, or a part of one behind its common table expressions, starts with this word.
+const fn starts_statement(keyword: K) -> bool {
+    matches!(
+        keyword,
+        K::Select
+            | K::Values
+            | K::Table
+            | K::Insert
+            | K::Update
+            | K::Delete
+            | K::Merge
+            | K::Order
+            | K::Limit
+            | K::Offset
+            | K::Fetch
+            | K::For
+            | K::Union
+            | K::Except
+            | K::Intersect
+    )
+}
+
+/// Whether the name may be one of the server's own that has an effect.
+const fn is_suspect(name: Token) -> bool {
+    matches!(name.class(), Class::System) || matches!(name.kind(), Kind::Quoted)
 }

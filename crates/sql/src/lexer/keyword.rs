@@ -332,10 +332,6 @@ pub(crate) enum Class {
 
 pub(super) type Row = (&'static str, Keyword, Class);
 
-/// A word of eight bytes or more in the form that the lexer has it in when it has found its end: eight bytes each, with bit
-/// 5 set, and zero behind the last one.
-pub(super) type Key = [u64; 3];
-
 const SLOTS: usize = 2048;
 const EMPTY: u16 = u16::MAX;
 /// No dialect has more keywords and functions with an effect.
@@ -343,19 +339,23 @@ const MOST: usize = 768;
 /// The longest word that has a key.
 pub(super) const LONGEST: usize = 24;
 
-/// An open-addressed table over keyword rows, built by the compiler. Short words, which are most, are apart: their
-/// key is one number.
+/// An open-addressed table over keyword rows, built by the compiler. Words are found by their head, the first eight bytes
+/// as the lexer has them: with bit 5 set, and zero behind the last one. Most words have no more.
 pub(super) struct KeywordTable {
     slots: [u16; SLOTS],
-    short: [(u64, What); MOST],
-    long: [Key; MOST],
+    heads: [(u64, What); MOST],
+    /// What follows the head.
+    tails: [Tail; MOST],
 }
+
+/// Sixteen more bytes of a word, in the form that its head has.
+pub(super) type Tail = [u64; 2];
 
 impl KeywordTable {
     /// A table of keywords, and of functions that have an effect, whose names count as the server's own.
     const fn new(words: &[Row], functions: &[(&str, Verdict)]) -> Self {
         let mut table =
-            Self { slots: [EMPTY; SLOTS], short: [(0, What::of(Kind::Name)); MOST], long: [[0; 3]; MOST] };
+            Self { slots: [EMPTY; SLOTS], heads: [(0, What::of(Kind::Name)); MOST], tails: [[0; 2]; MOST] };
         let mut row = 0;
         while row < words.len() {
             let (word, keyword, class) = words[row];
@@ -376,10 +376,10 @@ impl KeywordTable {
     }
 
     const fn put(&mut self, row: usize, word: &str, what: What) {
-        let key = key_of(word.as_bytes());
-        self.short[row] = (mix(key), what);
-        self.long[row] = key;
-        let mut slot = slot_of(mix(key));
+        let [head, tail @ ..] = key_of(word.as_bytes());
+        self.heads[row] = (head, what);
+        self.tails[row] = tail;
+        let mut slot = slot_of(head);
         while self.slots[slot] != EMPTY {
             slot = (slot + 1) % SLOTS;
         }
@@ -395,22 +395,23 @@ impl KeywordTable {
         let mut slot = slot_of(word);
         loop {
             // There is no such row when the slot is empty.
-            let (found, what) = self.short.get(usize::from(self.slots[slot]))?;
-            if *found == word {
+            let (head, what) = self.heads.get(usize::from(self.slots[slot]))?;
+            if *head == word {
                 return Some(*what);
             }
             slot = (slot + 1) % SLOTS;
         }
     }
 
-    /// The keyword of eight bytes or more that is this.
-    pub(super) fn find_long(&self, key: Key) -> Option<What> {
-        let mixed = mix(key);
-        let mut slot = slot_of(mixed);
+    /// The keyword of eight bytes or more that is this. Its tail is asked for only where a head is the same, which is
+    /// rare for words that are none.
+    #[inline(always)]
+    pub(super) fn find_long(&self, head: u64, tail: impl Fn() -> Tail) -> Option<What> {
+        let mut slot = slot_of(head);
         loop {
             let row = usize::from(self.slots[slot]);
-            let (found, what) = self.short.get(row)?;
-            if *found == mixed && self.long[row] == key {
+            let (found, what) = self.heads.get(row)?;
+            if *found == head && self.tails[row] == tail() {
                 return Some(*what);
             }
             slot = (slot + 1) % SLOTS;
@@ -418,20 +419,12 @@ impl KeywordTable {
     }
 }
 
-const fn slot_of(word: u64) -> usize {
-    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53) as usize % SLOTS
+const fn slot_of(head: u64) -> usize {
+    (head.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53) as usize % SLOTS
 }
 
-/// One number for a word; the word itself when it is short. That of a long one has its top bit set, which no short one has.
-const fn mix(key: Key) -> u64 {
-    if key[0] >> 56 == 0 {
-        return key[0];
-    }
-    (key[0] ^ key[1].rotate_left(21) ^ key[2].rotate_left(42)) | 1 << 63
-}
-
-/// The key of a word, which has at most [`LONGEST`] bytes.
-const fn key_of(word: &[u8]) -> Key {
+/// The head and the tail of a word, which has at most [`LONGEST`] bytes.
+const fn key_of(word: &[u8]) -> [u64; 3] {
     let mut key = [0; 3];
     let mut i = 0;
     while i < word.len() {

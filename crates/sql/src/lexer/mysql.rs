@@ -21,11 +21,11 @@ impl Lexer<'_> {
                     start += 1;
                     continue;
                 }
-                WORD => return self.word(start, &MYSQL),
+                WORD => return self.mysql_word(start),
                 SINGLE if byte == b'.' && self.is_digit(start + 1) => self.number(start),
                 SINGLE => (single(byte), start + 1),
                 DIGIT => self.number_or_name(start),
-                _ if byte == b'$' => return self.word(start, &MYSQL),
+                _ if byte == b'$' => return self.mysql_word(start),
                 _ => self.mysql_symbol(start, byte),
             };
             if piece.0 != Kind::Comment {
@@ -33,6 +33,10 @@ impl Lexer<'_> {
             }
             start = piece.1;
         }
+    }
+
+    fn mysql_word(&mut self, start: usize) -> Token {
+        self.word(start, &MYSQL)
     }
 
     fn mysql_symbol(&mut self, start: usize, byte: u8) -> Piece {

@@ -1,41 +1,94 @@
 //! PostgreSQL's tokens: dollar quotes, escape strings, nested comments, literals that go on in the next line.
 
 use super::keyword::POSTGRES;
-use super::{DIGIT, Escapes, Kind, Lexer, PART, Piece, SINGLE, SPACE, Token, WORD, class, single};
+use super::{DIGIT, Escapes, Kind, Lexer, Piece, SPACE, Token, WORD, What, class};
+
+/// What the first byte of a token says: a word starts, a word or a literal does, nothing does, more has to be looked at, a
+/// point or a number, a parameter or a literal.
+const LETTER: What = What::of(Kind::Name);
+const PREFIX: What = What::of(Kind::Text);
+const BLANK: What = What::of(Kind::Comment);
+const OTHER: What = What::of(Kind::Bad);
+const POINT: What = What::of(Kind::Dot);
+const DOLLAR: What = What::of(Kind::Param);
+
+/// What each byte is at the start of a token. Most that are no letters are a token by themselves.
+static FIRST: [What; 256] = {
+    let mut table = [What::of(Kind::Operator); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let b = byte as u8;
+        table[byte] = match b {
+            b'b' | b'B' | b'e' | b'E' | b'n' | b'N' | b'u' | b'U' | b'x' | b'X' => PREFIX,
+            _ if class(b) & WORD != 0 => LETTER,
+            _ if class(b) & SPACE != 0 => BLANK,
+            b'0'..=b'9' | b'-' | b'/' | b'\'' | b'"' | b':' | 0 => OTHER,
+            b'$' => DOLLAR,
+            b'(' => What::of(Kind::Open),
+            b')' => What::of(Kind::Close),
+            b'[' => What::of(Kind::OpenBracket),
+            b']' => What::of(Kind::CloseBracket),
+            b',' => What::of(Kind::Comma),
+            b'.' => POINT,
+            b'=' => What::of(Kind::Equals),
+            b';' => What::of(Kind::Semicolon),
+            _ => What::of(Kind::Operator),
+        };
+        byte += 1;
+    }
+    table
+};
 
 impl Lexer<'_> {
     #[inline(always)]
-    pub(super) fn next_postgres(&mut self) -> Token {
+    pub(crate) fn next_postgres(&mut self) -> Token {
         let mut start = self.position;
         loop {
             let Some(byte) = self.at(start) else {
                 return self.token((Kind::End, start), start);
             };
-            let piece = match class(byte) & !PART {
-                SPACE => {
-                    start += 1;
-                    continue;
+            match FIRST[usize::from(byte)] {
+                LETTER => return self.word(start, &POSTGRES),
+                PREFIX => {
+                    if let Some(piece) = self.prefixed(start) {
+                        return self.token(piece, start);
+                    }
+                    return self.word(start, &POSTGRES);
                 }
-                WORD => match self.prefixed(start) {
-                    Some(piece) => piece,
-                    None => return self.word(start, &POSTGRES),
-                },
-                SINGLE if byte == b'.' && self.is_digit(start + 1) => self.number(start),
-                SINGLE => (single(byte), start + 1),
-                DIGIT => self.number(start),
-                _ => self.postgres_symbol(start, byte),
-            };
-            if piece.0 != Kind::Comment {
-                return self.token(piece, start);
+                BLANK => start += 1,
+                OTHER => {
+                    let piece = self.postgres_symbol(start, byte);
+                    if piece.0 != Kind::Comment {
+                        return self.token(piece, start);
+                    }
+                    start = piece.1;
+                }
+                DOLLAR if self.is_digit(start + 1) => {
+                    let piece = (Kind::Param, self.digits_end(start + 2));
+                    return self.token(piece, start);
+                }
+                DOLLAR => {
+                    let piece = self.dollar(start);
+                    return self.token(piece, start);
+                }
+                POINT if self.is_digit(start + 1) => {
+                    let piece = self.number(start);
+                    return self.token(piece, start);
+                }
+                what => {
+                    self.position = start + 1;
+                    return Token::word(what, start, start + 1);
+                }
             }
-            start = piece.1;
         }
     }
 
-    /// What starts with a byte that is no letter, digit or space.
+    /// What starts with a byte that does not say it by itself.
     #[inline(never)]
     fn postgres_symbol(&mut self, start: usize, byte: u8) -> Piece {
         match byte {
+            b'0'..=b'9' => self.number(start),
             b'-' if self.at(start + 1) == Some(b'-') => (Kind::Comment, self.line_end(start, b"\n\r")),
             b'/' if self.at(start + 1) == Some(b'*') => match self.nested_comment_end(start) {
                 Some(end) => (Kind::Comment, end),
@@ -44,7 +97,6 @@ impl Lexer<'_> {
             b'\'' if self.options().standard_conforming_strings => self.literal(start, Escapes::None),
             b'\'' => self.literal(start, Escapes::Backslash),
             b'"' => self.quoted_name(start),
-            b'$' => self.dollar(start),
             _ => self.punctuation(start, byte),
         }
     }
@@ -114,15 +166,10 @@ impl Lexer<'_> {
         }
     }
 
-    /// A parameter, a dollar-quoted literal, or a dollar that means nothing.
+    /// A dollar-quoted literal, or a dollar that means nothing.
+    #[inline(never)]
     fn dollar(&mut self, start: usize) -> Piece {
         let mut i = start + 1;
-        if self.at(i).is_some_and(|b| b.is_ascii_digit()) {
-            while self.at(i).is_some_and(|b| b.is_ascii_digit()) {
-                i += 1;
-            }
-            return (Kind::Param, i);
-        }
         while self.at(i).is_some_and(|b| class(b) & (WORD | DIGIT) != 0) {
             i += 1;
         }

@@ -1,39 +1,39 @@
 //! Names of relations, types and operators: asked for when there is a catalog.
 
-use super::{Before, Walk};
+use super::Walk;
 use crate::functions::Qualifier;
 use crate::grammar::findings::Findings;
 use crate::grammar::names::{self, Place};
-use crate::lexer::{Class, Keyword as K, Kind, Token};
+use crate::lexer::{Class, Keyword as K, Kind, Marks, Token};
 use crate::{ReasonKind, Span};
+
+/// Only behind these words, a point, a comma and a parenthesis can a relation be named. Columns and aliases can stand in most of
+/// these places too.
+const RELATION_FOLLOWS: [K; 7] = [K::From, K::Into, K::Join, K::Only, K::Table, K::Update, K::Using];
 
 impl Walk<'_, '_> {
     /// What runs in every statement, named or not.
     pub(super) fn judge_unnamed(&self, findings: &mut Findings) {
         let catalog = self.functions.and_then(|functions| functions.catalog.as_deref());
         if catalog.is_some_and(|catalog| catalog.has_unnamed_hazard()) {
-            findings.unknown(ReasonKind::HiddenCode, self.last.span());
+            findings.unknown(ReasonKind::HiddenCode, self.trail.back(1).span());
         }
     }
 
-    /// Judges a word that can be a name; what stood before it is still in `before`.
+    /// Judges a word that can be a name and is not on the trail yet.
     #[inline(never)]
     pub(super) fn judge_name(&mut self, token: Token, findings: &mut Findings) {
-        let is_behind_dot = self.before == Before::Dot;
+        let before = self.trail.back(1);
+        let is_behind_dot = before.kind() == Kind::Dot;
         if !is_behind_dot && token.kind() == Kind::Word && token.class() == Class::Reserved {
             return;
         }
         let Some(functions) = self.functions else { return };
-        let qualifier = if is_behind_dot { self.qualifier } else { Qualifier::None };
-        let place = match self.before {
-            Before::Dot if self.is_attribute => Place::Field,
-            // In these places only can a relation be named. Columns and aliases can stand in most of them too.
-            Before::Dot
-            | Before::Comma
-            | Before::Start
-            | Before::Keyword(K::From | K::Into | K::Join | K::Only | K::Table | K::Update | K::Using) => {
-                Place::Relation
-            }
+        let qualifier = self.qualifier(1);
+        let place = match before.kind() {
+            Kind::Dot if self.trail.back(2).has(Marks::COMPOSITE.union(Marks::FIELD)) => Place::Field,
+            Kind::Dot | Kind::Comma | Kind::Open => Place::Relation,
+            Kind::Word if RELATION_FOLLOWS.iter().any(|word| before.is(*word)) => Place::Relation,
             _ => Place::Value,
         };
         let start = match qualifier {

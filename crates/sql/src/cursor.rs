@@ -15,10 +15,12 @@ pub(crate) struct Cursor<'a> {
     depth: usize,
     /// A parenthesis closed that none had opened.
     is_mismatched: bool,
-    /// Open `BEGIN ATOMIC … END` and `CASE … END` of a routine's body.
-    body: usize,
+    /// In `BEGIN ATOMIC … END`.
+    in_body: bool,
     /// The last token of a definition was a point or `AS`, behind which any word is a name.
     is_named: bool,
+    /// The last token of a routine was one behind which a statement of its body, or the end of the body, comes.
+    starts_part: bool,
     place: Place,
     /// The end of the last token that was handed out.
     end: u32,
@@ -33,8 +35,10 @@ enum Place {
     Plain,
     /// The same, and the next token has been peeked at.
     Ahead,
-    /// In a `CREATE` or `ALTER`, whose body may hold semicolons.
+    /// In a definition, which may turn out to be of something with a body.
     Definition,
+    /// In the definition of a routine of PostgreSQL, whose body may hold semicolons.
+    Routine,
     /// Behind the last token of the statement.
     Done,
     /// In a statement that has the rest of the text: the body of a routine without marks of its end.
@@ -48,8 +52,9 @@ impl<'a> Cursor<'a> {
             peeked: None,
             depth: 0,
             is_mismatched: false,
-            body: 0,
+            in_body: false,
             is_named: false,
+            starts_part: false,
             place: Place::Start,
             end: 0,
         }
@@ -71,8 +76,9 @@ impl<'a> Cursor<'a> {
         self.place = Place::Start;
         self.depth = 0;
         self.is_mismatched = false;
-        self.body = 0;
+        self.in_body = false;
         self.is_named = false;
+        self.starts_part = false;
         loop {
             match self.peek().kind() {
                 Kind::Semicolon => {
@@ -151,13 +157,7 @@ impl<'a> Cursor<'a> {
             self.place = Place::Plain;
             return self.take(token, self.end);
         }
-        if let Some(keyword) = token.keyword().filter(|_| !self.is_named) {
-            self.note(keyword);
-        }
-        self.is_named = token.kind() == Kind::Dot || token.is(Keyword::As);
-        if self.place == Place::Start {
-            self.go_plain();
-        }
+        self.note(token);
         self.take(token, self.end)
     }
 
@@ -169,7 +169,7 @@ impl<'a> Cursor<'a> {
                 Some(depth) => self.depth = depth,
                 None => self.is_mismatched = true,
             },
-            Kind::Semicolon if self.depth == 0 && self.body == 0 && self.place != Place::Rest => {
+            Kind::Semicolon if self.depth == 0 && !self.in_body && self.place != Place::Rest => {
                 self.place = Place::Done;
                 return Token::end_at(token.start());
             }
@@ -190,60 +190,66 @@ impl<'a> Cursor<'a> {
     }
 
     /// Follows the words that a statement's end depends on.
-    fn note(&mut self, keyword: Keyword) {
-        let postgres = self.lexer.options().dialect == Dialect::Postgres;
-        match (self.place, keyword) {
-            (Place::Start, Keyword::Create | Keyword::Alter) => self.place = Place::Definition,
-            (Place::Start, Keyword::Begin) if !postgres && self.peek().is(Keyword::Not) => {
-                self.place = Place::Rest
-            }
-            // What follows is the name of something without a body.
-            (
-                Place::Definition,
-                Keyword::Table | Keyword::View | Keyword::Index | Keyword::Database | Keyword::User,
-            ) if !postgres => {
-                self.go_plain();
-            }
-            // A body holds no other one.
-            (Place::Definition, Keyword::Begin)
-                if postgres && self.body == 0 && self.peek().is(Keyword::Atomic) =>
-            {
-                self.body += 1;
-            }
-            (Place::Definition, Keyword::Case) if self.body > 0 && self.operand_follows() => self.body += 1,
-            (Place::Definition, Keyword::End) if self.body > 0 => self.body -= 1,
-            (
-                Place::Definition,
-                Keyword::Procedure | Keyword::Function | Keyword::Trigger | Keyword::Event | Keyword::Package,
-            ) if !postgres => self.place = Place::Rest,
-            _ => {}
+    fn note(&mut self, token: Token) {
+        match self.lexer.options().dialect {
+            Dialect::Postgres => self.note_postgres(token),
+            Dialect::MySql | Dialect::MariaDb => self.note_mysql(token),
         }
     }
 
-    /// Whether what comes can be the operand of a `CASE`, or its `WHEN`; otherwise the word is the label of a column.
-    fn operand_follows(&mut self) -> bool {
-        let next = self.peek();
-        let ends = matches!(next.kind(), Kind::Semicolon | Kind::Comma | Kind::Close | Kind::End | Kind::Bad);
-        let is_clause = matches!(
-            next.keyword(),
-            Some(
-                Keyword::From
-                    | Keyword::Into
-                    | Keyword::Where
-                    | Keyword::Group
-                    | Keyword::Having
-                    | Keyword::Window
-                    | Keyword::Union
-                    | Keyword::Intersect
-                    | Keyword::Except
-                    | Keyword::Order
-                    | Keyword::Limit
-                    | Keyword::Offset
-                    | Keyword::Fetch
-                    | Keyword::For
+    /// Only `CREATE [OR REPLACE] FUNCTION` and `PROCEDURE` have a body, `BEGIN ATOMIC … END`, outside of parentheses. Each of its
+    /// statements has a semicolon behind it, and none is called `END`: that word ends the body where a statement could start,
+    /// and only there.
+    fn note_postgres(&mut self, token: Token) {
+        match (self.place, token.keyword()) {
+            (Place::Start, Some(Keyword::Create))
+            | (Place::Definition, Some(Keyword::Or | Keyword::Replace)) => self.place = Place::Definition,
+            (Place::Definition, Some(Keyword::Function | Keyword::Procedure)) => self.place = Place::Routine,
+            (Place::Routine, Some(Keyword::Begin))
+                if self.depth == 0 && !self.in_body && !self.is_named && self.peek().is(Keyword::Atomic) =>
+            {
+                self.in_body = true;
+            }
+            (Place::Routine, Some(Keyword::End)) if self.depth == 0 && self.starts_part => {
+                self.in_body = false
+            }
+            (Place::Routine, _) => {}
+            _ => self.go_plain(),
+        }
+        self.is_named = token.kind() == Kind::Dot || token.is(Keyword::As);
+        self.starts_part = token.kind() == Kind::Semicolon || token.is(Keyword::Atomic);
+    }
+
+    fn note_mysql(&mut self, token: Token) {
+        let keyword = token.keyword().filter(|_| !self.is_named);
+        match (self.place, keyword) {
+            // What is altered in a routine is not its body.
+            (Place::Start, Some(Keyword::Alter))
+                if matches!(self.peek().keyword(), Some(Keyword::Procedure | Keyword::Function)) =>
+            {
+                self.go_plain();
+            }
+            (Place::Start, Some(Keyword::Create | Keyword::Alter)) => self.place = Place::Definition,
+            (Place::Start, Some(Keyword::Begin)) if self.peek().is(Keyword::Not) => self.place = Place::Rest,
+            // What follows is the name of something without a body.
+            (
+                Place::Definition,
+                Some(Keyword::Table | Keyword::View | Keyword::Index | Keyword::Database | Keyword::User),
             )
-        );
-        !ends && !is_clause
+            | (Place::Start, _) => self.go_plain(),
+            (
+                Place::Definition,
+                Some(
+                    Keyword::Procedure
+                    | Keyword::Function
+                    | Keyword::Trigger
+                    | Keyword::Event
+                    | Keyword::Package,
+                ),
+            ) => self.place = Place::Rest,
+            _ => {}
+        }
+        self.is_named = token.kind() == Kind::Dot || token.is(Keyword::As);
     }
 
     /// The next token if it is that keyword.

@@ -161,10 +161,14 @@ impl Marks {
     const fn of(kind: Kind, keyword: Keyword, class: Class) -> Self {
         match kind {
             Kind::Word => Self::of_keyword(keyword),
-            Kind::Name if matches!(class, Class::System) => Self::NAME.union(Self::OPERAND).union(Self::ASKED),
+            Kind::Name if matches!(class, Class::System) => {
+                Self::NAME.union(Self::OPERAND).union(Self::ASKED)
+            }
             Kind::Name => Self::NAME.union(Self::OPERAND),
             Kind::Quoted => Self::NAME.union(Self::OPERAND).union(Self::ASKED),
-            Kind::Text | Kind::Number | Kind::Param => Self::VALUE.union(Self::OPERAND).union(Self::COMPOSITE),
+            Kind::Text | Kind::Number | Kind::Param => {
+                Self::VALUE.union(Self::OPERAND).union(Self::COMPOSITE)
+            }
             Kind::CloseBracket => Self::OPERAND.union(Self::COMPOSITE),
             Kind::Close => Self::OPERAND.union(Self::COMPOSITE).union(Self::ASKED).union(Self::TURNS),
             Kind::Operator => Self::VALUE,

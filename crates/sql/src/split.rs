@@ -85,6 +85,10 @@ mod tests {
             "select x.case from x",
             "select a.begin from a",
             "select 1 case, 2",
+            "select 1 end",
+            "insert into t select 1 case on conflict do nothing",
+            "insert into t select 1 case returning a",
+            "insert into t values (case when a then 1 end)",
         ] {
             let sql = format!("create function f() returns int begin atomic {body}; end; set work_mem = 1");
             assert_eq!(parts(&sql, Dialect::Postgres).len(), 2, "{sql}");
@@ -92,8 +96,26 @@ mod tests {
     }
 
     #[test]
+    fn only_routines_have_a_body() {
+        for start in [
+            "create view v as select begin atomic from t",
+            "create table a as select begin atomic from t",
+            "create rule r as on insert to t do (select begin atomic from t)",
+            "create function f() returns int language sql return (select begin atomic from t)",
+            "alter table t alter a set default (select begin atomic)",
+            "create table function as select begin atomic from t",
+        ] {
+            assert_eq!(parts(&format!("{start}; set work_mem = 1"), Dialect::Postgres).len(), 2, "{start}");
+        }
+        let sql = "begin; create or replace procedure p() begin atomic end; end";
+        assert_eq!(parts(sql, Dialect::Postgres).len(), 3);
+    }
+
+    #[test]
     fn a_routine_of_mysql_has_the_rest_of_the_text() {
         assert_eq!(parts("create procedure p() begin select 1; select 2; end", Dialect::MySql).len(), 1);
+        assert_eq!(parts("alter event e do begin select 1; select 2; end", Dialect::MySql).len(), 1);
+        assert_eq!(parts("alter procedure p comment 'x'; set sql_mode = ''", Dialect::MySql).len(), 2);
         assert_eq!(parts("begin; select 1", Dialect::MariaDb).len(), 2);
         assert_eq!(parts("begin not atomic select 1; select 2; end", Dialect::MariaDb).len(), 1);
     }

@@ -225,6 +225,11 @@ impl Catalog {
         }
     }
 
+    /// Whether there is a function of that name beside the server's own.
+    pub(crate) fn has_function(&self, name: &str) -> bool {
+        !self.functions.entries(name).is_empty()
+    }
+
     /// Why a column's name is no read: a function of that name can be called in its spelling.
     pub(crate) fn attribute(&self, name: &str) -> Option<ReasonKind> {
         let entries = self.functions.entries(name);

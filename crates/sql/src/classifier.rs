@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Scope};
-use crate::{Classification, Dialect, grammar};
+use crate::{Analysis, Classification, Dialect, grammar};
 
 /// How the server reads literals, and which server it is.
 #[derive(Clone, Copy, Debug)]
@@ -113,5 +113,11 @@ impl Classifier {
     #[must_use]
     pub fn classify(&self, sql: &str) -> Classification {
         grammar::classify(sql, self.options, Some(&self.functions))
+    }
+
+    /// Says all that `sql` shows: what it does, each of its statements, the tables it names, its digest.
+    #[must_use]
+    pub fn analyze(&self, sql: &str) -> Analysis {
+        Analysis::new(sql, self.options, Some(&self.functions))
     }
 }

@@ -39,7 +39,12 @@ impl fmt::Display for Digest {
 /// ```
 #[must_use]
 pub fn digest(sql: &str, dialect: Dialect) -> Digest {
-    let mut lexer = Lexer::new(sql, Options::new(dialect));
+    of(sql, Options::new(dialect))
+}
+
+/// The digest of `sql` as a server with these settings reads it.
+pub(crate) fn of(sql: &str, options: Options) -> Digest {
+    let mut lexer = Lexer::new(sql, options);
     let mut hash = Fnv::new();
     let mut list = List::Outside;
     let mut semicolons = 0_usize;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod analysis;
 mod cache;
 pub mod catalog;
 mod classification;
@@ -13,8 +14,10 @@ mod grammar;
 mod lexer;
 mod reason;
 mod split;
+mod tables;
 mod transaction;
 
+pub use analysis::{Analysis, Part};
 pub use cache::Cache;
 pub use catalog::Catalog;
 pub use classification::{Certainty, Classification, Route};
@@ -24,6 +27,7 @@ pub use digest::{Digest, digest};
 pub use effects::Effects;
 pub use reason::{DisplayReason, Reason, ReasonKind, Span};
 pub use split::{Statements, split};
+pub use tables::{Table, TableUse, Tables};
 pub use transaction::{Transaction, TransactionMode, TransactionVerb};
 
 /// Says what the statements of `sql` do.
@@ -33,4 +37,10 @@ pub use transaction::{Transaction, TransactionMode, TransactionVerb};
 #[must_use]
 pub fn classify(sql: &str, dialect: Dialect) -> Classification {
     grammar::classify(sql, classifier::Options::new(dialect), None)
+}
+
+/// Says all that `sql` shows: what it does, each of its statements, the tables it names, its digest.
+#[must_use]
+pub fn analyze(sql: &str, dialect: Dialect) -> Analysis {
+    Analysis::new(sql, classifier::Options::new(dialect), None)
 }

@@ -15,6 +15,18 @@ impl Span {
         Self { place: start as u64 | (end as u64) << 32 }
     }
 
+    /// The words at `range`.
+    #[expect(clippy::cast_possible_truncation, reason = "texts are shorter, see LONGEST_TEXT")]
+    pub(crate) const fn at(range: &Range<usize>) -> Self {
+        Self::new(range.start as u32, range.end as u32)
+    }
+
+    /// The same words in a text that has `start` bytes more in front.
+    #[expect(clippy::cast_possible_truncation, reason = "texts are shorter, see LONGEST_TEXT")]
+    pub(crate) const fn behind(self, start: usize) -> Self {
+        Self::new((self.start() + start) as u32, (self.end() + start) as u32)
+    }
+
     /// The first byte.
     #[must_use]
     pub const fn start(self) -> usize {

@@ -23,13 +23,19 @@ use crate::lexer::Lexer;
 /// ```
 #[must_use]
 pub fn split(sql: &str, dialect: Dialect) -> Statements<'_> {
-    Statements { cursor: Cursor::new(Lexer::new(sql, Options::new(dialect))) }
+    Statements::new(sql, Options::new(dialect))
 }
 
 /// The statements of a text; made by [`split`].
 #[derive(Clone, Debug)]
 pub struct Statements<'a> {
     cursor: Cursor<'a>,
+}
+
+impl<'a> Statements<'a> {
+    pub(crate) fn new(sql: &'a str, options: Options) -> Self {
+        Self { cursor: Cursor::new(Lexer::new(sql, options)) }
+    }
 }
 
 impl Iterator for Statements<'_> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use millpond_sql::{Dialect, Effects, classify};
+use millpond_sql::{Analysis, Dialect, Effects, TableUse, analyze, classify, split};
 use serde::Deserialize;
 
 /// One case. A field that is not here is refused.
@@ -30,6 +30,32 @@ struct Case {
     /// How many statements; one when it is left out.
     #[serde(default = "one")]
     statements: usize,
+    /// The tables that it names.
+    tables: Option<Named>,
+    /// What each statement of the text does by itself.
+    parts: Option<Vec<Statement>>,
+}
+
+/// The tables of a text, each as `schema.name`, in the order of their first mention.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    /// Those that are only read.
+    #[serde(default)]
+    reads: Vec<String>,
+    #[serde(default)]
+    writes: Vec<String>,
+    /// Whether there is no other one.
+    complete: bool,
+}
+
+/// One statement of a text.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Statement {
+    sql: String,
+    access: String,
+    route: String,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -81,10 +107,36 @@ fn check(case: &Case, dialect: Dialect) -> Result<(), Failed> {
     if let Some(words) = &case.words {
         compare("words", reason.span().of(&case.sql).to_owned(), words.clone());
     }
+    let analysis = analyze(&case.sql, dialect);
+    compare("analysis", format!("{:?}", analysis.classification()), format!("{answer:?}"));
+    let ranges: Vec<_> = analysis.parts().iter().map(|part| part.span().range()).collect();
+    compare("ranges", format!("{ranges:?}"), format!("{:?}", split(&case.sql, dialect).collect::<Vec<_>>()));
+    if let Some(tables) = &case.tables {
+        compare("reads", named(&analysis, TableUse::Read), tables.reads.join(", "));
+        compare("writes", named(&analysis, TableUse::Write), tables.writes.join(", "));
+        compare("complete", analysis.tables().is_complete().to_string(), tables.complete.to_string());
+    }
+    if let Some(parts) = &case.parts {
+        let wanted: Vec<_> = parts.iter().map(|part| line(&part.sql, &part.access, &part.route)).collect();
+        let got = analysis.parts().iter().map(|part| {
+            let answer = part.classification();
+            line(part.of(&case.sql), &answer.access().to_string(), &answer.route().to_string())
+        });
+        compare("parts", got.collect::<String>(), wanted.concat());
+    }
     if wrong.is_empty() {
         return Ok(());
     }
     Err(format!("{}\n  {}\n  {}", case.sql, wrong.join("\n  "), reason.display(&case.sql)).into())
+}
+
+fn named(analysis: &Analysis, usage: TableUse) -> String {
+    let tables = analysis.tables().iter().filter(|table| table.usage() == usage);
+    tables.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn line(sql: &str, access: &str, route: &str) -> String {
+    format!("\n    {sql}: {access}, {route}")
 }
 
 fn main() -> io::Result<()> {

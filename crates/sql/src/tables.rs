@@ -1,0 +1,230 @@
+//! The tables that a text names.
+
+mod calls;
+mod clauses;
+mod finder;
+mod frame;
+mod items;
+mod mysql;
+mod names;
+mod postgres;
+mod verbs;
+mod with;
+
+use std::fmt;
+
+use millpond_core::Access;
+
+use crate::classifier::{Functions, Options};
+use crate::{Classification, Span};
+use finder::Finder;
+
+/// The tables that a text names, each once, in the order of their first mention.
+///
+/// A table is whatever stands in the place of one: views, sequences and foreign tables too. What a name brings with it is not in the text, and not
+/// here: the tables behind a view, the parts of a partitioned table, what triggers, rules, foreign keys, defaults and row
+/// security reach, and what the user's own operators, casts and types run. Tables by definitions, and what `VACUUM` and `ANALYZE` write
+/// into the server's catalogs, are not worked out, so that the list is [incomplete](Self::is_complete) there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables {
+    all: Box<[Table]>,
+    completeness: Completeness,
+}
+
+/// Whether every table is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Completeness {
+    Complete,
+    Partial,
+}
+
+impl Tables {
+    /// Whether the text reads and writes no other table by name.
+    ///
+    /// Only then can anything be concluded from a table that is not listed. A list is incomplete where the text runs what is
+    /// not in it or reads what its values name: a routine, a prepared statement, a user's function, `query_to_xml()`; where
+    /// it has an executable comment, or a name that cannot be told; in definitions; and in whatever is not understood.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        matches!(self.completeness, Completeness::Complete)
+    }
+
+    /// Whether one of them may be `table`, or is not known. What a text reads was not touched by a write only if this
+    /// is false for every table that was written.
+    #[must_use]
+    pub fn may_name(&self, table: &Table) -> bool {
+        !self.is_complete() || self.all.iter().any(|one| one.may_be(table))
+    }
+
+    /// All of them, in the order of their first mention.
+    pub fn iter(&self) -> impl Iterator<Item = &Table> {
+        self.all.iter()
+    }
+
+    /// Those that are written.
+    pub fn written(&self) -> impl Iterator<Item = &Table> {
+        self.all.iter().filter(|table| table.usage == TableUse::Write)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The bytes that they take beside their own size.
+    pub(crate) fn heap_size(&self) -> usize {
+        let names =
+            self.all.iter().map(|table| table.name.len() + table.schema.as_ref().map_or(0, |s| s.len()));
+        size_of_val(&*self.all) + names.sum::<usize>()
+    }
+}
+
+/// A table that a text names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    schema: Option<Box<str>>,
+    name: Box<str>,
+    usage: TableUse,
+    span: Span,
+}
+
+impl Table {
+    /// What stands in front of the name, if anything does: the schema, in MySQL and MariaDB the database. A third name in
+    /// front of both is left out: a connection sees one database only.
+    #[must_use]
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// The name, without quotes.
+    ///
+    /// PostgreSQL's are as the server keeps them: in lower case unless quoted, and cut at 63 bytes. Those of MySQL and MariaDB
+    /// are in lower case always: whether case counts there is a setting of the server, and two names that may be one are one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the text does to it.
+    #[must_use]
+    pub const fn usage(&self) -> TableUse {
+        self.usage
+    }
+
+    /// Where it is mentioned first, with its schema.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Whether both can be the same table: their names are the same, and so are their schemas where both have one. Where
+    /// one has none, the search path or the current database decides, and the text does not show it.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        let differ = self.schema.is_some() && other.schema.is_some() && self.schema != other.schema;
+        self.name == other.name && !differ
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        f.write_str(&self.name)
+    }
+}
+
+/// What a text does to a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third answer")]
+pub enum TableUse {
+    /// It reads the table, locks rows of it, or shows how it is made.
+    Read,
+    /// It may change the table, whether it reads it too or not. All tables of an `UPDATE` or `DELETE` over several of MySQL count:
+    /// which of them is changed, its columns say. In a statement that is only planned nothing is changed.
+    Write,
+}
+
+impl TableUse {
+    /// The lower-case word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+impl fmt::Display for TableUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Collects the tables of one statement after another.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    all: Vec<Table>,
+    completeness: Completeness,
+}
+
+impl Collector {
+    /// For the text that was found to be `whole`.
+    pub(crate) fn new(sql: &str, whole: &Classification) -> Self {
+        // What a server makes of an executable comment depends on the server.
+        let has_code = ["/*!", "/*M!"].iter().any(|mark| sql.contains(mark));
+        let completeness = match whole.access() {
+            Access::Read | Access::Write if !has_code => Completeness::Complete,
+            _ => Completeness::Partial,
+        };
+        Self { all: Vec::new(), completeness }
+    }
+
+    /// Takes the tables of the statement that starts at `start` in the whole text.
+    pub(crate) fn statement(
+        &mut self,
+        sql: &str,
+        start: usize,
+        answer: &Classification,
+        options: Options,
+        functions: Option<&Functions>,
+    ) {
+        let access = answer.access();
+        let found = Finder::new(sql, access, options, functions).run();
+        let is_known = matches!(access, Access::Read | Access::Write);
+        if found.completeness == Completeness::Partial || !is_known {
+            self.completeness = Completeness::Partial;
+        }
+        self.all.extend(found.all.into_iter().map(|mut table| {
+            table.span = table.span.behind(start);
+            if access.is_read() {
+                table.usage = TableUse::Read;
+            }
+            table
+        }));
+    }
+
+    /// All of them, each once.
+    pub(crate) fn finish(mut self) -> Tables {
+        self.all
+            .sort_by(|a, b| (&a.name, &a.schema, a.span.start()).cmp(&(&b.name, &b.schema, b.span.start())));
+        self.all.dedup_by(|later, first| {
+            let is_same = later.name == first.name && later.schema == first.schema;
+            if is_same {
+                first.usage = first.usage.max(later.usage);
+            }
+            is_same
+        });
+        self.all.sort_by_key(|table| table.span.start());
+        Tables { all: self.all.into(), completeness: self.completeness }
+    }
+}

@@ -6,17 +6,20 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use crate::{Classification, Classifier};
+use crate::{Analysis, Classification, Classifier};
 
 /// How many answers each thread keeps at hand; a power of two.
 const AT_HAND: usize = 256;
 
 /// Longer texts are not kept: they are rarely the same twice, and reading one takes longer than finding it by little.
 const LONGEST: usize = 8 * 1024;
+
+/// Larger analyses are not kept: a text of the longest length can name thousands of tables.
+const LARGEST: usize = 16 * 1024;
 
 /// What an entry takes beside its text: itself, its counts, its place in a table.
 const OVERHEAD: usize = size_of::<Entry>() + 48;
@@ -25,7 +28,8 @@ const OVERHEAD: usize = size_of::<Entry>() + 48;
 ///
 /// A text that this thread asked for lately is found without a lock and without an allocation; one that only other threads asked for, a lock. Memory is bounded by [`capacity`](Self::with_capacity), and what
 /// was not asked for lately is forgotten first. Texts of more than 8 KiB are classified each time. Each thread
-/// also holds on to the last 256 answers that it gave, of all caches together.
+/// also holds on to the last 256 answers that it gave, of all caches together. An [`analyze`](Self::analyze)d text is remembered with
+/// its analysis, which counts as memory too.
 ///
 /// An answer depends on the classifier's settings and on what it knows about functions. When these change, make a new
 /// cache: answers of the old one are never taken for its own.
@@ -55,7 +59,19 @@ struct Entry {
     hash: u64,
     text: Box<str>,
     classification: Classification,
+    /// Made when it is first asked for, and set under the lock of the cache, which counts it.
+    analysis: OnceLock<Arc<Analysis>>,
 }
+
+impl Entry {
+    /// What it takes in memory.
+    fn size(&self) -> usize {
+        self.text.len() + OVERHEAD + self.analysis.get().map_or(0, |analysis| analysis.size() + COUNTS)
+    }
+}
+
+/// What an [`Arc`] takes beside its value.
+const COUNTS: usize = 2 * size_of::<usize>();
 
 thread_local! {
     /// The answers that this thread gave last, each at the place that its hash says.
@@ -103,6 +119,48 @@ impl Cache {
         at_hand.unwrap_or_else(|_| self.entry(sql, hash).classification)
     }
 
+    /// Says all that `sql` shows, as [`Classifier::analyze`] does. It is worked out when it is first asked for, and shared
+    /// from then on. A hit allocates nothing, and takes no lock where this thread asked for the text lately.
+    ///
+    /// ```
+    /// use millpond_sql::{Cache, Classifier, Dialect};
+    ///
+    /// let cache = Cache::new(Classifier::new(Dialect::Postgres));
+    /// let analysis = cache.analyze("select name from item");
+    /// assert_eq!(analysis.tables().iter().map(|table| table.name()).collect::<Vec<_>>(), ["item"]);
+    /// ```
+    #[must_use]
+    pub fn analyze(&self, sql: &str) -> Arc<Analysis> {
+        if sql.len() > LONGEST {
+            return Arc::new(self.classifier.analyze(sql));
+        }
+        let entry = self.at_hand(sql);
+        if let Some(analysis) = entry.analysis.get() {
+            return Arc::clone(analysis);
+        }
+        let analysis = Arc::new(self.classifier.analyze(sql));
+        if analysis.size() > LARGEST {
+            return analysis;
+        }
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.extend(&entry, analysis, self.capacity)
+    }
+
+    /// The entry of a text, which is at hand from now on.
+    fn at_hand(&self, sql: &str) -> Arc<Entry> {
+        let hash = self.hasher.hash_one(sql);
+        let at_hand = RECENT.try_with(|recent| {
+            let mut recent = recent.borrow_mut();
+            #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+            let slot = &mut recent[hash as usize % AT_HAND];
+            match slot {
+                Some(entry) if self.answers(entry, hash, sql) => Arc::clone(entry),
+                _ => Arc::clone(slot.insert(self.entry(sql, hash))),
+            }
+        });
+        at_hand.unwrap_or_else(|_| self.entry(sql, hash))
+    }
+
     fn answers(&self, entry: &Entry, hash: u64, sql: &str) -> bool {
         entry.hash == hash && Arc::ptr_eq(&entry.owner, &self.owner) && *entry.text == *sql
     }
@@ -116,7 +174,13 @@ impl Cache {
         }
         drop(shared);
         let classification = self.classifier.classify(sql);
-        let entry = Entry { owner: Arc::clone(&self.owner), hash, text: sql.into(), classification };
+        let entry = Entry {
+            owner: Arc::clone(&self.owner),
+            hash,
+            text: sql.into(),
+            classification,
+            analysis: OnceLock::new(),
+        };
         let entry = Arc::new(entry);
         shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.insert(Arc::clone(&entry), self.capacity);
@@ -172,8 +236,27 @@ impl Generations {
         Some(entry)
     }
 
+    /// Gives an entry its analysis, or what another thread gave it meanwhile.
+    fn extend(&mut self, entry: &Arc<Entry>, analysis: Arc<Analysis>, capacity: usize) -> Arc<Analysis> {
+        // What it takes changes, so that it is counted anew, if it is still one of these.
+        let is_it = |found: &ByText| Arc::ptr_eq(&found.0, entry);
+        let is_young = self.young.get(&*entry.text).is_some_and(is_it);
+        let is_old = !is_young && self.old.get(&*entry.text).is_some_and(is_it);
+        if is_young {
+            self.young.remove(&*entry.text);
+            self.bytes -= entry.size();
+        } else if is_old {
+            self.old.remove(&*entry.text);
+        }
+        let analysis = Arc::clone(entry.analysis.get_or_init(|| analysis));
+        if is_young || is_old {
+            self.insert(Arc::clone(entry), capacity);
+        }
+        analysis
+    }
+
     fn insert(&mut self, entry: Arc<Entry>, capacity: usize) {
-        let size = entry.text.len() + OVERHEAD;
+        let size = entry.size();
         if size > capacity / 2 {
             return;
         }
@@ -262,7 +345,7 @@ mod tests {
         let held = |cache: &Cache| {
             let shared = cache.shared.lock().unwrap();
             let all = shared.young.iter().chain(&shared.old);
-            all.map(|ByText(entry)| entry.text.len() + OVERHEAD).sum::<usize>()
+            all.map(|ByText(entry)| entry.size()).sum::<usize>()
         };
         for i in 0..10_000 {
             let _ = cache.entry(&format!("select {i}"), 0);
@@ -272,6 +355,54 @@ mod tests {
         assert!(cache.len() > 40, "{}", cache.len());
         let shared = cache.shared.lock().unwrap();
         assert!(shared.young.contains("select 'in use'") || shared.old.contains("select 'in use'"));
+    }
+
+    #[test]
+    fn an_analysis_is_the_classifiers_and_is_made_once() {
+        let cache = cache();
+        for sql in ["select * from t", "delete from t; select 1", "", "select '"] {
+            let first = cache.analyze(sql);
+            assert_eq!(*first, cache.classifier().analyze(sql), "{sql}");
+            assert_eq!(first.classification(), cache.classify(sql), "{sql}");
+            assert!(Arc::ptr_eq(&first, &cache.analyze(sql)), "{sql}");
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| cache.analyze(sql));
+                assert!(other.join().is_ok_and(|other| Arc::ptr_eq(&first, &other)), "{sql}");
+            });
+        }
+    }
+
+    #[test]
+    fn analyses_count_as_memory() {
+        let capacity = 200 * (OVERHEAD + 20);
+        let cache = Cache::with_capacity(Classifier::new(Dialect::Postgres), capacity);
+        for i in 0..5_000 {
+            let sql = format!("select * from item{i}, b, c, d");
+            let _ = cache.classify(&sql);
+            // Some get theirs when they have become old, some when they are forgotten.
+            let _ = cache.analyze(&format!("select * from item{}, b, c, d", i - i % 50));
+            let shared = cache.shared.lock().unwrap();
+            let all = shared.young.iter().chain(&shared.old);
+            let held = all.map(|ByText(entry)| entry.size()).sum::<usize>();
+            let young = shared.young.iter().map(|ByText(entry)| entry.size()).sum::<usize>();
+            assert!(held <= capacity, "{held} of {capacity}");
+            assert_eq!(young, shared.bytes);
+        }
+        let with = |set: &HashSet<ByText, RandomState>| {
+            set.iter().filter(|ByText(entry)| entry.analysis.get().is_some()).count()
+        };
+        let shared = cache.shared.lock().unwrap();
+        assert!(with(&shared.young) + with(&shared.old) > 0);
+    }
+
+    #[test]
+    fn a_large_analysis_is_given_and_not_kept() {
+        let names: Vec<_> = (0..1_000).map(|i| format!("t{i}")).collect();
+        let sql = format!("select * from {}", names.join(","));
+        assert!(sql.len() < LONGEST);
+        let cache = cache();
+        assert_eq!(cache.analyze(&sql).tables().len(), 1_000);
+        assert!(!Arc::ptr_eq(&cache.analyze(&sql), &cache.analyze(&sql)));
     }
 
     #[test]

@@ -47,3 +47,15 @@ fn an_answer_from_the_cache_allocates_nothing() {
         assert_eq!(allocations(classify), 0, "{sql}");
     }
 }
+
+#[test]
+fn an_analysis_from_the_cache_allocates_nothing() {
+    let cache = Cache::new(Classifier::new(Dialect::Postgres));
+    for sql in STATEMENTS {
+        let analyze = || {
+            let _ = cache.analyze(sql);
+        };
+        assert!(allocations(analyze) > 0, "the first time it is kept: {sql}");
+        assert_eq!(allocations(analyze), 0, "{sql}");
+    }
+}

@@ -49,7 +49,7 @@ enum Length {
 const PACKAGE: &str = "fuzz";
 const LIBPG_QUERY: &str = "fuzz/libpg_query";
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     Target {
         name: "classify",
         what: "any text in any dialect: answers that agree with each other, in linear time",
@@ -67,6 +67,13 @@ const TARGETS: [Target; 3] = [
     Target {
         name: "split",
         what: "statements beside those of PostgreSQL's own parser (needs libclang)",
+        package: LIBPG_QUERY,
+        needs: Needs::Libclang,
+        length: Length::Grows,
+    },
+    Target {
+        name: "tables",
+        what: "tables beside those of PostgreSQL's own parser (needs libclang)",
         package: LIBPG_QUERY,
         needs: Needs::Libclang,
         length: Length::Grows,

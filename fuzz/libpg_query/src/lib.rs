@@ -1,10 +1,14 @@
-//! Texts are split as PostgreSQL's own parser splits them, whose code libpg_query is.
+//! Texts are split as PostgreSQL's own parser splits them, whose code libpg_query is, and have the tables it sees.
+
+mod tables;
 
 use std::fmt;
 use std::ops::Range;
 
 use millpond_sql::Dialect;
 use pg_query::protobuf::Token;
+
+pub use tables::{TableAgreement, TableDifference, compare_tables, tables};
 
 /// What a comparison came to, where the two do not differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,8 +23,8 @@ pub(crate) fn run(workspace: &Workspace, kept: &Kept, servers: bool) -> Result<O
         .args(if servers { &[][..] } else { &["--skip", "differential", "--skip", "standby"] })
         .run_kept(kept)?;
     if let Err(reason) = libclang(workspace) {
-        println!("split, beside PostgreSQL's parser, is left out: {reason:#}");
-        return Ok(Some(format!("split beside PostgreSQL's parser: {reason:#}")));
+        println!("split and tables, beside PostgreSQL's parser, are left out: {reason:#}");
+        return Ok(Some(format!("split and tables beside PostgreSQL's parser: {reason:#}")));
     }
     checks(workspace, kept, LIBPG_QUERY)?;
     let tests = cargo(workspace, "test --quiet --release --no-default-features", LIBPG_QUERY);

@@ -2,6 +2,7 @@
 
 use super::finder::Finder;
 use super::frame::{Before, Mode, Verb};
+use crate::Effects;
 use crate::functions::{self, Folded, Qualifier, Verdict};
 use crate::lexer::{Class, Keyword as K, Kind, Token};
 
@@ -25,6 +26,9 @@ const BY_ARGUMENT: &[&str] = &[
     "txid_status",
 ];
 
+/// What has to do with the session only: `pg_backend_pid()`, `last_insert_id()`.
+const NO_TABLE: Effects = Effects::ADVISORY_LOCK.union(Effects::SESSION_VALUE);
+
 impl Finder<'_, '_> {
     /// A function is called.
     pub(super) fn call(&mut self, name: Token, qualifier: Qualifier) {
@@ -40,6 +44,7 @@ impl Finder<'_, '_> {
         let known = functions::verdict(lexer, self.functions, qualifier, name);
         let is_closed = match (builtin, known) {
             (Verdict::Reads, Verdict::Reads) => !self.reads_more(name),
+            (Verdict::Session(effects), Verdict::Session(_)) => NO_TABLE.contains(effects),
             // Nobody knows such a function, and the statement reads all the same: the word is something else.
             (Verdict::Unknown, Verdict::Unknown) => self.access.is_read(),
             _ => false,
@@ -64,7 +69,12 @@ impl Finder<'_, '_> {
         let is_told = Folded::new(lexer, token).is_some();
         let verdict = functions::verdict(lexer, None, Qualifier::None, token);
         let is_sequence = !self.is_postgres && self.is_any(token, &["nextval", "currval"]);
-        let is_closed = is_told && matches!(verdict, Verdict::Reads | Verdict::Unknown | Verdict::Local);
+        let is_closed = is_told
+            && match verdict {
+                Verdict::Reads | Verdict::Unknown | Verdict::Local => true,
+                Verdict::Session(effects) => NO_TABLE.contains(effects),
+                _ => false,
+            };
         if is_sequence || !is_closed || self.reads_more(token) {
             self.give_up();
         }

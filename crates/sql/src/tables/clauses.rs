@@ -81,6 +81,7 @@ impl Finder<'_, '_> {
             K::Into => self.into(),
             K::Set => self.set(),
             K::Next | K::Previous | K::Default | K::Treat | K::Procedure => self.hidden(keyword),
+            K::Insert | K::Update | K::Delete | K::Merge => self.stray_verb(keyword),
             K::Case => self.frame().cases += 1,
             K::End => self.frame().cases = self.frame().cases.saturating_sub(1),
             _ => self.end_of_list(token, keyword),
@@ -134,7 +135,8 @@ impl Finder<'_, '_> {
     fn join(&mut self, keyword: K) {
         let frame = self.frame();
         if !frame.has_list {
-            return;
+            // No list has come: there is nothing to join.
+            return self.give_up();
         }
         if !frame.is_cross && keyword == K::Join {
             frame.joins += 1;
@@ -156,12 +158,17 @@ impl Finder<'_, '_> {
             let known = frame.known_to_insert;
             self.expressions.truncate(known);
         } else if matches!(frame.mode, Mode::Behind | Mode::Condition) {
+            let is_of_join = frame.joins > 0 || frame.verb == Verb::Merge;
             frame.joins = frame.joins.saturating_sub(1);
             frame.mode = Mode::Condition;
+            // MySQL takes a condition behind any join.
+            if self.is_postgres && !is_of_join {
+                self.give_up();
+            }
         }
     }
 
-    fn next_two(&mut self) -> (Token, Token) {
+    pub(super) fn next_two(&mut self) -> (Token, Token) {
         let next = self.cursor.peek();
         let mut ahead = self.cursor.clone();
         ahead.next();
@@ -226,10 +233,29 @@ impl Finder<'_, '_> {
     fn set(&mut self) {
         let frame = self.frame();
         let is_list = matches!(frame.mode, Mode::Behind | Mode::Condition);
-        if frame.verb == Verb::Update && is_list {
+        // Behind it, the word can be an alias.
+        if frame.verb == Verb::Update && frame.usage == TableUse::Write && is_list {
             frame.mode = Mode::Values;
             frame.usage = TableUse::Read;
             frame.is_target = false;
+        }
+    }
+
+    /// A verb where none is expected: a name, most likely, or the end of a clause. What else looks like a statement is not
+    /// passed over in silence.
+    fn stray_verb(&mut self, keyword: K) {
+        let next = self.cursor.peek();
+        let starts = match keyword {
+            K::Update => {
+                let is_clause = matches!(self.before, Before::Keyword(K::For | K::Do | K::Key | K::No));
+                let is_action = self.frame().verb == Verb::Merge;
+                !is_clause && !is_action && (next.is_name() || next.is(K::Only)) && !next.is(K::Set)
+            }
+            K::Delete => next.is(K::From),
+            _ => next.is(K::Into),
+        };
+        if starts {
+            self.give_up();
         }
     }
 

@@ -276,6 +276,9 @@ impl<'f, 'a> Finder<'f, 'a> {
 
     /// Takes a table, whose name ends with `token`.
     pub(super) fn record(&mut self, schema: Option<Token>, token: Token, usage: TableUse) {
+        if !token.is_word() {
+            return self.give_up();
+        }
         let lexer = self.cursor.lexer();
         let name = names::folded(lexer, token);
         let start = schema.unwrap_or(token).start();

@@ -68,6 +68,7 @@ impl Finder<'_, '_> {
         frame.mode = Mode::Values;
         frame.usage = TableUse::Read;
         frame.is_target = false;
+        frame.has_list = false;
         self.token(token);
     }
 
@@ -124,9 +125,6 @@ impl Finder<'_, '_> {
             } else {
                 self.give_up();
             }
-        }
-        if !path.name.is_word() {
-            self.give_up();
         }
         path
     }

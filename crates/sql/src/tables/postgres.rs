@@ -26,7 +26,8 @@ impl Finder<'_, '_> {
             Some(K::Lock) => self.locked(),
             Some(K::Vacuum | K::Analyze | K::Analyse) => self.maintained(),
             // What they do is done to no table.
-            Some(K::Show | K::Set | K::Reset | K::Listen | K::Unlisten | K::Notify) => self.pass_over(),
+            Some(K::Show | K::Reset | K::Listen | K::Unlisten | K::Notify) => self.pass_over(),
+            Some(K::Set) => self.changed_setting(),
             Some(K::Checkpoint | K::Close | K::Deallocate) => self.pass_over(),
             Some(K::Begin | K::Start | K::Savepoint | K::Release) => self.pass_over(),
             Some(K::Commit | K::End | K::Rollback | K::Abort) => self.ended(),
@@ -42,6 +43,15 @@ impl Finder<'_, '_> {
         if self.cursor.finish().is_some() {
             self.give_up();
         }
+    }
+
+    /// `SET CONSTRAINTS` runs triggers that were deferred.
+    fn changed_setting(&mut self) {
+        self.cursor.next();
+        if self.next_is(&["constraints"]) {
+            self.give_up();
+        }
+        self.pass_over();
     }
 
     /// The end of a transaction. That of a prepared one makes visible what another wrote.

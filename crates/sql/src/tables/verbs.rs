@@ -33,6 +33,7 @@ impl Finder<'_, '_> {
         self.begin(Verb::Update);
         if self.is_postgres {
             self.target(TableUse::Write);
+            self.frame().usage = TableUse::Write;
             self.enter(Mode::Behind);
             return;
         }

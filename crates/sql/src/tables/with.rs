@@ -6,7 +6,7 @@
 use super::finder::Finder;
 use super::frame::{Before, Frame, Head, Mode};
 use super::names;
-use crate::lexer::{Keyword as K, Token};
+use crate::lexer::{Keyword as K, Kind, Token};
 
 /// How many are kept in mind; the names of more are taken for those of tables.
 const MOST: usize = 256;
@@ -22,7 +22,13 @@ impl Finder<'_, '_> {
 
     /// `WITH [RECURSIVE]`, whose first word has been taken.
     pub(super) fn with(&mut self) {
-        let is_recursive = self.cursor.eat(K::Recursive);
+        let (next, after) = self.next_two();
+        // `WITH recursive AS (…)` has the word for a name.
+        let is_name = after.is(K::As) || after.kind() == Kind::Open;
+        let is_recursive = next.is(K::Recursive) && !is_name;
+        if is_recursive {
+            self.cursor.next();
+        }
         let frame = self.frame();
         frame.may_have_with = false;
         frame.mode = Mode::With;
@@ -65,7 +71,11 @@ impl Finder<'_, '_> {
                     group.known = self.expressions.len();
                 }
             }
-            Head::Name | Head::End(_) | Head::Next => frame.mode = Mode::Values,
+            Head::Next => frame.mode = Mode::Values,
+            Head::Name | Head::End(_) => {
+                frame.mode = Mode::Values;
+                self.give_up();
+            }
         }
         self.push(group);
     }

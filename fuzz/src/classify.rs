@@ -1,11 +1,12 @@
 //! What the classifier promises for any text: answers that can be shown, and answers that agree with each other.
 
 mod relations;
+mod tables;
 mod time;
 
 use std::ops::Range;
 
-use millpond_sql::{Classification, Classifier, Dialect, digest, split};
+use millpond_sql::{Classification, Classifier, Dialect, ReasonKind, classify_bytes, digest, split};
 
 use crate::text;
 use relations::Reader;
@@ -16,6 +17,7 @@ const DIALECTS: [Dialect; 3] = [Dialect::Postgres, Dialect::MySql, Dialect::Mari
 pub fn classify(data: &[u8]) {
     let sql = text(data);
     for dialect in DIALECTS {
+        bytes(data, dialect);
         default_settings(&sql, dialect);
     }
     for (reader, _) in with_settings() {
@@ -33,6 +35,24 @@ fn default_settings(sql: &str, dialect: Dialect) {
     relations::parts_agree(sql, &reader, found, &ranges);
     assert_eq!(digest(sql, dialect), digest(sql, dialect), "{dialect}: {sql:?}");
     relations::digest_ignores_form(sql, dialect, found);
+    let analysis = millpond_sql::analyze(sql, dialect);
+    let parts: Vec<_> = analysis.parts().iter().map(|part| part.span().range()).collect();
+    assert_eq!(parts, ranges, "{dialect}: {sql:?}");
+    assert_eq!(analysis.digest(), digest(sql, dialect), "{dialect}: {sql:?}");
+}
+
+/// Bytes that are a text are that text, and others are never a plain read.
+fn bytes(data: &[u8], dialect: Dialect) {
+    let found = classify_bytes(data, dialect);
+    match std::str::from_utf8(data) {
+        Ok(sql) => assert_eq!(found, millpond_sql::classify(sql, dialect), "{dialect}: {sql:?}"),
+        Err(error) => {
+            let span = found.reason().span();
+            assert_eq!(found.reason().kind(), ReasonKind::NotUtf8, "{dialect}: {data:?}");
+            assert!(!found.is_plain_read() && span.start() == error.valid_up_to(), "{dialect}: {data:?}");
+            assert!(span.start() < span.end() && span.end() <= data.len(), "{dialect}: {data:?}");
+        }
+    }
 }
 
 /// Each setting of a classifier, turned from its default.
@@ -54,6 +74,7 @@ fn answer(sql: &str, reader: &Reader) -> Classification {
     let found = reader.classify(sql);
     assert_eq!(found, reader.classify(sql), "{reader}: the same text, two answers: {sql:?}");
     can_be_shown(sql, reader, found);
+    tables::analysis_agrees(sql, reader, found);
     relations::ends_agree(sql, reader, found);
     relations::writes_are_seen(sql, reader);
     relations::case_does_not_count(sql, reader);

@@ -115,6 +115,12 @@ impl Classifier {
         grammar::classify(sql, self.options, Some(&self.functions))
     }
 
+    /// Says what the statements of a text that may be no UTF-8 do; see [`classify_bytes`](crate::classify_bytes).
+    #[must_use]
+    pub fn classify_bytes(&self, sql: &[u8]) -> Classification {
+        grammar::classify_bytes(sql, self.options, Some(&self.functions))
+    }
+
     /// Says all that `sql` shows: what it does, each of its statements, the tables it names, its digest.
     #[must_use]
     pub fn analyze(&self, sql: &str) -> Analysis {

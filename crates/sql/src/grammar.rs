@@ -44,6 +44,25 @@ pub(crate) fn classify(sql: &str, options: Options, functions: Option<&Functions
     strictest
 }
 
+/// Classifies a whole text of bytes.
+pub(crate) fn classify_bytes(
+    bytes: &[u8],
+    options: Options,
+    functions: Option<&Functions>,
+) -> Classification {
+    if bytes.len() > LONGEST_TEXT {
+        return broken(ReasonKind::TooLong, Span::default());
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(sql) => classify(sql, options, functions),
+        Err(error) => {
+            let start = error.valid_up_to();
+            let end = error.error_len().map_or(bytes.len(), |length| start + length);
+            broken(ReasonKind::NotUtf8, Span::at(&(start..end)))
+        }
+    }
+}
+
 fn pass(
     sql: &str,
     options: Options,

@@ -39,6 +39,23 @@ pub fn classify(sql: &str, dialect: Dialect) -> Classification {
     grammar::classify(sql, classifier::Options::new(dialect), None)
 }
 
+/// Says what the statements of a text that may be no UTF-8 do, as [`classify`] does for one that is.
+///
+/// Bytes that are none are [`Access::Unknown`](millpond_core::Access::Unknown), for [`ReasonKind::NotUtf8`] and with the first of them.
+///
+/// ```
+/// use millpond_sql::{Dialect, ReasonKind, Route, classify_bytes};
+///
+/// let answer = classify_bytes(b"select 'caf\xe9'", Dialect::Postgres);
+/// assert_eq!(answer.route(), Route::Primary);
+/// assert_eq!(answer.reason().kind(), ReasonKind::NotUtf8);
+/// assert_eq!(answer.reason().span().range(), 11..12);
+/// ```
+#[must_use]
+pub fn classify_bytes(sql: &[u8], dialect: Dialect) -> Classification {
+    grammar::classify_bytes(sql, classifier::Options::new(dialect), None)
+}
+
 /// Says all that `sql` shows: what it does, each of its statements, the tables it names, its digest.
 #[must_use]
 pub fn analyze(sql: &str, dialect: Dialect) -> Analysis {

@@ -155,6 +155,8 @@ pub enum ReasonKind {
     Unterminated,
     /// The text has a NUL byte, which no server takes.
     Nul,
+    /// The bytes are no UTF-8: where a literal ends in them depends on the connection's encoding.
+    NotUtf8,
     /// Parentheses are nested too deep or do not match.
     Nesting,
     /// There is no statement in the text.
@@ -196,6 +198,7 @@ impl ReasonKind {
             Self::NotUnderstood => "not_understood",
             Self::Unterminated => "unterminated",
             Self::Nul => "nul",
+            Self::NotUtf8 => "not_utf8",
             Self::Nesting => "nesting",
             Self::Empty => "empty",
             Self::TooLong => "too_long",
@@ -270,10 +273,11 @@ impl fmt::Display for DisplayReason<'_> {
             ReasonKind::NotUnderstood => ("", " is not understood here"),
             ReasonKind::Unterminated => ("", " has no end"),
             ReasonKind::Nul => ("the text has a NUL byte", ""),
+            ReasonKind::NotUtf8 => ("the text is not UTF-8", ""),
             ReasonKind::Nesting => ("", " is nested too deep or does not match"),
         };
         f.write_str(before)?;
-        if kind != ReasonKind::Nul {
+        if !matches!(kind, ReasonKind::Nul | ReasonKind::NotUtf8) {
             quote(span.of(self.sql), f)?;
         }
         f.write_str(after)?;

@@ -1,6 +1,8 @@
 //! Any text gets an answer: no panic, ranges that can be cut, the same answer twice.
 
-use millpond_sql::{Dialect, classify, digest, split};
+use millpond_sql::{
+    Certainty, Classifier, Dialect, ReasonKind, analyze, classify, classify_bytes, digest, split,
+};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgres, Dialect::MySql, Dialect::MariaDb];
 
@@ -154,6 +156,65 @@ fn any_row_of_pieces_gets_an_answer() {
             }
         }
         check(&sql);
+        for dialect in DIALECTS {
+            check_analysis(&sql, dialect);
+        }
+    }
+}
+
+/// The analysis agrees with the other answers, and its tables can be cut out.
+fn check_analysis(sql: &str, dialect: Dialect) {
+    let analysis = analyze(sql, dialect);
+    assert_eq!(analysis.classification(), classify(sql, dialect), "{sql:?}");
+    let ranges: Vec<_> = analysis.parts().iter().map(|part| part.span().range()).collect();
+    assert_eq!(ranges, split(sql, dialect).collect::<Vec<_>>(), "{sql:?}");
+    for table in analysis.tables().iter() {
+        assert!(!table.span().of(sql).is_empty() && !table.name().is_empty(), "{sql:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_no_read_whatever_stands_around_them() {
+    let cases: [(&[u8], std::ops::Range<usize>); 4] = [
+        (b"select 'caf\xe9'", 11..12),
+        (b"select '\xe9\x9b", 8..10),
+        (b"\xff; select 1", 0..1),
+        (b"select 1 -- \xc3\x28", 12..13),
+    ];
+    for dialect in DIALECTS {
+        for (bytes, range) in &cases {
+            let answer = classify_bytes(bytes, dialect);
+            assert!(!answer.is_plain_read() && answer.certainty() == Certainty::Unknown, "{bytes:?}");
+            assert_eq!(answer.reason().kind(), ReasonKind::NotUtf8, "{bytes:?}");
+            assert_eq!(answer.reason().span().range(), *range, "{bytes:?}");
+            let lossy = String::from_utf8_lossy(bytes);
+            assert!(answer.reason().display(&lossy).to_string().starts_with("the text is not UTF-8"));
+        }
+        let text = "select 'é' from t; delete from u";
+        assert_eq!(classify_bytes(text.as_bytes(), dialect), classify(text, dialect));
+        assert_eq!(Classifier::new(dialect).classify_bytes(text.as_bytes()), classify(text, dialect));
+    }
+}
+
+#[test]
+fn tables_of_long_texts_take_no_more_than_linear_time() {
+    let n = 20_000;
+    for piece in [
+        "a, ",
+        "a join b on ",
+        "a as (select 1), ",
+        "a(b) as (",
+        "delete from t;",
+        "(",
+        "on conflict ",
+        "with recursive a as (table a) ",
+        "x.y.z, ",
+    ] {
+        for start in ["", "select * from ", "with ", "insert into t select * from "] {
+            for dialect in [Dialect::Postgres, Dialect::MySql] {
+                check_analysis(&format!("{start}{}", piece.repeat(n)), dialect);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use millpond_sql::{Classification, Classifier, Dialect, ReasonKind, Route, digest};
+use millpond_sql::{Analysis, Classification, Classifier, Dialect, ReasonKind, Route, digest};
 
 /// Deeper texts are left out where a form adds parentheses: the classifier gives up at a depth of its own.
 const DEEP: usize = 100;
@@ -28,7 +28,11 @@ impl Reader {
         self.0.classify(sql)
     }
 
-    fn is_postgres(&self) -> bool {
+    pub(super) fn analyze(&self, sql: &str) -> Analysis {
+        self.0.analyze(sql)
+    }
+
+    pub(super) fn is_postgres(&self) -> bool {
         self.0.dialect() == Dialect::Postgres
     }
 
@@ -90,11 +94,7 @@ pub(super) fn comments_do_not_count(sql: &str, reader: &Reader, found: Classific
 /// A query inside of another statement is what it is alone. Only whole ones count: with a parenthesis too many, what
 /// is put around it would give it another meaning.
 pub(super) fn wrapping_agrees(sql: &str, reader: &Reader, found: Classification) {
-    let is_whole = !matches!(
-        found.reason().kind(),
-        ReasonKind::Nesting | ReasonKind::Unterminated | ReasonKind::Nul | ReasonKind::Empty
-    );
-    if !is_whole || !is_query(sql) || sql.contains(';') || sql.matches('(').count() > DEEP {
+    if !is_whole_query(sql, found) {
         return;
     }
     let mut forms = vec![format!("select * from ({sql}\n) x"), format!("explain analyze {sql}")];
@@ -108,6 +108,15 @@ pub(super) fn wrapping_agrees(sql: &str, reader: &Reader, found: Classification)
         let is_same = other.is_plain_read() == found.is_plain_read();
         assert!(is_same, "{reader}: {:?} alone, {:?} in {form:?}", found.route(), other.route());
     }
+}
+
+/// Whether a text is one query that can be put into another statement.
+pub(super) fn is_whole_query(sql: &str, found: Classification) -> bool {
+    let is_whole = !matches!(
+        found.reason().kind(),
+        ReasonKind::Nesting | ReasonKind::Unterminated | ReasonKind::Nul | ReasonKind::Empty
+    );
+    is_whole && is_query(sql) && !sql.contains(';') && sql.matches('(').count() <= DEEP
 }
 
 fn is_query(sql: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Explains a statement: where it may run and why, with the words that decided underlined.
+//! Explains a statement: where it may run and why, with the words that decided underlined, and which tables it names.
 //!
 //! ```sh
 //! cargo run -q -p millpond-sql --example explain -- "select nextval('s')"
@@ -8,7 +8,7 @@
 use std::io::{self, Read as _};
 use std::{env, process};
 
-use millpond_sql::{Classification, Dialect, Span, classify, digest, split};
+use millpond_sql::{Classification, Dialect, Span, Tables, analyze};
 
 const USAGE: &str =
     "usage: explain [--dialect postgres|mysql|mariadb] [SQL]\n\nWithout SQL it is read from standard input.";
@@ -26,16 +26,16 @@ fn main() -> io::Result<()> {
             sql
         }
     };
-    let whole = classify(&sql, dialect);
-    show(&sql, &whole);
-    if whole.statements() > 1 {
-        for (number, range) in split(&sql, dialect).enumerate() {
-            let part = &sql[range];
+    let analysis = analyze(&sql, dialect);
+    show(&sql, &analysis.classification());
+    if analysis.parts().len() > 1 {
+        for (number, part) in analysis.parts().iter().enumerate() {
             println!("\nstatement {}", number + 1);
-            show(part, &classify(part, dialect));
+            show(part.of(&sql), &part.classification());
         }
     }
-    println!("\ndigest   {}", digest(&sql, dialect));
+    println!("\ntables   {}", listed(analysis.tables()));
+    println!("digest   {}", analysis.digest());
     Ok(())
 }
 
@@ -65,6 +65,17 @@ fn show(sql: &str, answer: &Classification) {
     println!("access   {}", answer.access());
     println!("effects  {}", answer.effects());
     println!("reason   {}", answer.reason().display(sql));
+}
+
+/// `a (read), s.b (write), and maybe others`.
+fn listed(tables: &Tables) -> String {
+    let mut all: Vec<_> = tables.iter().map(|table| format!("{table} ({})", table.usage())).collect();
+    if !tables.is_complete() {
+        all.push(if all.is_empty() { "not known" } else { "and maybe others" }.to_owned());
+    } else if all.is_empty() {
+        all.push("none".to_owned());
+    }
+    all.join(", ")
 }
 
 /// Prints the text; marks stand below the characters of the span.

@@ -158,6 +158,7 @@ mod tests {
         let tree = format!("{:?}", pg_query::parse(sql).expect("the parser takes it").protobuf);
         let names: Vec<_> = strings(&tree, "RangeVar { catalogname: ", 3).collect();
         assert_eq!(names, ["a.b\"\\\t", "e.f"]);
+        let sql = "select * from \"b\"\"\\\t\", (values ((select 1 from lower(1), d.e.f))) x";
         assert_eq!(compare_tables(sql).expect("no difference"), TableAgreement::Same);
     }
 

@@ -135,8 +135,10 @@ impl Finder<'_, '_> {
     fn join(&mut self, keyword: K) {
         let frame = self.frame();
         if !frame.has_list {
-            // No list has come: there is nothing to join.
-            return self.give_up();
+            // `SELECT STRAIGHT_JOIN …` is a hint; another join without a list is none that is understood.
+            return if keyword == K::Join {
+                self.give_up()
+            };
         }
         if !frame.is_cross && keyword == K::Join {
             frame.joins += 1;
@@ -322,6 +324,9 @@ impl Finder<'_, '_> {
     fn hint(&mut self) {
         if !self.cursor.eat(K::For) {
             return;
+        }
+        if !self.next_is(&["join", "order", "group"]) {
+            return self.give_up();
         }
         self.cursor.next();
         self.cursor.eat(K::By);

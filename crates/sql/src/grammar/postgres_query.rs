@@ -2,6 +2,7 @@
 
 mod calls;
 mod objects;
+mod trail;
 
 use crate::classifier::Functions;
 use crate::cursor::{Cursor, MAX_DEPTH};
@@ -11,6 +12,7 @@ use crate::{Effects, ReasonKind, Span};
 
 use super::findings::Findings;
 use calls::only_name;
+use trail::Trail;
 
 /// What a walk is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,37 +38,6 @@ const WITH: Group = 1 << 2;
 const OPERATOR: Group = 1 << 3;
 /// `GROUPING SETS (…)`.
 const SETS: Group = 1 << 4;
-
-/// The last tokens, as far back as a rule looks. Words that are names where they stand, and groups, are kept as what they
-/// turned out to be.
-#[derive(Clone, Copy, Debug)]
-struct Trail {
-    /// Each at the place that its number says.
-    tokens: [Token; REACH],
-    count: usize,
-}
-
-/// `a.f (` is the longest that has to be looked at: its parenthesis, and whether a point stands before `a`.
-const REACH: usize = 4;
-
-impl Trail {
-    /// In front of the first token nothing stands, as behind a parenthesis that opens.
-    fn new(at: u32) -> Self {
-        Self { tokens: [Token::end_at(at).replaced(Kind::Open); REACH], count: REACH }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, token: Token) {
-        self.tokens[self.count % REACH] = token;
-        self.count = self.count.wrapping_add(1);
-    }
-
-    /// The last token is the first one back.
-    #[inline(always)]
-    fn back(&self, n: usize) -> Token {
-        self.tokens[self.count.wrapping_sub(n) % REACH]
-    }
-}
 
 /// The marks of what a catalog is asked about.
 const IN_CATALOG: Marks = Marks::WORD.union(Marks::NAME).union(Marks::VALUE).union(Marks::EQUALS);

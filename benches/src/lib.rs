@@ -11,6 +11,7 @@
 pub mod classify;
 pub mod compare;
 pub mod cpu;
+pub mod criterion;
 pub mod figures;
 pub mod load;
 pub mod machine;

@@ -65,6 +65,13 @@ pub fn workspace() -> PathBuf {
     package.parent().unwrap_or(package).to_owned()
 }
 
+/// Where cargo builds.
+#[must_use]
+pub fn target() -> PathBuf {
+    let named = env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty());
+    workspace().join(named.unwrap_or_else(|| "target".into()))
+}
+
 /// The versions of these packages that this program was built with.
 #[must_use]
 pub fn versions(packages: &[&str]) -> BTreeMap<String, String> {

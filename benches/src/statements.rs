@@ -72,24 +72,3 @@ pub fn statements() -> Vec<Statement> {
     all.extend([("update", UPDATE), ("begin", "BEGIN")].map(statement));
     all
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_texts_are_as_long_as_the_group_says() {
-        let lengths = statements().into_iter().map(|statement| (statement.scenario, statement.sql.len()));
-        let expected = [
-            ("pk-select", 47),
-            ("ten-join", 754),
-            ("insert-returning", 93),
-            ("cte", 263),
-            ("data-modifying-cte", 145),
-            ("in-list-4k", 4519),
-            ("update", 69),
-            ("begin", 5),
-        ];
-        assert_eq!(lengths.collect::<Vec<_>>(), expected);
-    }
-}

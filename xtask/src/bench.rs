@@ -60,9 +60,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if group.servers {
         postgres::ensure(workspace)?;
     }
-    let file = workspace.target().join("figures").join(format!("{}.json", group.name));
+    // In the repository also where cargo builds somewhere else: it is what people look for.
+    let file = workspace.path("target/figures").join(format!("{}.json", group.name));
     let before = fs::metadata(&file).and_then(|file| file.modified()).ok();
-    let cargo = workspace.cargo().words("run --quiet --release --package millpond-benches --bin");
+    let cargo = workspace.cargo().words("run --release --package millpond-benches --bin");
     cargo.args([group.name, "--"]).args(options.quick.then_some("--quick")).args(&options.rest).run()?;
     if options.rest.iter().any(|arg| arg == "--help") {
         return Ok(());

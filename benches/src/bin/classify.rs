@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use millpond_benches::classify::{COLUMNS, PACKAGES, Plan, REFERENCE, checks, measure};
+use millpond_benches::classify::{COLUMNS, PACKAGES, Plan, REFERENCE, checks, measure, systems};
+use millpond_benches::criterion::Effort;
 use millpond_benches::figures::{Report, folder};
 use millpond_benches::machine::versions;
 use millpond_benches::table::table;
@@ -20,11 +21,15 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let (rounds, seconds) = if arguments.quick { (3, 0.1) } else { (7, 0.4) };
-    let plan = Plan { rounds: arguments.rounds.unwrap_or(rounds), seconds };
+    let (rounds, effort) = if arguments.quick {
+        (3, Effort { samples: 10, warm_up: 0.02, measure: 0.1 })
+    } else {
+        (7, Effort { samples: 20, warm_up: 0.05, measure: 0.3 })
+    };
+    let plan = Plan { rounds: arguments.rounds.unwrap_or(rounds), effort };
     ensure!(plan.rounds > 0, "--rounds must be more than 0");
     let mut report = Report::new("classify", versions(&PACKAGES));
-    for measured in measure(plan)? {
+    for measured in measure(&systems()?, plan)? {
         println!("{}", table(&measured, &COLUMNS, REFERENCE));
         report.figures.extend(measured.figures());
         report.checks.extend(checks(&measured));

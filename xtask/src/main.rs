@@ -5,6 +5,7 @@ mod command;
 mod demo;
 mod dependencies;
 mod docs;
+mod functions;
 mod fuzz;
 mod layers;
 mod metadata;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Options),
     /// Run a fuzzer for some time and print what it found
     Fuzz(fuzz::Options),
+    /// Update the list of PostgreSQL's functions that only read from the installed server's catalog
+    Functions(functions::Options),
     /// Install what the other commands need: PostgreSQL, cargo-nextest, rustfmt and clippy
     Setup(setup::Options),
     /// Check every crate's dependencies against the layer table
@@ -72,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Functions(options) => functions::run(&workspace, &options),
         Command::Setup(options) => setup::run(&workspace, &options),
         Command::CheckLayers(options) => layers::run(&workspace, &options),
         Command::CheckDependencies => dependencies::run(&workspace),

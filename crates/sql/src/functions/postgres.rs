@@ -28,7 +28,25 @@ const LOCAL: Verdict = Verdict::Local;
 /// number, `pg_backend_pid()` names a connection. The names of `dblink` are those of the extension; unknown ones
 /// go to the primary anyway, but these reach another server, which is worth saying.
 pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
+    ("binary_upgrade_add_sub_rel_state", WRITES),
     ("binary_upgrade_create_empty_extension", WRITES),
+    ("binary_upgrade_logical_slot_has_caught_up", WRITES),
+    ("binary_upgrade_replorigin_advance", WRITES),
+    ("binary_upgrade_set_missing_value", WRITES),
+    ("binary_upgrade_set_next_array_pg_type_oid", WRITES),
+    ("binary_upgrade_set_next_heap_pg_class_oid", WRITES),
+    ("binary_upgrade_set_next_heap_relfilenode", WRITES),
+    ("binary_upgrade_set_next_index_pg_class_oid", WRITES),
+    ("binary_upgrade_set_next_index_relfilenode", WRITES),
+    ("binary_upgrade_set_next_multirange_array_pg_type_oid", WRITES),
+    ("binary_upgrade_set_next_multirange_pg_type_oid", WRITES),
+    ("binary_upgrade_set_next_pg_authid_oid", WRITES),
+    ("binary_upgrade_set_next_pg_enum_oid", WRITES),
+    ("binary_upgrade_set_next_pg_tablespace_oid", WRITES),
+    ("binary_upgrade_set_next_pg_type_oid", WRITES),
+    ("binary_upgrade_set_next_toast_pg_class_oid", WRITES),
+    ("binary_upgrade_set_next_toast_relfilenode", WRITES),
+    ("binary_upgrade_set_record_init_privs", WRITES),
     ("brin_desummarize_range", WRITES),
     ("brin_summarize_new_values", WRITES),
     ("brin_summarize_range", WRITES),
@@ -90,7 +108,11 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_cursor", Verdict::Session(Effects::CURSOR)),
     ("pg_drop_replication_slot", WRITES),
     ("pg_export_snapshot", Verdict::Session(Effects::TRANSACTION)),
+    ("pg_extension_config_dump", WRITES),
+    // A sequence on a standby runs ahead of the primary's.
+    ("pg_get_sequence_data", PRIMARY),
     ("pg_import_system_collations", WRITES),
+    ("pg_is_in_backup", LOCAL),
     ("pg_is_other_temp_schema", Verdict::Session(Effects::TEMPORARY)),
     ("pg_listening_channels", Verdict::Session(Effects::LISTEN)),
     ("pg_log_backend_memory_contexts", OUTSIDE),
@@ -122,6 +144,7 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_replication_origin_create", WRITES),
     ("pg_replication_origin_drop", WRITES),
     ("pg_replication_origin_oid", PRIMARY),
+    ("pg_replication_origin_progress", PRIMARY),
     ("pg_replication_origin_session_is_setup", VALUE),
     ("pg_replication_origin_session_progress", VALUE),
     ("pg_replication_origin_session_reset", Verdict::Writes(Effects::SETTING)),
@@ -172,6 +195,8 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_wal_replay_resume", OUTSIDE),
     ("pg_walfile_name", PRIMARY),
     ("pg_walfile_name_offset", PRIMARY),
+    // A part of CREATE FUNCTION.
+    ("plpgsql_validator", WRITES),
     // These run the text they are given.
     ("query_to_xml", WRITES),
     ("query_to_xml_and_xmlschema", WRITES),
@@ -221,6 +246,7 @@ const HARMLESS: &[&str] = &[
     "pg_is_wal_replay_paused",
     "pg_isolation_test_session_is_blocked",
     "pg_jit_available",
+    "pg_last_committed_xact",
     "pg_last_wal_receive_lsn",
     "pg_last_wal_replay_lsn",
     "pg_last_xact_replay_timestamp",
@@ -253,6 +279,7 @@ const HARMLESS: &[&str] = &[
     "random_normal",
     "system",
     "timeofday",
+    "timezone",
     "txid_status",
     "uuidv4",
     "uuidv7",
@@ -260,6 +287,7 @@ const HARMLESS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::postgres_generated::VOLATILE;
     use super::*;
 
     #[test]
@@ -267,6 +295,14 @@ mod tests {
         assert!(EFFECTS.is_sorted_by(|a, b| a.0 < b.0));
         assert!(HARMLESS.is_sorted_by(|a, b| a < b));
         assert!(READS.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn every_volatile_function_was_reviewed() {
+        for name in VOLATILE {
+            let is_reviewed = HARMLESS.contains(name) || EFFECTS.iter().any(|(known, _)| known == name);
+            assert!(is_reviewed, "{name} is volatile, and in neither table");
+        }
     }
 
     #[test]

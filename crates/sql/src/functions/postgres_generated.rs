@@ -1,6 +1,9 @@
 //! PostgreSQL's functions that every version calls immutable or stable.
 //!
-//! Made by `examples/generate_functions.rs` from PostgreSQL 15.18 and 18.4; not to be edited.
+//! Made by `cargo xtask functions` from the catalogs of the versions below, one after another; not to be edited. Behind a
+//! name stand the versions that have it, where not all do.
+//!
+//! Versions: 14.23 15.18 16.14 17.10 18.4
 
 #[rustfmt::skip]
 pub(super) const READS: &[&str] = &[
@@ -21,8 +24,8 @@ pub(super) const READS: &[&str] = &[
     "age",
     "any_in",
     "any_out",
-    "any_value",
-    "any_value_transfn",
+    "any_value", // 16 17 18
+    "any_value_transfn", // 16 17 18
     "anyarray_in",
     "anyarray_out",
     "anyarray_recv",
@@ -54,18 +57,18 @@ pub(super) const READS: &[&str] = &[
     "areajoinsel",
     "areasel",
     "array_agg",
-    "array_agg_array_combine",
-    "array_agg_array_deserialize",
+    "array_agg_array_combine", // 16 17 18
+    "array_agg_array_deserialize", // 16 17 18
     "array_agg_array_finalfn",
-    "array_agg_array_serialize",
+    "array_agg_array_serialize", // 16 17 18
     "array_agg_array_transfn",
-    "array_agg_combine",
-    "array_agg_deserialize",
+    "array_agg_combine", // 16 17 18
+    "array_agg_deserialize", // 16 17 18
     "array_agg_finalfn",
-    "array_agg_serialize",
+    "array_agg_serialize", // 16 17 18
     "array_agg_transfn",
     "array_append",
-    "array_append_support",
+    "array_append_support", // 18
     "array_cat",
     "array_dims",
     "array_eq",
@@ -84,16 +87,16 @@ pub(super) const READS: &[&str] = &[
     "array_position",
     "array_positions",
     "array_prepend",
-    "array_prepend_support",
+    "array_prepend_support", // 18
     "array_recv",
     "array_remove",
     "array_replace",
-    "array_reverse",
+    "array_reverse", // 18
     "array_send",
     "array_smaller",
-    "array_sort",
+    "array_sort", // 18
     "array_subscript_handler",
-    "array_subscript_handler_support",
+    "array_subscript_handler_support", // 18
     "array_to_json",
     "array_to_string",
     "array_to_tsvector",
@@ -271,11 +274,11 @@ pub(super) const READS: &[&str] = &[
     "broadcast",
     "btarraycmp",
     "btboolcmp",
-    "btboolskipsupport",
+    "btboolskipsupport", // 18
     "btbpchar_pattern_cmp",
     "btbpchar_pattern_sortsupport",
     "btcharcmp",
-    "btcharskipsupport",
+    "btcharskipsupport", // 18
     "btequalimage",
     "btfloat48cmp",
     "btfloat4cmp",
@@ -286,23 +289,23 @@ pub(super) const READS: &[&str] = &[
     "btint24cmp",
     "btint28cmp",
     "btint2cmp",
-    "btint2skipsupport",
+    "btint2skipsupport", // 18
     "btint2sortsupport",
     "btint42cmp",
     "btint48cmp",
     "btint4cmp",
-    "btint4skipsupport",
+    "btint4skipsupport", // 18
     "btint4sortsupport",
     "btint82cmp",
     "btint84cmp",
     "btint8cmp",
-    "btint8skipsupport",
+    "btint8skipsupport", // 18
     "btint8sortsupport",
     "btnamecmp",
     "btnamesortsupport",
     "btnametextcmp",
     "btoidcmp",
-    "btoidskipsupport",
+    "btoidskipsupport", // 18
     "btoidsortsupport",
     "btoidvectorcmp",
     "btrecordcmp",
@@ -316,8 +319,8 @@ pub(super) const READS: &[&str] = &[
     "bttidcmp",
     "btvarstrequalimage",
     "bytea",
-    "bytea_larger",
-    "bytea_smaller",
+    "bytea_larger", // 18
+    "bytea_smaller", // 18
     "bytea_sortsupport",
     "bytea_string_agg_finalfn",
     "bytea_string_agg_transfn",
@@ -336,7 +339,7 @@ pub(super) const READS: &[&str] = &[
     "bytearecv",
     "byteasend",
     "cardinality",
-    "casefold",
+    "casefold", // 18
     "cash_cmp",
     "cash_div_cash",
     "cash_div_flt4",
@@ -423,12 +426,14 @@ pub(super) const READS: &[&str] = &[
     "circle_same",
     "circle_send",
     "circle_sub_pt",
+    "close_lb", // 14
     "close_ls",
     "close_lseg",
     "close_pb",
     "close_pl",
     "close_ps",
     "close_sb",
+    "close_sl", // 14
     "col_description",
     "concat",
     "concat_ws",
@@ -446,8 +451,8 @@ pub(super) const READS: &[&str] = &[
     "count",
     "covar_pop",
     "covar_samp",
-    "crc32",
-    "crc32c",
+    "crc32", // 18
+    "crc32c", // 18
     "cstring_in",
     "cstring_out",
     "cstring_recv",
@@ -463,7 +468,7 @@ pub(super) const READS: &[&str] = &[
     "database_to_xml_and_xmlschema",
     "database_to_xmlschema",
     "date",
-    "date_add",
+    "date_add", // 16 17 18
     "date_bin",
     "date_cmp",
     "date_cmp_timestamp",
@@ -497,10 +502,10 @@ pub(super) const READS: &[&str] = &[
     "date_pli",
     "date_recv",
     "date_send",
-    "date_skipsupport",
+    "date_skipsupport", // 18
     "date_smaller",
     "date_sortsupport",
-    "date_subtract",
+    "date_subtract", // 16 17 18
     "date_trunc",
     "datemultirange",
     "daterange",
@@ -518,10 +523,12 @@ pub(super) const READS: &[&str] = &[
     "diameter",
     "dispell_init",
     "dispell_lexize",
+    "dist_bl", // 14
     "dist_bp",
     "dist_bs",
     "dist_cpoint",
     "dist_cpoly",
+    "dist_lb", // 14
     "dist_lp",
     "dist_ls",
     "dist_pathp",
@@ -551,7 +558,7 @@ pub(super) const READS: &[&str] = &[
     "dtrunc",
     "elem_contained_by_multirange",
     "elem_contained_by_range",
-    "elem_contained_by_range_support",
+    "elem_contained_by_range_support", // 17 18
     "encode",
     "enum_cmp",
     "enum_eq",
@@ -571,8 +578,8 @@ pub(super) const READS: &[&str] = &[
     "enum_smaller",
     "eqjoinsel",
     "eqsel",
-    "erf",
-    "erfc",
+    "erf", // 16 17 18
+    "erfc", // 16 17 18
     "euc_cn_to_mic",
     "euc_cn_to_utf8",
     "euc_jis_2004_to_shift_jis_2004",
@@ -684,15 +691,15 @@ pub(super) const READS: &[&str] = &[
     "fmgr_sql_validator",
     "format",
     "format_type",
-    "gamma",
+    "gamma", // 18
     "gb18030_to_utf8",
     "gbk_to_utf8",
     "gcd",
     "generate_series",
     "generate_series_int4_support",
     "generate_series_int8_support",
-    "generate_series_numeric_support",
-    "generate_series_timestamp_support",
+    "generate_series_numeric_support", // 18
+    "generate_series_timestamp_support", // 18
     "generate_subscripts",
     "get_bit",
     "get_byte",
@@ -735,7 +742,7 @@ pub(super) const READS: &[&str] = &[
     "gist_poly_compress",
     "gist_poly_consistent",
     "gist_poly_distance",
-    "gist_translate_cmptype_common",
+    "gist_translate_cmptype_common", // 18
     "gtsquery_compress",
     "gtsquery_consistent",
     "gtsquery_penalty",
@@ -759,8 +766,8 @@ pub(super) const READS: &[&str] = &[
     "has_foreign_data_wrapper_privilege",
     "has_function_privilege",
     "has_language_privilege",
-    "has_largeobject_privilege",
-    "has_parameter_privilege",
+    "has_largeobject_privilege", // 18
+    "has_parameter_privilege", // 15 16 17 18
     "has_schema_privilege",
     "has_sequence_privilege",
     "has_server_privilege",
@@ -779,18 +786,18 @@ pub(super) const READS: &[&str] = &[
     "hash_range_extended",
     "hash_record",
     "hash_record_extended",
-    "hashbool",
-    "hashboolextended",
+    "hashbool", // 18
+    "hashboolextended", // 18
     "hashbpchar",
     "hashbpcharextended",
-    "hashbytea",
-    "hashbyteaextended",
+    "hashbytea", // 18
+    "hashbyteaextended", // 18
     "hashchar",
     "hashcharextended",
-    "hashcid",
-    "hashcidextended",
-    "hashdate",
-    "hashdateextended",
+    "hashcid", // 18
+    "hashcidextended", // 18
+    "hashdate", // 18
+    "hashdateextended", // 18
     "hashenum",
     "hashenumextended",
     "hashfloat4",
@@ -821,10 +828,10 @@ pub(super) const READS: &[&str] = &[
     "hashtidextended",
     "hashvarlena",
     "hashvarlenaextended",
-    "hashxid",
-    "hashxid8",
-    "hashxid8extended",
-    "hashxidextended",
+    "hashxid", // 18
+    "hashxid8", // 18
+    "hashxid8extended", // 18
+    "hashxidextended", // 18
     "height",
     "host",
     "hostmask",
@@ -836,7 +843,7 @@ pub(super) const READS: &[&str] = &[
     "icregexeqsel",
     "icregexnejoinsel",
     "icregexnesel",
-    "icu_unicode_version",
+    "icu_unicode_version", // 17 18
     "in_range",
     "index_am_handler_in",
     "index_am_handler_out",
@@ -1031,7 +1038,7 @@ pub(super) const READS: &[&str] = &[
     "int8inc",
     "int8inc_any",
     "int8inc_float8_float8",
-    "int8inc_support",
+    "int8inc_support", // 15 16 17 18
     "int8larger",
     "int8le",
     "int8lt",
@@ -1063,16 +1070,16 @@ pub(super) const READS: &[&str] = &[
     "internal_in",
     "internal_out",
     "interval",
-    "interval_accum",
-    "interval_accum_inv",
+    "interval_accum", // 14 15 16
+    "interval_accum_inv", // 14 15 16
     "interval_avg",
-    "interval_avg_accum",
-    "interval_avg_accum_inv",
-    "interval_avg_combine",
-    "interval_avg_deserialize",
-    "interval_avg_serialize",
+    "interval_avg_accum", // 17 18
+    "interval_avg_accum_inv", // 17 18
+    "interval_avg_combine", // 17 18
+    "interval_avg_deserialize", // 17 18
+    "interval_avg_serialize", // 17 18
     "interval_cmp",
-    "interval_combine",
+    "interval_combine", // 14 15 16
     "interval_div",
     "interval_eq",
     "interval_ge",
@@ -1096,7 +1103,7 @@ pub(super) const READS: &[&str] = &[
     "interval_recv",
     "interval_send",
     "interval_smaller",
-    "interval_sum",
+    "interval_sum", // 17 18
     "interval_support",
     "interval_um",
     "intervaltypmodin",
@@ -1120,8 +1127,8 @@ pub(super) const READS: &[&str] = &[
     "json",
     "json_agg",
     "json_agg_finalfn",
-    "json_agg_strict",
-    "json_agg_strict_transfn",
+    "json_agg_strict", // 16 17 18
+    "json_agg_strict_transfn", // 16 17 18
     "json_agg_transfn",
     "json_array_element",
     "json_array_element_text",
@@ -1138,13 +1145,13 @@ pub(super) const READS: &[&str] = &[
     "json_object",
     "json_object_agg",
     "json_object_agg_finalfn",
-    "json_object_agg_strict",
-    "json_object_agg_strict_transfn",
+    "json_object_agg_strict", // 16 17 18
+    "json_object_agg_strict_transfn", // 16 17 18
     "json_object_agg_transfn",
-    "json_object_agg_unique",
-    "json_object_agg_unique_strict",
-    "json_object_agg_unique_strict_transfn",
-    "json_object_agg_unique_transfn",
+    "json_object_agg_unique", // 16 17 18
+    "json_object_agg_unique_strict", // 16 17 18
+    "json_object_agg_unique_strict_transfn", // 16 17 18
+    "json_object_agg_unique_transfn", // 16 17 18
     "json_object_field",
     "json_object_field_text",
     "json_object_keys",
@@ -1161,8 +1168,8 @@ pub(super) const READS: &[&str] = &[
     "jsonb",
     "jsonb_agg",
     "jsonb_agg_finalfn",
-    "jsonb_agg_strict",
-    "jsonb_agg_strict_transfn",
+    "jsonb_agg_strict", // 16 17 18
+    "jsonb_agg_strict_transfn", // 16 17 18
     "jsonb_agg_transfn",
     "jsonb_array_element",
     "jsonb_array_element_text",
@@ -1197,13 +1204,13 @@ pub(super) const READS: &[&str] = &[
     "jsonb_object",
     "jsonb_object_agg",
     "jsonb_object_agg_finalfn",
-    "jsonb_object_agg_strict",
-    "jsonb_object_agg_strict_transfn",
+    "jsonb_object_agg_strict", // 16 17 18
+    "jsonb_object_agg_strict_transfn", // 16 17 18
     "jsonb_object_agg_transfn",
-    "jsonb_object_agg_unique",
-    "jsonb_object_agg_unique_strict",
-    "jsonb_object_agg_unique_strict_transfn",
-    "jsonb_object_agg_unique_transfn",
+    "jsonb_object_agg_unique", // 16 17 18
+    "jsonb_object_agg_unique_strict", // 16 17 18
+    "jsonb_object_agg_unique_strict_transfn", // 16 17 18
+    "jsonb_object_agg_unique_transfn", // 16 17 18
     "jsonb_object_field",
     "jsonb_object_field_text",
     "jsonb_object_keys",
@@ -1221,7 +1228,7 @@ pub(super) const READS: &[&str] = &[
     "jsonb_path_query_first_tz",
     "jsonb_path_query_tz",
     "jsonb_populate_record",
-    "jsonb_populate_record_valid",
+    "jsonb_populate_record_valid", // 17 18
     "jsonb_populate_recordset",
     "jsonb_pretty",
     "jsonb_recv",
@@ -1261,7 +1268,7 @@ pub(super) const READS: &[&str] = &[
     "lead",
     "left",
     "length",
-    "lgamma",
+    "lgamma", // 18
     "like",
     "like_escape",
     "likejoinsel",
@@ -1377,8 +1384,8 @@ pub(super) const READS: &[&str] = &[
     "multirange_adjacent_range",
     "multirange_after_multirange",
     "multirange_after_range",
-    "multirange_agg_finalfn",
-    "multirange_agg_transfn",
+    "multirange_agg_finalfn", // 15 16 17 18
+    "multirange_agg_transfn", // 15 16 17 18
     "multirange_before_multirange",
     "multirange_before_range",
     "multirange_cmp",
@@ -1573,6 +1580,7 @@ pub(super) const READS: &[&str] = &[
     "path",
     "path_add",
     "path_add_pt",
+    "path_center", // 14
     "path_contain_pt",
     "path_distance",
     "path_div_pt",
@@ -1604,7 +1612,8 @@ pub(super) const READS: &[&str] = &[
     "pg_available_extension_versions",
     "pg_available_extensions",
     "pg_backend_pid",
-    "pg_basetype",
+    "pg_backup_start_time", // 14
+    "pg_basetype", // 17 18
     "pg_brin_bloom_summary",
     "pg_brin_minmax_multi_summary",
     "pg_char_to_encoding",
@@ -1614,7 +1623,7 @@ pub(super) const READS: &[&str] = &[
     "pg_column_compression",
     "pg_column_is_updatable",
     "pg_column_size",
-    "pg_column_toast_chunk_id",
+    "pg_column_toast_chunk_id", // 17 18
     "pg_conf_load_time",
     "pg_config",
     "pg_conversion_is_visible",
@@ -1641,7 +1650,7 @@ pub(super) const READS: &[&str] = &[
     "pg_extension_update_paths",
     "pg_filenode_relation",
     "pg_function_is_visible",
-    "pg_get_acl",
+    "pg_get_acl", // 18
     "pg_get_catalog_foreign_keys",
     "pg_get_constraintdef",
     "pg_get_expr",
@@ -1674,8 +1683,8 @@ pub(super) const READS: &[&str] = &[
     "pg_index_has_property",
     "pg_indexam_has_property",
     "pg_indexam_progress_phasename",
-    "pg_input_error_info",
-    "pg_input_is_valid",
+    "pg_input_error_info", // 16 17 18
+    "pg_input_is_valid", // 16 17 18
     "pg_is_other_temp_schema",
     "pg_listening_channels",
     "pg_lsn",
@@ -1714,7 +1723,7 @@ pub(super) const READS: &[&str] = &[
     "pg_node_tree_out",
     "pg_node_tree_recv",
     "pg_node_tree_send",
-    "pg_numa_available",
+    "pg_numa_available", // 18
     "pg_opclass_is_visible",
     "pg_operator_is_visible",
     "pg_opfamily_is_visible",
@@ -1728,7 +1737,7 @@ pub(super) const READS: &[&str] = &[
     "pg_relation_is_updatable",
     "pg_replication_origin_oid",
     "pg_sequence_parameters",
-    "pg_settings_get_flags",
+    "pg_settings_get_flags", // 15 16 17 18
     "pg_show_all_settings",
     "pg_size_bytes",
     "pg_size_pretty",
@@ -1740,7 +1749,7 @@ pub(super) const READS: &[&str] = &[
     "pg_snapshot_xip",
     "pg_snapshot_xmax",
     "pg_snapshot_xmin",
-    "pg_split_walfile_name",
+    "pg_split_walfile_name", // 16 17 18
     "pg_stat_get_activity",
     "pg_stat_get_analyze_count",
     "pg_stat_get_archiver",
@@ -1754,35 +1763,35 @@ pub(super) const READS: &[&str] = &[
     "pg_stat_get_backend_idset",
     "pg_stat_get_backend_pid",
     "pg_stat_get_backend_start",
-    "pg_stat_get_backend_subxact",
+    "pg_stat_get_backend_subxact", // 16 17 18
     "pg_stat_get_backend_userid",
     "pg_stat_get_backend_wait_event",
     "pg_stat_get_backend_wait_event_type",
     "pg_stat_get_backend_xact_start",
-    "pg_stat_get_bgwriter_buf_written_checkpoints",
+    "pg_stat_get_bgwriter_buf_written_checkpoints", // 14 15 16
     "pg_stat_get_bgwriter_buf_written_clean",
     "pg_stat_get_bgwriter_maxwritten_clean",
-    "pg_stat_get_bgwriter_requested_checkpoints",
+    "pg_stat_get_bgwriter_requested_checkpoints", // 14 15 16
     "pg_stat_get_bgwriter_stat_reset_time",
-    "pg_stat_get_bgwriter_timed_checkpoints",
+    "pg_stat_get_bgwriter_timed_checkpoints", // 14 15 16
     "pg_stat_get_blocks_fetched",
     "pg_stat_get_blocks_hit",
     "pg_stat_get_buf_alloc",
-    "pg_stat_get_buf_fsync_backend",
-    "pg_stat_get_buf_written_backend",
-    "pg_stat_get_checkpoint_sync_time",
-    "pg_stat_get_checkpoint_write_time",
-    "pg_stat_get_checkpointer_buffers_written",
-    "pg_stat_get_checkpointer_num_performed",
-    "pg_stat_get_checkpointer_num_requested",
-    "pg_stat_get_checkpointer_num_timed",
-    "pg_stat_get_checkpointer_restartpoints_performed",
-    "pg_stat_get_checkpointer_restartpoints_requested",
-    "pg_stat_get_checkpointer_restartpoints_timed",
-    "pg_stat_get_checkpointer_slru_written",
-    "pg_stat_get_checkpointer_stat_reset_time",
-    "pg_stat_get_checkpointer_sync_time",
-    "pg_stat_get_checkpointer_write_time",
+    "pg_stat_get_buf_fsync_backend", // 14 15 16
+    "pg_stat_get_buf_written_backend", // 14 15 16
+    "pg_stat_get_checkpoint_sync_time", // 14 15 16
+    "pg_stat_get_checkpoint_write_time", // 14 15 16
+    "pg_stat_get_checkpointer_buffers_written", // 17 18
+    "pg_stat_get_checkpointer_num_performed", // 18
+    "pg_stat_get_checkpointer_num_requested", // 17 18
+    "pg_stat_get_checkpointer_num_timed", // 17 18
+    "pg_stat_get_checkpointer_restartpoints_performed", // 17 18
+    "pg_stat_get_checkpointer_restartpoints_requested", // 17 18
+    "pg_stat_get_checkpointer_restartpoints_timed", // 17 18
+    "pg_stat_get_checkpointer_slru_written", // 18
+    "pg_stat_get_checkpointer_stat_reset_time", // 17 18
+    "pg_stat_get_checkpointer_sync_time", // 17 18
+    "pg_stat_get_checkpointer_write_time", // 17 18
     "pg_stat_get_db_active_time",
     "pg_stat_get_db_blk_read_time",
     "pg_stat_get_db_blk_write_time",
@@ -1793,15 +1802,15 @@ pub(super) const READS: &[&str] = &[
     "pg_stat_get_db_conflict_all",
     "pg_stat_get_db_conflict_bufferpin",
     "pg_stat_get_db_conflict_lock",
-    "pg_stat_get_db_conflict_logicalslot",
+    "pg_stat_get_db_conflict_logicalslot", // 16 17 18
     "pg_stat_get_db_conflict_snapshot",
     "pg_stat_get_db_conflict_startup_deadlock",
     "pg_stat_get_db_conflict_tablespace",
     "pg_stat_get_db_deadlocks",
     "pg_stat_get_db_idle_in_transaction_time",
     "pg_stat_get_db_numbackends",
-    "pg_stat_get_db_parallel_workers_launched",
-    "pg_stat_get_db_parallel_workers_to_launch",
+    "pg_stat_get_db_parallel_workers_launched", // 18
+    "pg_stat_get_db_parallel_workers_to_launch", // 18
     "pg_stat_get_db_session_time",
     "pg_stat_get_db_sessions",
     "pg_stat_get_db_sessions_abandoned",
@@ -1826,7 +1835,7 @@ pub(super) const READS: &[&str] = &[
     "pg_stat_get_last_autoanalyze_time",
     "pg_stat_get_last_autovacuum_time",
     "pg_stat_get_last_vacuum_time",
-    "pg_stat_get_lastscan",
+    "pg_stat_get_lastscan", // 16 17 18
     "pg_stat_get_live_tuples",
     "pg_stat_get_mod_since_analyze",
     "pg_stat_get_numscans",
@@ -1835,16 +1844,16 @@ pub(super) const READS: &[&str] = &[
     "pg_stat_get_slru",
     "pg_stat_get_snapshot_timestamp",
     "pg_stat_get_subscription",
-    "pg_stat_get_subscription_stats",
-    "pg_stat_get_total_analyze_time",
-    "pg_stat_get_total_autoanalyze_time",
-    "pg_stat_get_total_autovacuum_time",
-    "pg_stat_get_total_vacuum_time",
+    "pg_stat_get_subscription_stats", // 15 16 17 18
+    "pg_stat_get_total_analyze_time", // 18
+    "pg_stat_get_total_autoanalyze_time", // 18
+    "pg_stat_get_total_autovacuum_time", // 18
+    "pg_stat_get_total_vacuum_time", // 18
     "pg_stat_get_tuples_deleted",
     "pg_stat_get_tuples_fetched",
     "pg_stat_get_tuples_hot_updated",
     "pg_stat_get_tuples_inserted",
-    "pg_stat_get_tuples_newpage_updated",
+    "pg_stat_get_tuples_newpage_updated", // 16 17 18
     "pg_stat_get_tuples_returned",
     "pg_stat_get_tuples_updated",
     "pg_stat_get_vacuum_count",
@@ -1855,9 +1864,9 @@ pub(super) const READS: &[&str] = &[
     "pg_table_is_visible",
     "pg_tablespace_databases",
     "pg_tablespace_location",
-    "pg_timezone_abbrevs",
-    "pg_timezone_abbrevs_abbrevs",
-    "pg_timezone_abbrevs_zone",
+    "pg_timezone_abbrevs", // 14 15 16 17
+    "pg_timezone_abbrevs_abbrevs", // 18
+    "pg_timezone_abbrevs_zone", // 18
     "pg_timezone_names",
     "pg_trigger_depth",
     "pg_ts_config_is_visible",
@@ -1948,7 +1957,7 @@ pub(super) const READS: &[&str] = &[
     "range_contained_by_multirange",
     "range_contains",
     "range_contains_elem",
-    "range_contains_elem_support",
+    "range_contains_elem_support", // 17 18
     "range_contains_multirange",
     "range_eq",
     "range_ge",
@@ -1976,7 +1985,7 @@ pub(super) const READS: &[&str] = &[
     "range_overright_multirange",
     "range_recv",
     "range_send",
-    "range_sortsupport",
+    "range_sortsupport", // 18
     "range_typanalyze",
     "range_union",
     "rangesel",
@@ -1993,14 +2002,14 @@ pub(super) const READS: &[&str] = &[
     "record_image_lt",
     "record_image_ne",
     "record_in",
-    "record_larger",
+    "record_larger", // 18
     "record_le",
     "record_lt",
     "record_ne",
     "record_out",
     "record_recv",
     "record_send",
-    "record_smaller",
+    "record_smaller", // 18
     "refcursor",
     "regclass",
     "regclassin",
@@ -2026,15 +2035,15 @@ pub(super) const READS: &[&str] = &[
     "regexeqsel",
     "regexnejoinsel",
     "regexnesel",
-    "regexp_count",
-    "regexp_instr",
-    "regexp_like",
+    "regexp_count", // 15 16 17 18
+    "regexp_instr", // 15 16 17 18
+    "regexp_like", // 15 16 17 18
     "regexp_match",
     "regexp_matches",
     "regexp_replace",
     "regexp_split_to_array",
     "regexp_split_to_table",
-    "regexp_substr",
+    "regexp_substr", // 15 16 17 18
     "regnamespace",
     "regnamespacein",
     "regnamespaceout",
@@ -2160,10 +2169,10 @@ pub(super) const READS: &[&str] = &[
     "stddev_pop",
     "stddev_samp",
     "string_agg",
-    "string_agg_combine",
-    "string_agg_deserialize",
+    "string_agg_combine", // 16 17 18
+    "string_agg_deserialize", // 16 17 18
     "string_agg_finalfn",
-    "string_agg_serialize",
+    "string_agg_serialize", // 16 17 18
     "string_agg_transfn",
     "string_to_array",
     "string_to_table",
@@ -2172,7 +2181,7 @@ pub(super) const READS: &[&str] = &[
     "substr",
     "substring",
     "sum",
-    "system_user",
+    "system_user", // 16 17 18
     "table_am_handler_in",
     "table_am_handler_out",
     "table_to_xml",
@@ -2192,7 +2201,7 @@ pub(super) const READS: &[&str] = &[
     "text_pattern_le",
     "text_pattern_lt",
     "text_smaller",
-    "text_starts_with_support",
+    "text_starts_with_support", // 15 16 17 18
     "textanycat",
     "textcat",
     "texteq",
@@ -2288,7 +2297,7 @@ pub(super) const READS: &[&str] = &[
     "timestamp_pl_interval",
     "timestamp_recv",
     "timestamp_send",
-    "timestamp_skipsupport",
+    "timestamp_skipsupport", // 18
     "timestamp_smaller",
     "timestamp_sortsupport",
     "timestamp_support",
@@ -2307,8 +2316,8 @@ pub(super) const READS: &[&str] = &[
     "timestamptz_gt",
     "timestamptz_gt_date",
     "timestamptz_gt_timestamp",
-    "timestamptz_hash",
-    "timestamptz_hash_extended",
+    "timestamptz_hash", // 18
+    "timestamptz_hash_extended", // 18
     "timestamptz_in",
     "timestamptz_larger",
     "timestamptz_le",
@@ -2352,16 +2361,15 @@ pub(super) const READS: &[&str] = &[
     "timetzdate_pl",
     "timetztypmodin",
     "timetztypmodout",
-    "timezone",
     "to_ascii",
-    "to_bin",
+    "to_bin", // 17 18
     "to_char",
     "to_date",
     "to_hex",
     "to_json",
     "to_jsonb",
     "to_number",
-    "to_oct",
+    "to_oct", // 17 18
     "to_regclass",
     "to_regcollation",
     "to_regnamespace",
@@ -2371,7 +2379,7 @@ pub(super) const READS: &[&str] = &[
     "to_regprocedure",
     "to_regrole",
     "to_regtype",
-    "to_regtypemod",
+    "to_regtypemod", // 17 18
     "to_timestamp",
     "to_tsquery",
     "to_tsvector",
@@ -2451,8 +2459,8 @@ pub(super) const READS: &[&str] = &[
     "txid_snapshot_xmin",
     "txid_visible_in_snapshot",
     "uhc_to_utf8",
-    "unicode_assigned",
-    "unicode_version",
+    "unicode_assigned", // 17 18
+    "unicode_version", // 17 18
     "unistr",
     "unknownin",
     "unknownout",
@@ -2482,8 +2490,8 @@ pub(super) const READS: &[&str] = &[
     "uuid",
     "uuid_cmp",
     "uuid_eq",
-    "uuid_extract_timestamp",
-    "uuid_extract_version",
+    "uuid_extract_timestamp", // 17 18
+    "uuid_extract_version", // 17 18
     "uuid_ge",
     "uuid_gt",
     "uuid_hash",
@@ -2495,7 +2503,7 @@ pub(super) const READS: &[&str] = &[
     "uuid_out",
     "uuid_recv",
     "uuid_send",
-    "uuid_skipsupport",
+    "uuid_skipsupport", // 18
     "uuid_sortsupport",
     "var_pop",
     "var_samp",
@@ -2542,16 +2550,16 @@ pub(super) const READS: &[&str] = &[
     "win866_to_mic",
     "win866_to_win1251",
     "win_to_utf8",
-    "window_cume_dist_support",
-    "window_dense_rank_support",
-    "window_ntile_support",
-    "window_percent_rank_support",
-    "window_rank_support",
-    "window_row_number_support",
+    "window_cume_dist_support", // 16 17 18
+    "window_dense_rank_support", // 15 16 17 18
+    "window_ntile_support", // 16 17 18
+    "window_percent_rank_support", // 16 17 18
+    "window_rank_support", // 15 16 17 18
+    "window_row_number_support", // 15 16 17 18
     "xid",
     "xid8",
-    "xid8_larger",
-    "xid8_smaller",
+    "xid8_larger", // 15 16 17 18
+    "xid8_smaller", // 15 16 17 18
     "xid8cmp",
     "xid8eq",
     "xid8ge",
@@ -2583,8 +2591,239 @@ pub(super) const READS: &[&str] = &[
     "xmlcomment",
     "xmlconcat2",
     "xmlexists",
-    "xmltext",
+    "xmltext", // 17 18
     "xmlvalidate",
     "xpath",
     "xpath_exists",
+];
+
+/// Names of which some version has a volatile function, so that they are not on the list: each was reviewed.
+#[cfg(test)]
+#[rustfmt::skip]
+pub(super) const VOLATILE: &[&str] = &[
+    "amvalidate",
+    "array_sample", // 16 17 18
+    "array_shuffle", // 16 17 18
+    "binary_upgrade_add_sub_rel_state", // 17 18
+    "binary_upgrade_create_empty_extension",
+    "binary_upgrade_logical_slot_has_caught_up", // 17 18
+    "binary_upgrade_replorigin_advance", // 17 18
+    "binary_upgrade_set_missing_value",
+    "binary_upgrade_set_next_array_pg_type_oid",
+    "binary_upgrade_set_next_heap_pg_class_oid",
+    "binary_upgrade_set_next_heap_relfilenode", // 15 16 17 18
+    "binary_upgrade_set_next_index_pg_class_oid",
+    "binary_upgrade_set_next_index_relfilenode", // 15 16 17 18
+    "binary_upgrade_set_next_multirange_array_pg_type_oid",
+    "binary_upgrade_set_next_multirange_pg_type_oid",
+    "binary_upgrade_set_next_pg_authid_oid",
+    "binary_upgrade_set_next_pg_enum_oid",
+    "binary_upgrade_set_next_pg_tablespace_oid", // 15 16 17 18
+    "binary_upgrade_set_next_pg_type_oid",
+    "binary_upgrade_set_next_toast_pg_class_oid",
+    "binary_upgrade_set_next_toast_relfilenode", // 15 16 17 18
+    "binary_upgrade_set_record_init_privs",
+    "brin_desummarize_range",
+    "brin_summarize_new_values",
+    "brin_summarize_range",
+    "clock_timestamp",
+    "current_query",
+    "currtid2",
+    "currval",
+    "cursor_to_xml",
+    "cursor_to_xmlschema",
+    "gen_random_uuid",
+    "gin_clean_pending_list",
+    "lastval",
+    "lo_close",
+    "lo_creat",
+    "lo_create",
+    "lo_export",
+    "lo_from_bytea",
+    "lo_get",
+    "lo_import",
+    "lo_lseek",
+    "lo_lseek64",
+    "lo_open",
+    "lo_put",
+    "lo_tell",
+    "lo_tell64",
+    "lo_truncate",
+    "lo_truncate64",
+    "lo_unlink",
+    "loread",
+    "lowrite",
+    "nextval",
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_advisory_unlock",
+    "pg_advisory_unlock_all",
+    "pg_advisory_unlock_shared",
+    "pg_advisory_xact_lock",
+    "pg_advisory_xact_lock_shared",
+    "pg_available_wal_summaries", // 17 18
+    "pg_backup_start", // 15 16 17 18
+    "pg_backup_stop", // 15 16 17 18
+    "pg_blocking_pids",
+    "pg_cancel_backend",
+    "pg_clear_attribute_stats", // 18
+    "pg_clear_relation_stats", // 18
+    "pg_collation_actual_version",
+    "pg_control_checkpoint",
+    "pg_control_init",
+    "pg_control_recovery",
+    "pg_control_system",
+    "pg_copy_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_create_physical_replication_slot",
+    "pg_create_restore_point",
+    "pg_current_logfile",
+    "pg_current_wal_flush_lsn",
+    "pg_current_wal_insert_lsn",
+    "pg_current_wal_lsn",
+    "pg_database_collation_actual_version", // 15 16 17 18
+    "pg_database_size",
+    "pg_drop_replication_slot",
+    "pg_export_snapshot",
+    "pg_extension_config_dump",
+    "pg_get_aios", // 18
+    "pg_get_backend_memory_contexts",
+    "pg_get_loaded_modules", // 18
+    "pg_get_multixact_members",
+    "pg_get_sequence_data", // 18
+    "pg_get_shmem_allocations",
+    "pg_get_shmem_allocations_numa", // 18
+    "pg_get_wait_events", // 17 18
+    "pg_get_wal_replay_pause_state",
+    "pg_get_wal_resource_managers", // 15 16 17 18
+    "pg_get_wal_summarizer_state", // 17 18
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings", // 15 16 17 18
+    "pg_import_system_collations",
+    "pg_indexes_size",
+    "pg_is_in_backup", // 14
+    "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
+    "pg_isolation_test_session_is_blocked",
+    "pg_jit_available",
+    "pg_last_committed_xact",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
+    "pg_lock_status",
+    "pg_log_backend_memory_contexts",
+    "pg_log_standby_snapshot", // 16 17 18
+    "pg_logical_emit_message",
+    "pg_logical_slot_get_binary_changes",
+    "pg_logical_slot_get_changes",
+    "pg_logical_slot_peek_binary_changes",
+    "pg_logical_slot_peek_changes",
+    "pg_ls_archive_statusdir",
+    "pg_ls_dir",
+    "pg_ls_logdir",
+    "pg_ls_logicalmapdir", // 15 16 17 18
+    "pg_ls_logicalsnapdir", // 15 16 17 18
+    "pg_ls_replslotdir", // 15 16 17 18
+    "pg_ls_summariesdir", // 18
+    "pg_ls_tmpdir",
+    "pg_ls_waldir",
+    "pg_nextoid",
+    "pg_notification_queue_usage",
+    "pg_notify",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
+    "pg_prepared_xact",
+    "pg_promote",
+    "pg_read_binary_file",
+    "pg_read_file",
+    "pg_read_file_old", // 14 15 16
+    "pg_relation_size",
+    "pg_reload_conf",
+    "pg_replication_origin_advance",
+    "pg_replication_origin_create",
+    "pg_replication_origin_drop",
+    "pg_replication_origin_progress",
+    "pg_replication_origin_session_is_setup",
+    "pg_replication_origin_session_progress",
+    "pg_replication_origin_session_reset",
+    "pg_replication_origin_session_setup",
+    "pg_replication_origin_xact_reset",
+    "pg_replication_origin_xact_setup",
+    "pg_replication_slot_advance",
+    "pg_restore_attribute_stats", // 18
+    "pg_restore_relation_stats", // 18
+    "pg_rotate_logfile",
+    "pg_rotate_logfile_old", // 14 15 16
+    "pg_safe_snapshot_blocking_pids",
+    "pg_sequence_last_value",
+    "pg_show_all_file_settings",
+    "pg_show_replication_origin_status",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_start_backup", // 14
+    "pg_stat_clear_snapshot",
+    "pg_stat_file",
+    "pg_stat_force_next_flush", // 15 16 17 18
+    "pg_stat_get_backend_io", // 18
+    "pg_stat_get_backend_wal", // 18
+    "pg_stat_get_io", // 16 17 18
+    "pg_stat_get_recovery_prefetch", // 15 16 17 18
+    "pg_stat_get_xact_blocks_fetched",
+    "pg_stat_get_xact_blocks_hit",
+    "pg_stat_get_xact_function_calls",
+    "pg_stat_get_xact_function_self_time",
+    "pg_stat_get_xact_function_total_time",
+    "pg_stat_get_xact_numscans",
+    "pg_stat_get_xact_tuples_deleted",
+    "pg_stat_get_xact_tuples_fetched",
+    "pg_stat_get_xact_tuples_hot_updated",
+    "pg_stat_get_xact_tuples_inserted",
+    "pg_stat_get_xact_tuples_newpage_updated", // 16 17 18
+    "pg_stat_get_xact_tuples_returned",
+    "pg_stat_get_xact_tuples_updated",
+    "pg_stat_have_stats", // 15 16 17 18
+    "pg_stat_reset",
+    "pg_stat_reset_backend_stats", // 18
+    "pg_stat_reset_replication_slot",
+    "pg_stat_reset_shared",
+    "pg_stat_reset_single_function_counters",
+    "pg_stat_reset_single_table_counters",
+    "pg_stat_reset_slru",
+    "pg_stat_reset_subscription_stats", // 15 16 17 18
+    "pg_stop_backup", // 14
+    "pg_stop_making_pinned_objects", // 15 16 17 18
+    "pg_switch_wal",
+    "pg_sync_replication_slots", // 17 18
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_terminate_backend",
+    "pg_total_relation_size",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+    "pg_try_advisory_xact_lock",
+    "pg_try_advisory_xact_lock_shared",
+    "pg_wal_replay_pause",
+    "pg_wal_replay_resume",
+    "pg_wal_summary_contents", // 17 18
+    "pg_xact_commit_timestamp",
+    "pg_xact_commit_timestamp_origin",
+    "pg_xact_status",
+    "plpgsql_validator",
+    "query_to_xml",
+    "query_to_xml_and_xmlschema",
+    "query_to_xmlschema",
+    "random",
+    "random_normal", // 16 17 18
+    "set_config",
+    "setseed",
+    "setval",
+    "timeofday",
+    "timezone", // 14, reads 15 16 17 18
+    "ts_rewrite",
+    "ts_stat",
+    "txid_status",
+    "uuidv4", // 18
+    "uuidv7", // 18
 ];

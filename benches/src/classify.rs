@@ -1,13 +1,14 @@
 //! The group `classify`: the criterion bench of that name in interleaved rounds.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
 use crate::criterion::{Effort, build, turn};
 use crate::figures::{Check, Reading};
-use crate::machine::target;
+use crate::machine::{target, versions_in, workspace};
 use crate::rounds::{Measured, Runs};
 use crate::statements::{Statement, statements};
 use crate::table::{Beside, Column, Ratio, ratio, show_ratio};
@@ -17,6 +18,12 @@ pub const PACKAGES: [&str; 4] = ["criterion", "foldhash", "millpond-sql", "sqlpa
 
 /// What takes part: the last word of the benches' names.
 pub const SYSTEMS: [&str; 5] = ["millpond", "sqlparser", "floor", "millpond-cached", "floor-cached"];
+
+/// What also does where it can be built: PostgreSQL's own parser, and its number of a statement's form.
+pub const PG_QUERY: [&str; 2] = ["pg_query", "pg_query-fingerprint"];
+
+/// The package of its bench, which is outside of the workspace.
+const LIBPG_QUERY: &str = "fuzz/libpg_query";
 
 /// What ratios refer to.
 pub const REFERENCE: &str = "millpond";
@@ -53,6 +60,25 @@ pub fn systems() -> Result<Vec<System>> {
     eprintln!("classify: building the bench; the first time takes some minutes");
     let program = build("classify", &["--package", "millpond-benches", "--no-default-features"], &target())?;
     Ok(SYSTEMS.map(|name| System { name, program: program.clone() }).into())
+}
+
+/// Builds what measures libpg_query, and tells the version of its crate.
+///
+/// # Errors
+///
+/// When it cannot be built.
+pub fn pg_query() -> Result<(Vec<System>, BTreeMap<String, String>)> {
+    eprintln!("classify: building the bench of libpg_query; the first time takes some minutes");
+    let package = workspace().join(LIBPG_QUERY);
+    let manifest = package.join("Cargo.toml");
+    let manifest = manifest.to_str().context("the path of the repository is no text")?;
+    // Where the fuzzers are built: a clean of the workspace's folder takes it along.
+    let folder = target().join("fuzz/build");
+    let program = build("classify", &["--manifest-path", manifest, "--no-default-features"], &folder);
+    let program = program.context("without --pg-query it is left out")?;
+    let lock = fs::read_to_string(package.join("Cargo.lock")).context("the lock file of libpg_query")?;
+    let systems = PG_QUERY.map(|name| System { name, program: program.clone() });
+    Ok((systems.into(), versions_in(&lock, &["pg_query"])))
 }
 
 /// Runs the bench, system by system and round by round; each round begins with another system.

@@ -79,7 +79,8 @@ pub fn versions(packages: &[&str]) -> BTreeMap<String, String> {
 }
 
 /// Of each package in a lock file: its version, or several with commas between.
-fn versions_in(lock: &str, packages: &[&str]) -> BTreeMap<String, String> {
+#[must_use]
+pub fn versions_in(lock: &str, packages: &[&str]) -> BTreeMap<String, String> {
     let value = |line: &str, key: &str| {
         let value = line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')?;
         Some(value.to_owned())

@@ -5,27 +5,37 @@ use std::fs;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::{postgres, workspace::Workspace};
+use crate::{libclang, postgres, workspace::Workspace};
 
 /// One group of figures: a program of the package `millpond-benches` of the same name.
 #[derive(Debug)]
 struct Group {
     name: &'static str,
     what: &'static str,
-    /// Whether it starts servers.
-    servers: bool,
+    needs: Needs,
 }
+
+/// What a group takes beside cargo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    Servers,
+    /// What compiles libpg_query, a system that is left out where that is not there.
+    Libclang,
+}
+
+/// How the program of a group is told that libpg_query can be built.
+const PG_QUERY: &str = "--pg-query";
 
 const GROUPS: [Group; 2] = [
     Group {
         name: "classify",
-        what: "reading a statement: millpond beside sqlparser, a scan and a look-up",
-        servers: false,
+        what: "reading a statement: millpond beside sqlparser, libpg_query, a scan and a look-up",
+        needs: Needs::Libclang,
     },
     Group {
         name: "compare",
         what: "point reads on loopback: millpond beside deadpool-postgres and tokio-postgres",
-        servers: true,
+        needs: Needs::Servers,
     },
 ];
 
@@ -57,14 +67,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let Some(group) = GROUPS.iter().find(|group| group.name == options.group) else {
         bail!("there is no group `{}`\n\n{}", options.group, groups());
     };
-    if group.servers {
-        postgres::ensure(workspace)?;
-    }
+    let more = match group.needs {
+        Needs::Servers => postgres::ensure(workspace).map(|()| None)?,
+        Needs::Libclang => pg_query(&options.rest),
+    };
     // In the repository also where cargo builds somewhere else: it is what people look for.
     let file = workspace.path("target/figures").join(format!("{}.json", group.name));
     let before = fs::metadata(&file).and_then(|file| file.modified()).ok();
     let cargo = workspace.cargo().words("run --release --package millpond-benches --bin");
-    cargo.args([group.name, "--"]).args(options.quick.then_some("--quick")).args(&options.rest).run()?;
+    cargo
+        .args([group.name, "--"])
+        .args(options.quick.then_some("--quick"))
+        .args(more)
+        .args(&options.rest)
+        .run()?;
     if options.rest.iter().any(|arg| arg == "--help") {
         return Ok(());
     }
@@ -77,6 +93,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let figures = count(&text, group.name).with_context(|| format!("{shown} is not as it should be"))?;
     println!("{figures} figures in {shown}");
     Ok(())
+}
+
+/// The argument that takes libpg_query in, where it can be built.
+fn pg_query(rest: &[String]) -> Option<&'static str> {
+    let missing = libclang::missing();
+    if missing.is_empty() {
+        return (!rest.iter().any(|arg| arg == PG_QUERY)).then_some(PG_QUERY);
+    }
+    let missing = missing.join(" and ");
+    println!(
+        "pg_query is left out: {missing} not found; `cargo xtask setup --libclang` installs what it takes"
+    );
+    None
 }
 
 /// How many figures and checks a file of a group holds.

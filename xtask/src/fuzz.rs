@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     command::{Cmd, Kept},
-    postgres, setup,
+    libclang, postgres, setup,
     workspace::Workspace,
 };
 
@@ -117,7 +117,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     match target.needs {
         Needs::Nothing => {}
         Needs::Servers => postgres::ensure(workspace)?,
-        Needs::Libclang => smoke::libclang(workspace)?,
+        Needs::Libclang => libclang::ensure(workspace)?,
     }
     let folders = Folders::make(workspace, target)?;
     let before = files(&folders.findings)?;

@@ -8,6 +8,7 @@ mod docs;
 mod functions;
 mod fuzz;
 mod layers;
+mod libclang;
 mod metadata;
 mod postgres;
 mod setup;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::{postgres, workspace::Workspace};
+use crate::{libclang, postgres, workspace::Workspace};
 
 /// Install what the other commands need: PostgreSQL, cargo-nextest, rustfmt and clippy.
 ///
@@ -17,6 +17,10 @@ pub(crate) struct Options {
     /// Also install cargo-deny
     #[arg(long)]
     deny: bool,
+
+    /// Also install what compiles libpg_query, PostgreSQL's parser: libclang and a C compiler
+    #[arg(long)]
+    libclang: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
@@ -24,6 +28,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     cargo_tool(workspace, "nextest")?;
     if options.deny {
         cargo_tool(workspace, "deny")?;
+    }
+    if options.libclang {
+        libclang::ensure(workspace)?;
+        println!("libclang and a C compiler: found");
     }
     if !options.skip_servers {
         postgres::ensure(workspace)?;

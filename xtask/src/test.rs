@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
 
-    /// Leave out what starts PostgreSQL: lab tests, whole-system tests, examples, demo and benches
+    /// Leave out what starts PostgreSQL: lab tests, whole-system tests, the list of functions, examples, demo and benches
     #[arg(long)]
     skip_servers: bool,
 

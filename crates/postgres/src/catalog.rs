@@ -78,12 +78,14 @@ impl<'r> Object<'r> {
             _ => Volatility::Volatile,
         };
         let arity = if self.word(3) == "other" { Arity::Other } else { Arity::One };
-        let body = self.texts().next().unwrap_or_default();
+        let mut texts = self.texts.iter().copied();
+        let body = texts.next().flatten().unwrap_or_default();
         let function = Function::new(self.schema, self.name, kind)
             .volatility(volatility)
             .body(self.word(2), body)
             .arity(arity)
             .settings(self.word(4));
+        let function = texts.flatten().fold(function, Function::defaults);
         self.needs.iter().fold(function, |function, (kind, schema, name)| match *kind {
             "f" => function.component(schema, name),
             _ => function.uses_type(schema, name),
@@ -108,12 +110,26 @@ impl<'r> Object<'r> {
             RelationKind::View => relation.definition(text),
             _ => relation.policy(text),
         });
-        self.needs.iter().fold(relation, |relation, (_, schema, name)| relation.child(schema, name))
+        self.needs.iter().fold(relation, |relation, (kind, schema, name)| match *kind {
+            "f" => relation.plans_with(schema, name),
+            _ => relation.child(schema, name),
+        })
     }
 
     fn user_type(&self) -> UserType {
         let user_type = self.texts().fold(UserType::new(self.schema, self.name), UserType::check);
-        self.needs.iter().fold(user_type, |user_type, (_, schema, name)| user_type.part(schema, name))
+        self.needs.iter().fold(user_type, |user_type, (kind, schema, name)| match *kind {
+            "c" => user_type.cast_part(schema, name),
+            _ => user_type.part(schema, name),
+        })
+    }
+
+    /// One without a function never counts as a read.
+    fn operator(&self) -> Operator {
+        let mut functions = self.needs.iter().map(|(_, schema, name)| (*schema, *name));
+        let (schema, name) = functions.next().unwrap_or_default();
+        let operator = Operator::new(self.schema, self.name, schema, name);
+        functions.fold(operator, |operator, (schema, name)| operator.or(schema, name))
     }
 }
 
@@ -129,9 +145,7 @@ fn add(builder: Builder, object: &Object<'_>) -> Builder {
         ("function", _) => builder.function(object.function()),
         ("relation", _) => builder.relation(object.relation()),
         ("type", _) => builder.user_type(object.user_type()),
-        ("operator", Some((_, schema, name))) => {
-            builder.operator(Operator::new(object.schema, object.name, schema, name))
-        }
+        ("operator", _) => builder.operator(object.operator()),
         ("cast", Some((_, schema, name))) => {
             builder.cast(Cast::new(object.schema, object.name, schema, name))
         }

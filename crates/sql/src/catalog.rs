@@ -175,9 +175,11 @@ fn strictest<'e>(entries: impl Iterator<Item = &'e Entry>) -> Known {
     known
 }
 
-/// Functions that run a text, or read a relation, that their arguments name: the server's own, and those of the
+/// Functions that run a text, read a relation, or make a value of a type, that their arguments name: the server's own, and those of the
 /// extensions `tablefunc` and `xml2`. They are harmless only where nothing is.
 const BY_ARGUMENT: &[&str] = &[
+    "array_in",
+    "array_recv",
     "connectby",
     "crosstab",
     "crosstab2",
@@ -185,6 +187,16 @@ const BY_ARGUMENT: &[&str] = &[
     "crosstab4",
     "database_to_xml",
     "database_to_xml_and_xmlschema",
+    "domain_in",
+    "domain_recv",
+    "multirange_in",
+    "multirange_recv",
+    "pg_input_error_info",
+    "pg_input_is_valid",
+    "range_in",
+    "range_recv",
+    "record_in",
+    "record_recv",
     "schema_to_xml",
     "schema_to_xml_and_xmlschema",
     "table_to_xml",
@@ -230,10 +242,12 @@ impl Catalog {
         !self.functions.entries(name).is_empty()
     }
 
-    /// Why a column's name is no read: a function of that name can be called in its spelling.
+    /// Why a column's name is no read: a function of that name can be called in its spelling, and a value made one of a
+    /// type of that name.
     pub(crate) fn attribute(&self, name: &str) -> Option<ReasonKind> {
-        let entries = self.functions.entries(name);
-        entries.iter().find(|entry| entry.pending_attributes > 0).map(|entry| entry.kind)
+        let functions = self.functions.entries(name).iter().filter(|entry| entry.pending_attributes > 0);
+        let types = self.types.entries(name).iter().filter(|entry| entry.pending > 0);
+        functions.chain(types).map(|entry| entry.kind).next()
     }
 
     pub(crate) fn relation(&self, schema: Option<&str>, name: &str, scope: Scope) -> Option<ReasonKind> {
@@ -248,6 +262,11 @@ impl Catalog {
     /// Why a value that becomes one of that type, without a cast that is named, is no read.
     pub(crate) fn conversion(&self, schema: Option<&str>, name: &str) -> Option<ReasonKind> {
         self.types.find(schema, name, Scope::Path, &self.path).hazard()
+    }
+
+    /// Why a cast to that type is no read.
+    pub(crate) fn cast(&self, schema: &str, name: &str) -> Option<ReasonKind> {
+        self.casts.find(Some(schema), name, Scope::Path, &self.path).hazard()
     }
 
     /// Why the operator at the start of `text` is no read. Longer operators count too: which of them the server sees is not

@@ -45,6 +45,9 @@ fn shop() -> Builder {
         .function(
             function("bad_setting", Stable, "sql", "select 1").settings("standard_conforming_strings=off"),
         )
+        .function(function("bad_read_write", Stable, "sql", "select 1").settings("transaction_read_only=off"))
+        .function(function("good_default", Stable, "sql", "select $1").defaults("1, good_c(2)"))
+        .function(function("bad_default", Stable, "sql", "select $1").defaults("1, bad_c(2)"))
         .function(function("bad_domain_argument", Stable, "c", "x").uses_type("public", "bad_domain"))
         .function(function("bad_two", Volatile, "c", "x").arity(Arity::Other))
         .function(Function::new("other", "far", FunctionKind::Function))
@@ -78,7 +81,14 @@ fn shop() -> Builder {
         .relation(Relation::new("other", "thing", RelationKind::View).definition("select bad_c(1)"))
         .relation(relation("thing", RelationKind::Table))
         .operator(Operator::new("public", "@@>", "public", "bad_c"))
-        .operator(Operator::new("public", "<->", "public", "good_c"))
+        .operator(Operator::new("public", "<->", "public", "good_c").or("pg_catalog", "int4eq"))
+        .operator(Operator::new("public", "<~>", "public", "good_c").or("public", "bad_c"))
+        .relation(relation("indexed", RelationKind::Table).plans_with("public", "good_c"))
+        .relation(relation("badly_indexed", RelationKind::Table).plans_with("public", "bad_c"))
+        .relation(relation("over_indexed", RelationKind::Table).child("public", "badly_indexed"))
+        .cast(Cast::new("pg_catalog", "box", "public", "bad_c"))
+        .user_type(UserType::new("public", "bad_box").cast_part("pg_catalog", "box"))
+        .user_type(UserType::new("public", "good_circle").cast_part("pg_catalog", "circle"))
         .user_type(UserType::new("public", "good_domain").check("good_c(VALUE)"))
         .user_type(UserType::new("public", "bad_domain").check("(bad_c(VALUE) > 0)"))
         .user_type(UserType::new("public", "bad_row").part("public", "_bad_domain"))
@@ -103,11 +113,12 @@ const READS: &[&str] = &[
     "select * from public.item i join good_over using (n)",
     "select good_c(1), public.good_c(2), good_sql(), good_pl()",
     "select good_atomic(), good_return(), good_sum(n), upper('x') from cached",
-    "select * from whole, guarded, thing",
+    "select * from whole, guarded, thing, indexed",
+    "select good_default(), x::good_circle from item",
     "select 1 <-> 2, 1 operator(public.<->) 2, 1 operator(pg_catalog.+) 2",
     "select 1::good_domain, cast(2 as public.good_domain), good_domain 'x'",
     // A column or an alias with the name of something else is no relation.
-    "select i.ticket, i.bad_row from item i where i.remote = 1",
+    "select i.ticket, i.scratch from item i where i.remote = 1",
     "select id as scratch from item where remote > 1 order by trapped",
     "select i.bad_two from item i",
     "select 'ticket', $$ticket$$ /* ticket */ from item -- ticket",
@@ -149,6 +160,14 @@ const HAZARDS: &[(&str, ReasonKind, &str)] = &[
     ("select n from mine", ReasonKind::TemporaryTable, "mine"),
     ("select n from remote", ReasonKind::ForeignTable, "remote"),
     ("select n from trapped", ReasonKind::RowSecurity, "trapped"),
+    ("select n from badly_indexed", ReasonKind::HiddenCode, "badly_indexed"),
+    ("select n from over_indexed", ReasonKind::HiddenCode, "over_indexed"),
+    ("select x::bad_box from item", ReasonKind::HiddenType, "bad_box"),
+    ("select x.bad_row from f x", ReasonKind::HiddenType, "bad_row"),
+    ("select (x).bad_domain from item", ReasonKind::HiddenType, "bad_domain"),
+    ("select domain_in('1', 1, -1)", ReasonKind::HiddenFunction, "domain_in"),
+    ("select pg_input_is_valid('1', 'bad_domain')", ReasonKind::HiddenFunction, "pg_input_is_valid"),
+    ("select 1 <~> 2", ReasonKind::HiddenOperator, "<"),
     ("select bad_c(1)", ReasonKind::HiddenFunction, "bad_c"),
     ("select public.bad_sql()", ReasonKind::HiddenFunction, "public.bad_sql"),
     ("select bad_atomic()", ReasonKind::HiddenFunction, "bad_atomic"),
@@ -162,6 +181,8 @@ const HAZARDS: &[(&str, ReasonKind, &str)] = &[
     ("select bad_pl_column()", ReasonKind::HiddenFunction, "bad_pl_column"),
     ("select bad_python()", ReasonKind::HiddenFunction, "bad_python"),
     ("select bad_setting()", ReasonKind::HiddenFunction, "bad_setting"),
+    ("select bad_read_write()", ReasonKind::HiddenFunction, "bad_read_write"),
+    ("select bad_default()", ReasonKind::HiddenFunction, "bad_default"),
     ("select bad_domain_argument('x')", ReasonKind::HiddenFunction, "bad_domain_argument"),
     ("select bad_sum(id) from item", ReasonKind::HiddenFunction, "bad_sum"),
     ("select routine()", ReasonKind::HiddenFunction, "routine"),

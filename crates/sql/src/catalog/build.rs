@@ -85,7 +85,7 @@ impl Object {
 }
 
 impl Builder {
-    /// The schemas in which names without one are looked up, the first first (`current_schemas(false)`).
+    /// The schemas in which names without one are looked up, the first first (`current_schemas(true)`).
     #[must_use]
     pub fn search_path<S: AsRef<str>>(mut self, schemas: impl IntoIterator<Item = S>) -> Self {
         self.path = schemas.into_iter().map(|schema| schema.as_ref().into()).collect();
@@ -106,6 +106,10 @@ impl Builder {
             _ if row.settings.contains("standard_conforming_strings") => {
                 object.never = Some("has a setting of its own for literals");
             }
+            // A standby refuses it.
+            _ if row.settings.contains("transaction_read_only") => {
+                object.never = Some("makes its transaction one that writes");
+            }
             (_, "internal" | "c", _) if promises => {}
             (_, "internal" | "c", _) => object.never = Some("volatile, in C"),
             (_, "sql", Some(body)) => object.texts.push((Text::Sql, body)),
@@ -113,6 +117,7 @@ impl Builder {
             (_, "plpgsql", _) => object.never = Some("volatile, in PL/pgSQL"),
             _ => object.never = Some("in a language that is not read here"),
         }
+        object.texts.extend(row.defaults.into_iter().map(|default| (Text::Expression, default)));
         self.objects.push(object);
         self
     }
@@ -150,7 +155,7 @@ impl Builder {
     pub fn operator(mut self, row: Operator) -> Self {
         let is_implied = IMPLIED.contains(&&*row.symbol);
         let mut object = Object::new(What::Operator, &row.schema, &row.symbol, ReasonKind::HiddenOperator);
-        object.needs.push(row.function);
+        object.needs = row.functions;
         if is_implied {
             self.objects.push(Object { what: What::Unnamed, ..object.clone() });
         }
@@ -352,6 +357,7 @@ impl Judge {
             }
             Kind::Relation => catalog.relation(schema, &need.name, Scope::Path).is_none(),
             Kind::Type => catalog.conversion(schema, &need.name).is_none(),
+            Kind::Cast => catalog.cast(&need.schema, &need.name).is_none(),
         }
     }
 
@@ -393,7 +399,8 @@ impl Judge {
             for object in objects.iter().filter(|object| object.what == What::Relation) {
                 let child =
                     |need: &Need| self.catalog()?.relation(Some(&need.schema), &need.name, Scope::Path);
-                let Some(kind) = object.needs.iter().find_map(child) else { continue };
+                let mut children = object.needs.iter().filter(|need| need.what == Kind::Relation);
+                let Some(kind) = children.find_map(child) else { continue };
                 let entries = self.catalog_mut().relations.0.get_mut(&*object.name).into_iter().flatten();
                 let is_it = |entry: &&mut Entry| {
                     entry.schema == object.schema && entry.kind == ReasonKind::HiddenCode

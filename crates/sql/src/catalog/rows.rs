@@ -50,6 +50,7 @@ pub(crate) enum Kind {
     Function,
     Relation,
     Type,
+    Cast,
 }
 
 impl Need {
@@ -67,6 +68,7 @@ pub struct Function {
     pub(crate) volatility: Volatility,
     pub(crate) language: Box<str>,
     pub(crate) body: Option<Box<str>>,
+    pub(crate) defaults: Vec<Box<str>>,
     pub(crate) arity: Arity,
     pub(crate) settings: Box<str>,
     pub(crate) needs: Vec<Need>,
@@ -83,6 +85,7 @@ impl Function {
             volatility: Volatility::Volatile,
             language: "".into(),
             body: None,
+            defaults: Vec::new(),
             arity: Arity::One,
             settings: "".into(),
             needs: Vec::new(),
@@ -101,6 +104,13 @@ impl Function {
     pub fn body(mut self, language: &str, body: &str) -> Self {
         self.language = language.into();
         self.body = Some(body.into());
+        self
+    }
+
+    /// Expressions for arguments that a call leaves out, separated by commas: what `pg_get_expr(proargdefaults, 0)` gives.
+    #[must_use]
+    pub fn defaults(mut self, expressions: &str) -> Self {
+        self.defaults.push(expressions.into());
         self
     }
 
@@ -215,14 +225,22 @@ impl Relation {
         self.needs.push(Need::new(Kind::Relation, schema, name));
         self
     }
+
+    /// A function that planning a query of it may run: one in a check, an index, statistics or a partition key, where its
+    /// arguments may be constants.
+    #[must_use]
+    pub fn plans_with(mut self, schema: &str, name: &str) -> Self {
+        self.needs.push(Need::new(Kind::Function, schema, name));
+        self
+    }
 }
 
-/// An operator and the function behind it.
+/// An operator and the functions that it can stand for.
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub(crate) schema: Box<str>,
     pub(crate) symbol: Box<str>,
-    pub(crate) function: Need,
+    pub(crate) functions: Vec<Need>,
 }
 
 impl Operator {
@@ -232,8 +250,15 @@ impl Operator {
         Self {
             schema: schema.into(),
             symbol: symbol.into(),
-            function: Need::new(Kind::Function, function_schema, function),
+            functions: vec![Need::new(Kind::Function, function_schema, function)],
         }
+    }
+
+    /// The function of its negator or commutator, which the server may call instead.
+    #[must_use]
+    pub fn or(mut self, function_schema: &str, function: &str) -> Self {
+        self.functions.push(Need::new(Kind::Function, function_schema, function));
+        self
     }
 }
 
@@ -285,6 +310,12 @@ impl UserType {
     #[must_use]
     pub fn part(mut self, schema: &str, name: &str) -> Self {
         self.needs.push(Need::new(Kind::Type, schema, name));
+        self
+    }
+    /// The type under a domain, or of a composite type's field, that a cast with a function leads to.
+    #[must_use]
+    pub fn cast_part(mut self, schema: &str, name: &str) -> Self {
+        self.needs.push(Need::new(Kind::Cast, schema, name));
         self
     }
 }

@@ -1,14 +1,15 @@
 //! What the catalog of a real database says of statements, against what a real standby does with them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use millpond::postgres::CatalogSetting;
 use millpond::postgres::tokio_postgres::{self, Client, NoTls};
+use millpond::postgres::{CatalogSetting, Db};
 use millpond::{Event, Role};
 use millpond_lab::{Lab, Node};
 use millpond_postgres::load_catalog;
 use millpond_sql::{Catalog, Classifier, Dialect, ReasonKind, Route};
-use millpond_tests::{Cluster, Events, builder, until};
+use millpond_tests::{Cluster, Events, builder, reads_on_replica, until, with_events};
 
 #[path = "catalog/statements.rs"]
 mod statements;
@@ -295,8 +296,8 @@ async fn names_are_looked_up_in_the_search_path_of_the_handle() {
     servers.primary.batch_execute("create temporary table tenant (id int)").await.unwrap();
     let plain = builder(&servers.lab, &Events::default()).connect().await.unwrap();
     let url = format!("{}&options=-c%20search_path%3Dfar,public", servers.lab.url("postgres"));
-    let db = millpond::postgres::Db::connect(&url).await.unwrap();
-    let is_replica = |db: &millpond::postgres::Db, sql| db.any().explain(sql).role() == Some(Role::Replica);
+    let db = Db::connect(&url).await.unwrap();
+    let is_replica = |db: &Db, sql| db.any().explain(sql).role() == Some(Role::Replica);
     until("replicas are known", async || is_replica(&plain, "select 1") && is_replica(&db, "select 1")).await;
     assert!(is_replica(&plain, "select * from item, tenant"));
     assert!(is_replica(&db, "select * from public.item, tenant"));
@@ -332,4 +333,104 @@ async fn a_definition_of_somebody_else_is_known_within_the_interval() {
     }
     let is_known = || cluster.db.explain("select n from v").to_string().contains("v is a view");
     until("the view is known", async || is_known()).await;
+}
+
+fn is_missing(event: &Event) -> bool {
+    matches!(event, Event::CatalogMissing { .. })
+}
+
+/// Lets a role in that may read everything but one of the tables that the catalog is made of.
+async fn shut_out(servers: &Servers) -> String {
+    let role = "create role app login; grant reader to app; revoke select on pg_depend from public";
+    servers.primary.batch_execute(role).await.expect("a role");
+    servers.lab.caught_up().await.expect("the replica catches up");
+    servers.lab.url_for("app", "", "postgres")
+}
+
+#[tokio::test]
+async fn without_the_first_catalog_no_text_is_taken_for_a_read() {
+    let servers = Servers::up().await;
+    let url = shut_out(&servers).await;
+    let events = Events::default();
+    let db = with_events(Db::builder(&url).unwrap(), &events).connect().await.unwrap();
+    let cause = "permission denied for table pg_depend; grant the role what the message names";
+    assert!(events.any(|event| is_missing(event) && event.to_string().contains(cause)));
+    // A transaction that says so itself reads on the replica all the same.
+    until("the replica is fresh", async || {
+        let transaction = db.begin_read_only().await.unwrap();
+        transaction.query_one("select pg_is_in_recovery()", &[]).await.unwrap().get(0)
+    })
+    .await;
+    for sql in ["select pg_is_in_recovery()", "select pg_is_in_recovery() from ticket"] {
+        let explained = db.any().explain(sql).to_string();
+        assert_eq!(explained, "primary: what the database holds is not known yet, or was changed since");
+        let is_replica: bool = db.any().query_one(sql, &[]).await.unwrap().get(0);
+        assert!(!is_replica);
+    }
+    assert_eq!(db.status().healed, 0);
+    servers.primary.batch_execute("grant select on pg_depend to app").await.unwrap();
+    until("a replica serves reads", async || reads_on_replica(&db.any()).await).await;
+    assert!(events.any(|event| matches!(event, Event::CatalogLoaded)));
+    assert_eq!(events.count(|event| is_missing(event)), 1);
+    assert!(db.explain("select n from ticket").to_string().contains("ticket is a view"));
+}
+
+#[tokio::test]
+async fn whoever_wants_no_catalog_does_not_wait_for_one() {
+    let servers = Servers::up().await;
+    let url = shut_out(&servers).await;
+    let events = Events::default();
+    let off = Db::builder(&url).unwrap().catalog(CatalogSetting::Off);
+    let db = with_events(off, &events).connect().await.unwrap();
+    until("a replica serves reads", async || reads_on_replica(&db.any()).await).await;
+    assert!(!events.any(is_missing));
+}
+
+#[tokio::test]
+async fn a_catalog_is_loaded_where_a_replica_is_and_nowhere_else() {
+    let servers = Servers::up().await;
+    let events = Events::default();
+    shut_out(&servers).await;
+    let primary = servers.lab.primary().url_for("app", "", "postgres");
+    let alone = with_events(Db::builder(&primary).unwrap(), &events).connect().await.unwrap();
+    assert_eq!(alone.query("select n from good_view", &[]).await.unwrap().len(), 1);
+    // No position is asked behind a read, as it would be behind what is not known to be one.
+    assert!(!alone.explain("select n from good_view").to_string().contains("not known"));
+    assert!(!events.any(is_missing));
+
+    let replica = servers.lab.node("db-1").unwrap().url("postgres");
+    let alone = with_events(Db::builder(&replica).unwrap(), &events).connect().await.unwrap();
+    assert!(alone.explain("select n from ticket").to_string().contains("ticket is a view"));
+    until("the replica is known", async || {
+        alone.any().explain("select n from good_view").role() == Some(Role::Replica)
+    })
+    .await;
+    assert!(!events.any(is_missing));
+}
+
+#[tokio::test]
+async fn a_catalog_that_takes_too_long_is_cancelled_and_tried_again() {
+    let mut servers = Servers::up().await;
+    // What the text of a view is made from cannot be read meanwhile.
+    let migration = servers.primary.transaction().await.unwrap();
+    migration.batch_execute("lock table item in access exclusive mode").await.unwrap();
+    let events = Events::default();
+    let impatient = builder(&servers.lab, &events).connect_timeout(Duration::from_millis(500));
+    let db = impatient.connect().await.unwrap();
+    assert!(
+        events.any(|event| is_missing(event) && event.to_string().contains("connect_timeout is the limit"))
+    );
+    let observer = client(servers.lab.primary()).await;
+    let (mut seen, mut most) = (HashSet::new(), 0);
+    until("more tries", async || {
+        let waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock'";
+        let pids = observer.query(waiting, &[]).await.unwrap();
+        most = most.max(pids.len());
+        seen.extend(pids.iter().map(|row| row.get::<_, i32>(0)));
+        seen.len() > 2
+    })
+    .await;
+    assert!(most <= 2, "{most} servers wait for the lock");
+    migration.rollback().await.unwrap();
+    until("a replica serves reads", async || reads_on_replica(&db.any()).await).await;
 }

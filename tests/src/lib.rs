@@ -59,6 +59,12 @@ impl Cluster {
 #[must_use]
 pub fn builder(lab: &Lab, events: &Events) -> Builder {
     let builder = Db::builder(&lab.url("postgres")).expect("the lab's URL can be read");
+    with_events(builder, events)
+}
+
+/// The same on top of other settings.
+#[must_use]
+pub fn with_events(builder: Builder, events: &Events) -> Builder {
     builder.probe_interval(Duration::from_millis(50)).on_event({
         let events = events.clone();
         move |event| events.note(event)

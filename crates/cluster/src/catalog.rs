@@ -1,42 +1,50 @@
 //! Keeps what is known of the database: asked of a node at the start, on an interval, and when a definition was seen.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use millpond_core::{Health, NodeId, Snapshot};
+use millpond_core::{Health, NodeId, Role, Snapshot};
 use millpond_sql::{Cache, Classification, Classifier, Dialect};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::cluster::Shared;
 use crate::error::describe;
-use crate::{Backend, Purpose};
+use crate::execute::unless;
+use crate::{Backend, Event, Purpose};
 
 /// The classifier that all handles use, with its answers, and its renewal.
 pub(crate) struct Knowledge {
     statements: ArcSwap<Cache>,
     /// Told when the catalog may be another.
     outdated: Notify,
-    /// How many definitions were run, and how many of them the catalog shows.
+    /// How many definitions were run, and how many of them the catalog shows. What the database held before the start counts
+    /// as the first, where a catalog is wanted.
     defined: AtomicU64,
     shown: AtomicU64,
     /// How often the database was asked, in vain or not.
     asked: watch::Sender<u64>,
 }
 
+/// What the database held before the start, as a count of definitions.
+const FIRST: u64 = 1;
+
 impl Knowledge {
-    pub(crate) fn new(dialect: Dialect) -> Self {
+    /// Knows nothing yet, and is content with that when no catalog is wanted.
+    pub(crate) fn new(dialect: Dialect, interval: Option<Duration>) -> Self {
         Self {
             statements: ArcSwap::from_pointee(Cache::new(Classifier::new(dialect))),
             outdated: Notify::new(),
-            defined: AtomicU64::new(0),
+            defined: AtomicU64::new(if interval.is_some() { FIRST } else { 0 }),
             shown: AtomicU64::new(0),
             asked: watch::Sender::new(0),
         }
     }
 
+    /// What a text does, as far as the last catalog shows.
     pub(crate) fn classify(&self, sql: &str) -> Classification {
         self.statements.load().classify(sql)
     }
@@ -47,10 +55,15 @@ impl Knowledge {
         self.outdated.notify_one();
     }
 
+    /// Counts the definitions.
+    pub(crate) fn definitions(&self) -> u64 {
+        self.defined.load(Ordering::Acquire)
+    }
+
     /// Whether the catalog shows every definition that was run through the cluster. Until it does, what looks like a read
     /// may name a view that it has not heard of.
     pub(crate) fn is_current(&self) -> bool {
-        self.shown.load(Ordering::Acquire) == self.defined.load(Ordering::Acquire)
+        self.shown.load(Ordering::Acquire) == self.definitions()
     }
 
     /// Waits until the database was asked once.
@@ -58,57 +71,205 @@ impl Knowledge {
         // The sender lives as long as `self`, so the channel is never closed.
         let _ = self.asked.subscribe().wait_for(|asked| *asked > 0).await;
     }
+
+    /// A catalog that shows so many definitions.
+    fn learn(&self, classifier: Classifier, shown: u64) {
+        // Remembered answers are those of the old catalog. They go before the new count is seen.
+        self.statements.store(Arc::new(Cache::new(classifier)));
+        self.shown.store(shown, Ordering::Release);
+    }
+
+    /// Whom to ask. The primary has every definition first. A replica may be behind: it is asked only for the first catalog,
+    /// while there is no primary and nothing was defined since the start.
+    fn source<P>(&self, snapshot: &Snapshot<P>) -> Option<NodeId> {
+        let is_new = self.shown.load(Ordering::Acquire) == 0 && self.definitions() == FIRST;
+        let any = || snapshot.nodes.iter().position(|node| node.health == Health::Up).and_then(NodeId::new);
+        snapshot.primary.or_else(|| if is_new { any() } else { None })
+    }
 }
 
-/// How soon to ask again after an error.
-const RETRY: Duration = Duration::from_secs(1);
+/// Whether a replica may be given a read. A lone primary runs every statement, whatever that does.
+pub(crate) fn is_needed<P>(snapshot: &Snapshot<P>) -> bool {
+    snapshot.nodes.len() > 1 || snapshot.nodes.iter().any(|node| node.role == Some(Role::Replica))
+}
+
+/// How soon to ask again after an error, and how soon at the latest after many.
+const RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// Runs until it is aborted, with the last clone of its cluster.
 pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) {
     let knowledge = &shared.knowledge;
+    let source = || knowledge.source(&shared.snapshot.load());
+    let mut failures = Failures::default();
     loop {
-        shared.wait_until(|snapshot| is_known(snapshot) && source(snapshot).is_some()).await;
+        shared.wait_until(|snapshot| is_ready(snapshot) && knowledge.source(snapshot).is_some()).await;
+        let Some(node) = source() else { continue };
         // A definition that is run meanwhile may be missed.
-        let defined = knowledge.defined.load(Ordering::Acquire);
-        let is_loaded = match load(&*shared).await {
+        let defined = knowledge.definitions();
+        let pause = match load(&*shared, node).await {
             Ok(classifier) => {
-                // Remembered answers are those of the old catalog.
-                knowledge.statements.store(Arc::new(Cache::new(classifier)));
-                knowledge.shown.store(defined, Ordering::Release);
-                true
+                knowledge.learn(classifier, defined);
+                failures.over(&shared);
+                interval
             }
-            Err(why) => {
-                tracing::warn!(target: "millpond", "the catalog was not loaded: {why}");
-                false
-            }
+            Err(why) => failures.add(&shared, why).min(interval),
         };
         knowledge.asked.send_modify(|asked| *asked += 1);
-        let pause = if is_loaded { interval } else { interval.min(RETRY) };
-        let _ = timeout(pause, knowledge.outdated.notified()).await;
+        // Another primary may know more than the one before, or than a replica.
+        let is_other = pin!(
+            shared.wait_until(|snapshot| { knowledge.source(snapshot).is_some_and(|source| source != node) })
+        );
+        let _ = timeout(pause, unless(is_other, pin!(knowledge.outdated.notified()))).await;
     }
 }
 
-fn is_known<P>(snapshot: &Snapshot<P>) -> bool {
-    snapshot.nodes.iter().all(|node| node.health != Health::Unknown)
+/// Every node has answered or failed to, and a catalog is of use.
+fn is_ready<P>(snapshot: &Snapshot<P>) -> bool {
+    is_needed(snapshot) && snapshot.nodes.iter().all(|node| node.health != Health::Unknown)
 }
 
-/// The primary has every definition first. Without one, any node that answers.
-fn source<P>(snapshot: &Snapshot<P>) -> Option<NodeId> {
-    let any = || snapshot.nodes.iter().position(|node| node.health == Health::Up).and_then(NodeId::new);
-    snapshot.primary.or_else(any)
+/// The failures since the last success.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    /// What was told of them: the same trouble is told once.
+    told: Option<Arc<str>>,
 }
 
-async fn load<B: Backend>(shared: &Shared<B>) -> Result<Classifier, String> {
-    let node = source(&shared.snapshot.load()).ok_or_else(|| "no node answers".to_owned())?;
+impl Failures {
+    /// One more. Says how soon to try again.
+    fn add<B: Backend>(&mut self, shared: &Shared<B>, why: String) -> Duration {
+        let cause: Arc<str> = why.into();
+        if self.told.as_ref() != Some(&cause) {
+            let cause = Arc::clone(&cause);
+            shared.tell(&if shared.knowledge.is_current() {
+                Event::CatalogKept { cause }
+            } else {
+                Event::CatalogMissing { cause }
+            });
+        }
+        self.told = Some(cause);
+        let pause = RETRY.saturating_mul(2_u32.saturating_pow(self.count)).min(LONGEST_RETRY);
+        self.count += 1;
+        pause
+    }
+
+    fn over<B: Backend>(&mut self, shared: &Shared<B>) {
+        if self.told.is_some() {
+            shared.tell(&Event::CatalogLoaded);
+        }
+        *self = Self::default();
+    }
+}
+
+async fn load<B: Backend>(shared: &Shared<B>, node: NodeId) -> Result<Classifier, String> {
+    let patience = shared.config.connect_timeout;
     let ask = async {
         let mut connection = shared.backend.connect(node, Purpose::Probe).await?;
         shared.backend.classifier(&mut connection).await
     };
-    match timeout(shared.config.connect_timeout, ask).await {
+    let name = &shared.nodes[node.index()].name;
+    match timeout(patience, ask).await {
         Ok(Ok(classifier)) => Ok(classifier),
         Ok(Err(error)) => {
-            Err(describe("asking what the database holds", &error, &shared.backend.failure(&error)))
+            let doing = format!("{name}: asking what the database holds");
+            Err(describe(&doing, &error, &shared.backend.failure(&error)))
         }
-        Err(_) => Err(format!("no answer within {:?}", shared.config.connect_timeout)),
+        Err(_) => Err(format!(
+            "{name}: asking what the database holds: no answer within {patience:?}; connect_timeout is the limit"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::str::FromStr;
+
+    use millpond_core::{Position, Topology};
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Nowhere;
+
+    impl Position for Nowhere {
+        fn covers(&self, _: &Self) -> bool {
+            false
+        }
+
+        fn merge(&self, _: &Self) -> Self {
+            Self
+        }
+
+        fn distance(&self, _: &Self) -> u64 {
+            0
+        }
+    }
+
+    impl fmt::Display for Nowhere {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Ok(())
+        }
+    }
+
+    impl FromStr for Nowhere {
+        type Err = fmt::Error;
+
+        fn from_str(_: &str) -> Result<Self, fmt::Error> {
+            Ok(Self)
+        }
+    }
+
+    /// Node 0 is down, node 1 is a replica.
+    fn without_primary() -> Snapshot<Nowhere> {
+        let mut snapshot = Topology::new(2).snapshot();
+        snapshot.nodes[0].health = Health::Down;
+        snapshot.nodes[1].health = Health::Up;
+        snapshot.nodes[1].role = Some(Role::Replica);
+        snapshot
+    }
+
+    fn knowledge() -> Knowledge {
+        Knowledge::new(Dialect::Postgres, Some(Duration::from_secs(60)))
+    }
+
+    #[test]
+    fn a_replica_is_asked_only_while_nothing_better_can_be_known() {
+        let knowledge = knowledge();
+        let mut snapshot = without_primary();
+        assert_eq!(knowledge.source(&snapshot), NodeId::new(1));
+        // It may not show the definition.
+        knowledge.defined();
+        assert_eq!(knowledge.source(&snapshot), None);
+        snapshot.primary = NodeId::new(0);
+        assert_eq!(knowledge.source(&snapshot), NodeId::new(0));
+        knowledge.learn(Classifier::new(Dialect::Postgres), knowledge.definitions());
+        // Nor may it show what is known already.
+        assert_eq!(knowledge.source(&without_primary()), None);
+    }
+
+    #[test]
+    fn nothing_is_current_before_the_first_catalog_unless_none_is_wanted() {
+        assert!(Knowledge::new(Dialect::Postgres, None).is_current());
+        let knowledge = knowledge();
+        assert!(!knowledge.is_current());
+        let before = knowledge.definitions();
+        knowledge.defined();
+        knowledge.learn(Classifier::new(Dialect::Postgres), before);
+        assert!(!knowledge.is_current(), "the definition came while it was loaded");
+        knowledge.learn(Classifier::new(Dialect::Postgres), knowledge.definitions());
+        assert!(knowledge.is_current());
+    }
+
+    #[test]
+    fn a_lone_primary_needs_no_catalog_and_a_lone_replica_does() {
+        let mut snapshot = Topology::<Nowhere>::new(1).snapshot();
+        snapshot.nodes[0].role = Some(Role::Primary);
+        assert!(!is_needed(&snapshot));
+        snapshot.nodes[0].role = Some(Role::Replica);
+        assert!(is_needed(&snapshot));
+        assert!(is_needed(&Topology::<Nowhere>::new(2).snapshot()));
     }
 }

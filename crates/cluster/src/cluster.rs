@@ -62,7 +62,8 @@ impl<B: Backend> Cluster<B> {
         let mut changes = cluster.shared.changes.subscribe();
         let all_known = changes.wait_for(|()| cluster.is_known());
         let _ = timeout_at(patience, all_known).await;
-        if cluster.shared.catalog_interval().is_some() {
+        let is_needed = catalog::is_needed(&cluster.shared.snapshot.load());
+        if is_needed && cluster.shared.config.catalog_interval.is_some() {
             let _ = timeout_at(patience, cluster.shared.knowledge.first()).await;
         }
         let is_up = cluster.shared.snapshot.load().nodes.iter().any(|node| node.health == Health::Up);
@@ -95,7 +96,7 @@ impl<B: Backend> Cluster<B> {
             mode: ModeSwitch::new(config.mode),
             written: Mutex::default(),
             refused: Refused::default(),
-            knowledge: Knowledge::new(B::DIALECT),
+            knowledge: Knowledge::new(B::DIALECT, config.catalog_interval),
             healed: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
             backend,
@@ -106,7 +107,7 @@ impl<B: Backend> Cluster<B> {
         for node in &shared.nodes {
             monitors.spawn(monitor::run(Arc::clone(&shared), Arc::clone(node)));
         }
-        if let Some(interval) = shared.catalog_interval() {
+        if let Some(interval) = shared.config.catalog_interval {
             monitors.spawn(catalog::run(Arc::clone(&shared), interval));
         }
         Ok(Self { shared, monitors: Arc::new(monitors) })
@@ -210,9 +211,9 @@ pub(crate) struct Shared<B: Backend> {
 }
 
 impl<B: Backend> Shared<B> {
-    /// How often to ask what the database holds. A lone node runs every statement, whatever that is.
-    pub(crate) fn catalog_interval(&self) -> Option<Duration> {
-        self.config.catalog_interval.filter(|_| self.nodes.len() > 1)
+    /// Whether it is known what the database holds, as far as it matters to the nodes there are.
+    pub(crate) fn knows_catalog(&self, snapshot: &Snapshot<B::Position>) -> bool {
+        self.knowledge.is_current() || !catalog::is_needed(snapshot)
     }
 
     /// Takes in what a monitor found, publishes what is known now, and does what follows.

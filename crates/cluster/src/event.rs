@@ -62,6 +62,19 @@ pub enum Event {
         /// The statement, without its literals.
         digest: Digest,
     },
+    /// What the database holds could not be asked, so that nothing is known of what views and functions hide: until it
+    /// can, nothing is taken for a read, and everything goes to the primary.
+    CatalogMissing {
+        /// Why.
+        cause: Arc<str>,
+    },
+    /// What the database holds could not be asked again: what was known of it last stays in use.
+    CatalogKept {
+        /// Why.
+        cause: Arc<str>,
+    },
+    /// What the database holds could be asked again.
+    CatalogLoaded,
     /// The mode was switched.
     ModeChanged {
         /// To what.
@@ -78,6 +91,7 @@ impl Event {
             Self::NodeUp { .. }
                 | Self::RoleChanged { .. }
                 | Self::PrimaryChanged { .. }
+                | Self::CatalogLoaded
                 | Self::ModeChanged { .. }
         )
     }
@@ -107,6 +121,15 @@ impl fmt::Display for Event {
             Self::Healed { node, digest } => {
                 write!(f, "{node} refused statement {digest} as a write: it runs on the primary from now on")
             }
+            Self::CatalogMissing { cause } => write!(
+                f,
+                "the catalog was not loaded, and until it is, everything goes to the primary: {cause}; it is tried \
+                 again; switched off (CatalogSetting::Off), reads would be judged by their text alone"
+            ),
+            Self::CatalogKept { cause } => {
+                write!(f, "the catalog was not loaded again, the last one stays in use: {cause}")
+            }
+            Self::CatalogLoaded => f.write_str("the catalog is loaded again"),
             Self::ModeChanged { mode } => write!(f, "the mode is {mode}"),
         }
     }

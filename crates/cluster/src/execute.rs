@@ -115,7 +115,7 @@ impl<B: Backend> Handle<B> {
         statement: Statement<'_>,
         operation: &mut O,
     ) -> Result<O::Output, Error> {
-        let mut search = Search::new(self, self.access_of(&statement));
+        let mut search = Search::new(self, &statement);
         loop {
             let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
             in_flight.sent(purpose);

@@ -123,15 +123,21 @@ impl<B: Backend> Handle<B> {
     }
 
     /// What a text does, as far as the text, and the catalog of the database, show. Answers are remembered by text.
+    ///
+    /// Where a catalog is wanted and not there, or older than a definition that was run here, nothing is a plain read.
     #[must_use]
     pub fn classify(&self, sql: &str) -> Classification {
-        self.shared().knowledge.classify(sql)
+        let shared = self.shared();
+        // Asked first: the catalog behind the answer is then at least as new.
+        let is_known = shared.knows_catalog(&shared.snapshot.load());
+        let classification = shared.knowledge.classify(sql);
+        if is_known { classification } else { classification.without_catalog() }
     }
 
     /// Notes that a definition was run: the catalog is loaded again, if it is loaded at all, and reads go to the primary
     /// until it is.
     pub fn defined(&self) {
-        if self.shared().catalog_interval().is_some() {
+        if self.shared().config.catalog_interval.is_some() {
             self.shared().knowledge.defined();
         }
     }
@@ -144,9 +150,6 @@ impl<B: Backend> Handle<B> {
         let snapshot = shared.snapshot.load();
         let decision = self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification)), 0);
         let reason = match decision.reason {
-            Reason::NotARead(_) if classification.is_plain_read() && !shared.knowledge.is_current() => {
-                "a definition was run, and the catalog is not loaded again yet".to_owned()
-            }
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
             Reason::NotARead(_) => classification.reason().display(sql).to_string(),
             reason => reason.to_string(),
@@ -208,9 +211,6 @@ impl<B: Backend> Handle<B> {
         let was_refused = |text: &str| self.shared().refused.contains(text, B::DIALECT);
         if statement.access.is_read() && statement.text.is_some_and(was_refused) {
             return Access::Write;
-        }
-        if statement.access.is_read() && statement.text.is_some() && !self.shared().knowledge.is_current() {
-            return Access::Unknown;
         }
         statement.access
     }

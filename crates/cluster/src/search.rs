@@ -36,6 +36,9 @@ pub(crate) struct Search<'a, B: Backend> {
     handle: &'a Handle<B>,
     /// A read that a replica refused becomes a write.
     pub(crate) access: Access,
+    text: Option<&'a str>,
+    /// How many definitions had been run when the text was judged.
+    definitions: u64,
     deadline: Instant,
     tried: NodeSet,
     /// Whether a primary may have run it already. Then no other primary may, since what looks like a read can write.
@@ -46,11 +49,13 @@ pub(crate) struct Search<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Search<'a, B> {
-    pub(crate) fn new(handle: &'a Handle<B>, access: Access) -> Self {
+    pub(crate) fn new(handle: &'a Handle<B>, statement: &Statement<'a>) -> Self {
         let deadline = Instant::now() + handle.shared().config.acquire_timeout;
         Self {
             handle,
-            access,
+            access: handle.access_of(statement),
+            text: statement.text,
+            definitions: handle.shared().knowledge.definitions(),
             deadline,
             tried: NodeSet::EMPTY,
             is_off_primaries: false,
@@ -113,8 +118,21 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    /// A definition may have been run while a read waited, or a replica come to a lone node.
+    fn judge_anew(&mut self, snapshot: &Snapshot<B::Position>) {
+        let shared = self.handle.shared();
+        let definitions = shared.knowledge.definitions();
+        let is_outdated = definitions != self.definitions || !shared.knows_catalog(snapshot);
+        if let Some(text) = self.text.filter(|_| self.access.is_read() && is_outdated) {
+            self.definitions = definitions;
+            let classification = self.handle.classify(text);
+            self.access = self.handle.access_of(&Statement::text(text, &classification));
+        }
+    }
+
     fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> Plan {
         let shared = self.handle.shared();
+        self.judge_anew(snapshot);
         let decision = self.handle.decide(snapshot, self.access, fastrand::u64(..));
         self.reason = Some(decision.reason);
         tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");

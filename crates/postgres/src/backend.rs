@@ -9,7 +9,7 @@ use millpond_cluster::{Backend, Failure, Purpose};
 use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
 
-use crate::catalog::load_catalog;
+use crate::catalog;
 use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::{DriverError, Lsn};
@@ -64,7 +64,7 @@ impl Backend for Postgres {
     }
 
     async fn classifier(&self, connection: &mut Connection) -> Result<Classifier, DriverError> {
-        let catalog = load_catalog(connection.client()).await?;
+        let catalog = catalog::load(connection).await?;
         Ok(Classifier::new(Dialect::Postgres).with_catalog(Arc::new(catalog)))
     }
 

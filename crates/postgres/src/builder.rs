@@ -27,8 +27,13 @@ pub struct Builder {
 pub enum CatalogSetting {
     /// At the start, after definitions that run through the handle, and so often. What others define in between is not
     /// known before the next time: a new view is taken for a table until then.
+    ///
+    /// Until the first answer, and between a definition and the next one, no text is taken for a read: everything goes to
+    /// the primary. An answer that does not come is an event, [`Event::CatalogMissing`], and is asked for again. A lone
+    /// primary is never asked.
     Every(Duration),
-    /// Never: a relation is taken for a table, a user's function goes to the primary.
+    /// Never: a relation is taken for a table, a user's function goes to the primary. The way out where the role may not
+    /// read the system tables.
     Off,
 }
 

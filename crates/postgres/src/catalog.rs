@@ -1,5 +1,7 @@
 //! The catalog of a database, asked of a server in one query.
 
+use std::pin::pin;
+
 use millpond_cluster::sql::Catalog;
 use millpond_cluster::sql::catalog::{
     Arity, Builder, Cast, Function, FunctionKind, Operator, Persistence, Relation, RelationKind, UserType,
@@ -8,6 +10,7 @@ use millpond_cluster::sql::catalog::{
 use tokio_postgres::{Client, Row};
 
 use crate::DriverError;
+use crate::connection::Connection;
 
 /// Everything in one query, so that all of it is of one moment.
 const QUERY: &str = include_str!("catalog.sql");
@@ -26,6 +29,12 @@ const QUERY: &str = include_str!("catalog.sql");
 /// Cancel safe.
 pub async fn load_catalog(client: &Client) -> Result<Catalog, DriverError> {
     let rows = client.query(QUERY, &[]).await?;
+    Ok(read(&rows)?)
+}
+
+/// The same over a connection of ours: a server that is slow to answer is told when nobody waits any more.
+pub(crate) async fn load(connection: &Connection) -> Result<Catalog, DriverError> {
+    let rows = connection.call(pin!(connection.client().query(QUERY, &[]))).await?;
     Ok(read(&rows)?)
 }
 

@@ -138,7 +138,7 @@ impl Db {
         let classification = admit(&self.handle, sql)?;
         let statement = Statement::text(sql, &classification);
         let rows = self.handle.run(statement, &mut Stream { sql, classification, params }).await?;
-        Ok(RowStream::new(rows, &self.handle, !classification.is_plain_read()))
+        Ok(RowStream::new(rows, &self.handle))
     }
 
     /// Runs a statement; the number of rows it affected.

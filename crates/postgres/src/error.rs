@@ -60,6 +60,7 @@ fn failure_of_server(said: &DbError) -> Failure {
         }
         "28000" => (FailureKind::Denied, Some("check the user name, and the server's pg_hba.conf")),
         "3D000" => (FailureKind::Denied, Some("create the database, or correct its name in the URL")),
+        "42501" => (FailureKind::Rejected, Some("grant the role what the message names")),
         "53300" => (
             FailureKind::ConnectionLost,
             Some("the server has no connection left: lower max_size or raise max_connections"),

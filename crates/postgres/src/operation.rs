@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::TryStreamExt;
+use millpond_cluster::core::Access;
 use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
 use tokio_postgres::Row;
@@ -18,6 +19,14 @@ const fn capture(target: Target) -> Capture {
     match target.purpose {
         Purpose::Write if !target.access.is_read() => Capture::Position,
         _ => Capture::Nothing,
+    }
+}
+
+/// Notes what a statement will leave behind. What turned out to be no read, whatever its text shows, may leave anything.
+fn soil(lease: &NodeLease<Postgres>, classification: &Classification, target: Target) {
+    lease.soil_by(classification);
+    if classification.is_plain_read() && !target.access.is_read() {
+        lease.soil_unseen();
     }
 }
 
@@ -37,7 +46,7 @@ impl Operation<Postgres> for Query<'_> {
         target: Target,
     ) -> Result<Answer<Vec<Row>, Lsn>, DriverError> {
         let capture = capture(target);
-        lease.soil_by(&self.classification);
+        soil(&lease, &self.classification, target);
         let (value, position) = lease.query(self.sql, self.params, capture).await?;
         Ok(Answer { value, position })
     }
@@ -59,7 +68,7 @@ impl Operation<Postgres> for Execute<'_> {
         target: Target,
     ) -> Result<Answer<u64, Lsn>, DriverError> {
         let capture = capture(target);
-        lease.soil_by(&self.classification);
+        soil(&lease, &self.classification, target);
         let (value, position) = lease.execute(self.sql, self.params, capture).await?;
         Ok(Answer { value, position })
     }
@@ -79,7 +88,7 @@ impl Operation<Postgres> for Batch<'_> {
         lease: NodeLease<Postgres>,
         target: Target,
     ) -> Result<Answer<(), Lsn>, DriverError> {
-        lease.soil_by(&self.classification);
+        soil(&lease, &self.classification, target);
         let position = lease.batch_execute(self.sql, capture(target)).await?;
         Ok(Answer { value: (), position })
     }
@@ -98,16 +107,22 @@ pub(crate) struct Rows {
     pub(crate) first: Option<Row>,
     pub(crate) rest: Pin<Box<tokio_postgres::RowStream>>,
     pub(crate) connection: NodeLease<Postgres>,
+    /// What it ran as: a read can have become more on the way here.
+    pub(crate) access: Access,
 }
 
 impl Operation<Postgres> for Stream<'_> {
     type Output = Rows;
 
-    async fn run(&mut self, lease: NodeLease<Postgres>, _: Target) -> Result<Answer<Rows, Lsn>, DriverError> {
-        lease.soil_by(&self.classification);
+    async fn run(
+        &mut self,
+        lease: NodeLease<Postgres>,
+        target: Target,
+    ) -> Result<Answer<Rows, Lsn>, DriverError> {
+        soil(&lease, &self.classification, target);
         let mut rest = Box::pin(lease.query_raw(self.sql, self.params).await?);
         let first = lease.call(rest.try_next()).await?;
-        Ok(Answer { value: Rows { first, rest, connection: lease }, position: None })
+        Ok(Answer { value: Rows { first, rest, connection: lease, access: target.access }, position: None })
     }
 }
 

@@ -20,9 +20,9 @@ pub struct RowStream {
 }
 
 impl RowStream {
-    pub(crate) fn new(rows: Rows, handle: &Handle<Postgres>, is_write: bool) -> Self {
-        let Rows { first, rest, connection } = rows;
-        let writes = WritesAtTheEnd { handle: handle.clone(), is_write };
+    pub(crate) fn new(rows: Rows, handle: &Handle<Postgres>) -> Self {
+        let Rows { first, rest, connection, access } = rows;
+        let writes = WritesAtTheEnd { handle: handle.clone(), is_write: !access.is_read() };
         connection.unsettle();
         let mut this = Self { first, rest, connection: Some(connection), writes };
         if this.first.is_none() {

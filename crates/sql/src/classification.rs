@@ -4,7 +4,7 @@ use std::fmt;
 
 use millpond_core::Access;
 
-use crate::{Effects, Reason, Transaction};
+use crate::{Effects, Reason, ReasonKind, Transaction};
 
 /// What a text does, as far as the text shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,17 @@ impl Classification {
         } else {
             Route::Primary
         }
+    }
+
+    /// The answer where a catalog is wanted and not there: what the text alone shows to be a plain read may name a view that
+    /// writes, so it is unknown.
+    #[must_use]
+    pub const fn without_catalog(mut self) -> Self {
+        if self.is_plain_read() {
+            self.access = Access::Unknown;
+            self.reason = Reason::new(ReasonKind::CatalogMissing, self.reason.span());
+        }
+        self
     }
 
     /// Whether the text reads, and neither needs nor leaves anything in its connection: any replica will do.

@@ -137,6 +137,8 @@ pub enum ReasonKind {
     TemporaryTable,
     /// A foreign table, or a table with such a part: what it reads is on another server.
     ForeignTable,
+    /// It reads as far as the text shows, and what the database holds is not known yet.
+    CatalogMissing,
     /// The verb sets or asks for the state of one session.
     SessionVerb,
     /// A name or variable that belongs to one session.
@@ -189,6 +191,7 @@ impl ReasonKind {
             Self::UnloggedTable => "unlogged_table",
             Self::TemporaryTable => "temporary_table",
             Self::ForeignTable => "foreign_table",
+            Self::CatalogMissing => "catalog_missing",
             Self::SessionVerb => "session_verb",
             Self::SessionName => "session_name",
             Self::Transaction => "transaction",
@@ -242,6 +245,9 @@ impl fmt::Display for DisplayReason<'_> {
             ReasonKind::Reads => return f.write_str("every part reads only"),
             ReasonKind::Empty => return f.write_str("there is no statement in the text"),
             ReasonKind::TooLong => return f.write_str("the text is longer than a gibibyte"),
+            ReasonKind::CatalogMissing => {
+                return f.write_str("what the database holds is not known yet, or was changed since");
+            }
             ReasonKind::HiddenCode => {
                 return f.write_str("code that runs without being named is not known to only read");
             }

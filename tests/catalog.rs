@@ -132,6 +132,40 @@ async fn what_the_catalog_calls_a_read_a_standby_runs_and_the_rest_it_refuses() 
     assert_eq!(servers.state().await, before);
 }
 
+const QUERY: &str = include_str!("../crates/postgres/src/catalog.sql");
+
+/// The most rows that one node of a plan touched: all it gave or passed over, each time it was run.
+fn most_work(plan: &[String]) -> u64 {
+    let number = |line: &str, before: &str| -> Option<u64> {
+        let rest = line.split_once(before)?.1;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    let (mut loops, mut most) = (1, 0);
+    for line in plan {
+        loops = number(line, " loops=").unwrap_or(loops);
+        let rows = number(line, "(actual rows=").or_else(|| number(line, "Rows Removed by Filter: "));
+        let rows = rows.or_else(|| number(line, "Rows Removed by Join Filter: "));
+        most = most.max(rows.unwrap_or_default() * loops);
+    }
+    most
+}
+
+#[tokio::test]
+async fn no_part_of_the_catalogs_query_grows_faster_than_the_database() {
+    let servers = Servers::up().await;
+    let grow = "do $$ begin for i in 1..1500 loop execute format('create type t_%s as (a int)', i); end loop; end $$;
+        analyze";
+    servers.primary.batch_execute(grow).await.unwrap();
+    let explain = format!("explain (analyze, timing off, costs off, summary off) {QUERY}");
+    let plan = servers.primary.query(&explain, &[]).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let objects = "select (select count(*) from pg_type) + (select count(*) from pg_proc)
+        + (select count(*) from pg_attribute) + (select count(*) from pg_depend)";
+    let objects: i64 = servers.primary.query_one(objects, &[]).await.unwrap().get(0);
+    let most = most_work(&plan);
+    assert!(most < 10 * u64::try_from(objects).unwrap(), "{most} rows for {objects}: {plan:#?}");
+}
+
 /// Extensions, with what is made of them, reads, and what hides more.
 const EXTENSIONS: &[(&str, &str, &[&str], &[&str])] = &[
     (

@@ -31,7 +31,15 @@ fn shop() -> Builder {
         .function(function("bad_sql", Immutable, "sql", "delete from item"))
         .function(function("bad_atomic", Stable, "sql", "BEGIN ATOMIC\n SELECT bad_c(1);\nEND"))
         .function(function("bad_empty", Stable, "sql", ""))
-        .function(function("recursive", Stable, "sql", "select recursive($1 - 1)"))
+        .function(function(
+            "good_recursive",
+            Stable,
+            "sql",
+            "select good_recursive($1 - 1) + good_mutual($1)",
+        ))
+        .function(function("good_mutual", Stable, "plpgsql", "begin return good_recursive(1); end"))
+        .function(function("bad_recursive", Stable, "sql", "select bad_recursive($1 - 1) + bad_mutual($1)"))
+        .function(function("bad_mutual", Stable, "plpgsql", "begin return bad_recursive(bad_c(1)); end"))
         .function(function("good_pl", Stable, "plpgsql", GOOD_PL))
         .function(function("bad_pl_volatile", Volatile, "plpgsql", GOOD_PL))
         .function(function("bad_pl_call", Stable, "plpgsql", "begin return bad_c(1); end"))
@@ -115,6 +123,7 @@ const READS: &[&str] = &[
     "select good_atomic(), good_return(), good_sum(n), upper('x') from cached",
     "select * from whole, guarded, thing, indexed",
     "select good_default(), x::good_circle from item",
+    "select good_recursive(1), good_mutual(1)",
     "select 1 <-> 2, 1 operator(public.<->) 2, 1 operator(pg_catalog.+) 2",
     "select 1::good_domain, cast(2 as public.good_domain), good_domain 'x'",
     // A column or an alias with the name of something else is no relation.
@@ -172,7 +181,8 @@ const HAZARDS: &[(&str, ReasonKind, &str)] = &[
     ("select public.bad_sql()", ReasonKind::HiddenFunction, "public.bad_sql"),
     ("select bad_atomic()", ReasonKind::HiddenFunction, "bad_atomic"),
     ("select bad_empty()", ReasonKind::HiddenFunction, "bad_empty"),
-    ("select recursive(1)", ReasonKind::HiddenFunction, "recursive"),
+    ("select bad_recursive(1)", ReasonKind::HiddenFunction, "bad_recursive"),
+    ("select bad_mutual(1)", ReasonKind::HiddenFunction, "bad_mutual"),
     ("select bad_pl_volatile()", ReasonKind::HiddenFunction, "bad_pl_volatile"),
     ("select bad_pl_call()", ReasonKind::HiddenFunction, "bad_pl_call"),
     ("select bad_pl_view()", ReasonKind::HiddenFunction, "bad_pl_view"),
@@ -231,13 +241,19 @@ fn code_that_runs_unnamed_makes_every_statement_unknown() {
     let harmless = shop()
         .operator(Operator::new("public", "=", "public", "good_c"))
         .unnamed_function("public", "good_c")
+        // They run in their own bodies too, and in each other's.
+        .unnamed_function("public", "good_sql")
+        .unnamed_function("public", "good_pl")
         .build();
+    let hidden_deeper =
+        shop().unnamed_function("public", "good_sql").unnamed_function("public", "bad_sql").build();
     let kind = |catalog: Catalog| {
         let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
         classifier.classify("select 1 in (select id from item)").reason().kind()
     };
     assert_eq!(kind(implied), ReasonKind::HiddenCode);
     assert_eq!(kind(cast), ReasonKind::HiddenCode);
+    assert_eq!(kind(hidden_deeper), ReasonKind::HiddenCode);
     assert_eq!(kind(harmless), ReasonKind::Reads);
 }
 

@@ -1,4 +1,4 @@
-//! Rows → a catalog, by a fixpoint: nothing is known to read at first, and what is only grows.
+//! Rows → a catalog, by two fixpoints: what reaches only reads, and then what reaches nothing but that and itself.
 
 use std::mem;
 use std::sync::Arc;
@@ -193,6 +193,10 @@ impl Builder {
     }
 
     /// Works out what is known to read.
+    ///
+    /// Meanwhile code that runs unnamed is taken for harmless: it runs in the bodies of its own functions too. Where that
+    /// holds for all of it by what its functions name, no call of it can come to anything else. Where not, no statement is
+    /// a read, whatever the bodies say.
     #[must_use]
     pub fn build(self) -> Catalog {
         let mut catalog = Catalog { path: self.path, ..Catalog::default() };
@@ -216,7 +220,23 @@ impl Builder {
                 break;
             }
         }
-        hazards.append(&mut open);
+        // What is left reaches a hazard, or only itself, as what calls itself does: no call of that can come to more. So all
+        // of it is taken for reads, until one round finds nothing against the rest.
+        open.iter().for_each(|object| judge.catalog_mut().settle(object));
+        loop {
+            let before = open.len();
+            for object in mem::take(&mut open) {
+                if judge.why_not(&object).is_none() {
+                    open.push(object);
+                } else {
+                    judge.catalog_mut().enter(&object);
+                    hazards.push(object);
+                }
+            }
+            if open.len() == before {
+                break;
+            }
+        }
         judge.finish(&hazards)
     }
 }
@@ -232,6 +252,7 @@ impl Catalog {
         }
     }
 
+    /// The object is there, and not known to read.
     fn enter(&mut self, object: &Object) {
         let attributes = usize::from(object.arity == Arity::One);
         let entry = |schema: &str| Entry {
@@ -251,18 +272,14 @@ impl Catalog {
                 None => entries.push(entry(&object.schema)),
             }
         }
-        match object.what {
-            What::Unnamed => self.unnamed += 1,
-            What::Operator => {
-                self.operator_schemas.insert(object.schema.clone());
-                let (schema, symbol) = (object.schema.clone(), object.name.clone());
-                self.operators.push(OperatorEntry { schema, symbol });
-            }
-            What::Function | What::Relation | What::Type | What::Cast => {}
+        if object.what == What::Operator {
+            self.operator_schemas.insert(object.schema.clone());
+            let (schema, symbol) = (object.schema.clone(), object.name.clone());
+            self.operators.push(OperatorEntry { schema, symbol });
         }
     }
 
-    /// The object is known to read.
+    /// The object is known to read, whatever [`enter`](Self::enter) said.
     fn settle(&mut self, object: &Object) {
         let attributes = usize::from(object.arity == Arity::One);
         for name in spellings(object) {
@@ -273,17 +290,12 @@ impl Catalog {
                 entry.pending_attributes -= attributes;
             }
         }
-        match object.what {
-            What::Unnamed => self.unnamed -= 1,
-            What::Operator => {
-                // One per object: operators of one symbol can differ in their operands.
-                let is_it =
-                    |entry: &OperatorEntry| entry.schema == object.schema && entry.symbol == object.name;
-                if let Some(at) = self.operators.iter().position(is_it) {
-                    self.operators.swap_remove(at);
-                }
+        if object.what == What::Operator {
+            // One per object: operators of one symbol can differ in their operands.
+            let is_it = |entry: &OperatorEntry| entry.schema == object.schema && entry.symbol == object.name;
+            if let Some(at) = self.operators.iter().position(is_it) {
+                self.operators.swap_remove(at);
             }
-            What::Function | What::Relation | What::Type | What::Cast => {}
         }
     }
 }
@@ -389,6 +401,7 @@ impl Judge {
         let hazards = objects.iter().map(hazard).collect();
         let catalog = self.catalog_mut();
         catalog.hazards = hazards;
+        catalog.unnamed = objects.iter().filter(|object| object.what == What::Unnamed).count();
         mem::take(catalog)
     }
 

@@ -30,7 +30,8 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Observation<Self::Position>, Self::Error>> + Send;
 
     /// Asks a node what its database holds, for a classifier that knows. Dropped, with the connection, when it takes
-    /// longer than [`connect_timeout`](crate::Config::connect_timeout).
+    /// longer than [`connect_timeout`](crate::Config::connect_timeout). With the same catalog as the time before, in the same
+    /// `Arc`, the answers that are remembered stay.
     fn classifier(
         &self,
         connection: &mut Self::Connection,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{Health, NodeId, Role, Snapshot};
-use millpond_sql::{Cache, Classification, Classifier, Dialect};
+use millpond_sql::{Cache, Catalog, Classification, Classifier, Dialect};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -18,7 +18,7 @@ use crate::{Backend, Event, Purpose};
 
 /// The classifier that all handles use, with its answers, and its renewal.
 pub(crate) struct Knowledge {
-    statements: ArcSwap<Cache>,
+    statements: ArcSwap<Statements>,
     /// Told when the catalog may be another.
     outdated: Notify,
     /// How many definitions were run, and how many of them the catalog shows. What the database held before the start counts
@@ -29,6 +29,19 @@ pub(crate) struct Knowledge {
     asked: watch::Sender<u64>,
 }
 
+/// Answers, and the catalog that they are by.
+struct Statements {
+    answers: Cache,
+    catalog: Option<Arc<Catalog>>,
+}
+
+impl Statements {
+    fn new(classifier: Classifier) -> Self {
+        let catalog = classifier.catalog().cloned();
+        Self { answers: Cache::new(classifier), catalog }
+    }
+}
+
 /// What the database held before the start, as a count of definitions.
 const FIRST: u64 = 1;
 
@@ -36,7 +49,7 @@ impl Knowledge {
     /// Knows nothing yet, and is content with that when no catalog is wanted.
     pub(crate) fn new(dialect: Dialect, interval: Option<Duration>) -> Self {
         Self {
-            statements: ArcSwap::from_pointee(Cache::new(Classifier::new(dialect))),
+            statements: ArcSwap::from_pointee(Statements::new(Classifier::new(dialect))),
             outdated: Notify::new(),
             defined: AtomicU64::new(if interval.is_some() { FIRST } else { 0 }),
             shown: AtomicU64::new(0),
@@ -46,7 +59,7 @@ impl Knowledge {
 
     /// What a text does, as far as the last catalog shows.
     pub(crate) fn classify(&self, sql: &str) -> Classification {
-        self.statements.load().classify(sql)
+        self.statements.load().answers.classify(sql)
     }
 
     /// A definition was run: the catalog has to be loaded again.
@@ -74,8 +87,14 @@ impl Knowledge {
 
     /// A catalog that shows so many definitions.
     fn learn(&self, classifier: Classifier, shown: u64) {
-        // Remembered answers are those of the old catalog. They go before the new count is seen.
-        self.statements.store(Arc::new(Cache::new(classifier)));
+        let is_same = match (classifier.catalog(), &self.statements.load().catalog) {
+            (Some(new), Some(old)) => Arc::ptr_eq(new, old),
+            _ => false,
+        };
+        if !is_same {
+            // Remembered answers are those of the old catalog. They go before the new count is seen.
+            self.statements.store(Arc::new(Statements::new(classifier)));
+        }
         self.shown.store(shown, Ordering::Release);
     }
 
@@ -261,6 +280,21 @@ mod tests {
         assert!(!knowledge.is_current(), "the definition came while it was loaded");
         knowledge.learn(Classifier::new(Dialect::Postgres), knowledge.definitions());
         assert!(knowledge.is_current());
+    }
+
+    #[test]
+    fn an_unchanged_catalog_leaves_the_answers_as_they_are() {
+        let knowledge = knowledge();
+        let catalog = Arc::new(Catalog::default());
+        let classifier = || Classifier::new(Dialect::Postgres).with_catalog(Arc::clone(&catalog));
+        knowledge.learn(classifier(), FIRST);
+        let before = knowledge.statements.load_full();
+        knowledge.defined();
+        knowledge.learn(classifier(), knowledge.definitions());
+        assert!(Arc::ptr_eq(&before, &knowledge.statements.load_full()));
+        assert!(knowledge.is_current());
+        knowledge.learn(Classifier::new(Dialect::Postgres).with_catalog(Arc::default()), FIRST);
+        assert!(!Arc::ptr_eq(&before, &knowledge.statements.load_full()));
     }
 
     #[test]

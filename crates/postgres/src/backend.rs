@@ -18,6 +18,7 @@ use crate::{DriverError, Lsn};
 pub struct Postgres {
     pub(crate) connectors: Vec<Connector>,
     pub(crate) segment_size: Arc<AtomicU64>,
+    pub(crate) last_catalog: Arc<catalog::Last>,
 }
 
 impl fmt::Debug for Postgres {
@@ -64,8 +65,8 @@ impl Backend for Postgres {
     }
 
     async fn classifier(&self, connection: &mut Connection) -> Result<Classifier, DriverError> {
-        let catalog = catalog::load(connection).await?;
-        Ok(Classifier::new(Dialect::Postgres).with_catalog(Arc::new(catalog)))
+        let catalog = catalog::load(connection, &self.last_catalog).await?;
+        Ok(Classifier::new(Dialect::Postgres).with_catalog(catalog))
     }
 
     fn is_open(&self, connection: &Connection) -> bool {

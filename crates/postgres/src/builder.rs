@@ -198,7 +198,7 @@ impl Builder {
         };
         let connectors = addresses(&self.url.config)?.iter().map(connector).collect::<Result<Vec<_>>>()?;
         let names = connectors.iter().map(|connector| Arc::clone(&connector.node)).collect();
-        let backend = Postgres { connectors, segment_size };
+        let backend = Postgres { connectors, segment_size, last_catalog: Arc::default() };
         let cluster = Cluster::connect(backend, names, self.config).await?;
         Ok(Db::new(cluster.handle()))
     }

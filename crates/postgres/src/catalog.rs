@@ -1,6 +1,8 @@
 //! The catalog of a database, asked of a server in one query.
 
+use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use millpond_cluster::sql::Catalog;
 use millpond_cluster::sql::catalog::{
@@ -29,16 +31,56 @@ const QUERY: &str = include_str!("catalog.sql");
 /// Cancel safe.
 pub async fn load_catalog(client: &Client) -> Result<Catalog, DriverError> {
     let rows = client.query(QUERY, &[]).await?;
-    Ok(read(&rows)?)
+    apart(move || Ok(build(&objects(&rows)?))).await
 }
 
-/// The same over a connection of ours: a server that is slow to answer is told when nobody waits any more.
-pub(crate) async fn load(connection: &Connection) -> Result<Catalog, DriverError> {
+/// The same over a connection of ours, with the last answer at hand: a server that is slow to answer is told when nobody
+/// waits any more.
+pub(crate) async fn load(connection: &Connection, last: &Arc<Last>) -> Result<Arc<Catalog>, DriverError> {
     let rows = connection.call(pin!(connection.client().query(QUERY, &[]))).await?;
-    Ok(read(&rows)?)
+    let last = Arc::clone(last);
+    apart(move || Ok(last.catalog(&objects(&rows)?))).await
+}
+
+/// Does it where it holds up nobody: thousands of objects take tens of milliseconds.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, tokio_postgres::Error> + Send + 'static,
+) -> Result<T, DriverError> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(DriverError::Catalog)??)
+}
+
+/// The catalog that was built last, and what tells its rows from others.
+#[derive(Debug, Default)]
+pub(crate) struct Last {
+    keys: RandomState,
+    /// Guards the pair: the fingerprint is the catalog's.
+    built: Mutex<Option<(u64, Arc<Catalog>)>>,
+}
+
+impl Last {
+    /// The last catalog again when the rows are the same, in whatever order.
+    fn catalog(&self, objects: &[Object<'_>]) -> Arc<Catalog> {
+        let fingerprint = self.fingerprint(objects);
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*built {
+            Some((known, catalog)) if *known == fingerprint => Arc::clone(catalog),
+            _ => {
+                let catalog = Arc::new(build(objects));
+                *built = Some((fingerprint, Arc::clone(&catalog)));
+                catalog
+            }
+        }
+    }
+
+    fn fingerprint(&self, objects: &[Object<'_>]) -> u64 {
+        let path: Vec<_> = path(objects).collect();
+        let hashes = objects.iter().map(|object| self.keys.hash_one(object));
+        hashes.fold(self.keys.hash_one((path, objects.len())), u64::wrapping_add)
+    }
 }
 
 /// One row, in the form that all have.
+#[derive(Hash)]
 struct Object<'r> {
     what: &'r str,
     schema: &'r str,
@@ -142,11 +184,16 @@ impl<'r> Object<'r> {
     }
 }
 
-fn read(rows: &[Row]) -> Result<Catalog, tokio_postgres::Error> {
-    let objects = rows.iter().map(Object::new).collect::<Result<Vec<_>, _>>()?;
-    let path = objects.iter().filter(|object| object.what == "path").map(|object| object.name);
-    let builder = Catalog::builder().search_path(path);
-    Ok(objects.iter().fold(builder, add).build())
+fn objects(rows: &[Row]) -> Result<Vec<Object<'_>>, tokio_postgres::Error> {
+    rows.iter().map(Object::new).collect()
+}
+
+fn path<'o>(objects: &'o [Object<'_>]) -> impl Iterator<Item = &'o str> {
+    objects.iter().filter(|object| object.what == "path").map(|object| object.name)
+}
+
+fn build(objects: &[Object<'_>]) -> Catalog {
+    objects.iter().fold(Catalog::builder().search_path(path(objects)), add).build()
 }
 
 fn add(builder: Builder, object: &Object<'_>) -> Builder {
@@ -160,5 +207,35 @@ fn add(builder: Builder, object: &Object<'_>) -> Builder {
         }
         ("unnamed", Some((_, schema, name))) => builder.unnamed_function(schema, name),
         _ => builder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table<'r>(schema: &'r str, name: &'r str, persistence: &'r str) -> Object<'r> {
+        let words = vec!["r", persistence];
+        Object { what: "relation", schema, name, words, texts: Vec::new(), needs: Vec::new() }
+    }
+
+    fn schema(name: &str) -> Object<'_> {
+        Object { what: "path", schema: "", name, words: Vec::new(), texts: Vec::new(), needs: Vec::new() }
+    }
+
+    #[test]
+    fn the_same_rows_give_the_same_catalog_and_others_another() {
+        let last = Last::default();
+        let rows =
+            |persistence| [schema("a"), schema("b"), table("a", "x", persistence), table("b", "y", "p")];
+        let first = last.catalog(&rows("p"));
+        assert!(Arc::ptr_eq(&first, &last.catalog(&rows("p"))));
+        let [a, b, x, y] = rows("p");
+        assert!(Arc::ptr_eq(&first, &last.catalog(&[y, a, x, b])));
+        let changed = last.catalog(&rows("u"));
+        assert!(!Arc::ptr_eq(&first, &changed));
+        assert_eq!(changed.hazards().count(), 1);
+        let [a, b, x, y] = rows("u");
+        assert!(!Arc::ptr_eq(&changed, &last.catalog(&[b, a, x, y])), "the search path has an order");
     }
 }

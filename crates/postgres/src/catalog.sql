@@ -122,7 +122,9 @@ from pg_catalog.pg_class as c
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 left join relation_needs as needs on needs.relation = c.oid
 left join policies on policies.relation = c.oid
-where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname <> 'pg_toast'
+-- A temporary relation is nobody else's, and comes and goes too often.
+where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't'
+  and n.nspname <> 'pg_toast'
 
 -- The planner may take its negator or commutator instead.
 union all

@@ -19,6 +19,9 @@ pub enum DriverError {
     /// A raw client left something in its connection that no reset takes away.
     #[error("the connection cannot be made clean")]
     Indelible,
+    /// The answer to what the database holds could not be made sense of: a defect here.
+    #[error("the catalog could not be built")]
+    Catalog(#[source] tokio::task::JoinError),
     /// A transaction that an earlier error had aborted was rolled back instead of committed.
     #[error("an earlier error had aborted the transaction: it was rolled back")]
     AbortedTransaction,
@@ -30,7 +33,7 @@ impl DriverError {
     pub fn as_db_error(&self) -> Option<&DbError> {
         match self {
             Self::Driver(error) => error.as_db_error(),
-            Self::Password(_) | Self::Indelible | Self::AbortedTransaction => None,
+            Self::Password(_) | Self::Indelible | Self::Catalog(_) | Self::AbortedTransaction => None,
         }
     }
 
@@ -43,6 +46,7 @@ impl DriverError {
                 None => failure_of_driver(error),
             },
             Self::Password(_) | Self::Indelible => failure(FailureKind::ConnectionLost, None),
+            Self::Catalog(_) => failure(FailureKind::Rejected, None),
             Self::AbortedTransaction => failure(FailureKind::Rejected, Some("run the transaction again")),
         }
     }

@@ -82,6 +82,12 @@ impl Classifier {
         self
     }
 
+    /// What it knows of the database.
+    #[must_use]
+    pub const fn catalog(&self) -> Option<&Arc<Catalog>> {
+        self.functions.catalog.as_ref()
+    }
+
     /// PostgreSQL's setting of that name; on, as it is by default, a backslash in a plain literal is itself.
     #[must_use]
     pub const fn standard_conforming_strings(mut self, on: bool) -> Self {

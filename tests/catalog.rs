@@ -379,6 +379,51 @@ async fn a_definition_through_the_handle_is_known_soon() {
     assert!(!cluster.events.any(|event| matches!(event, Event::Healed { .. })));
 }
 
+/// No replica reads a view before it is known to be one.
+async fn becomes_known(db: &Db, view: &str) {
+    let sql = format!("select n from {view}");
+    let explained = db.any().explain(&sql).to_string();
+    assert!(explained.starts_with("primary: what the database holds"), "{explained}");
+    until("the view is known", async || db.explain(&sql).to_string().contains("is a view")).await;
+}
+
+#[tokio::test]
+async fn definitions_that_are_hard_to_see_are_known_soon() {
+    let cluster = Cluster::up(1).await;
+    let db = &cluster.db;
+    db.batch_execute("create sequence s; create view a as select nextval('s') as n; select unheard()")
+        .await
+        .unwrap_err();
+    db.batch_execute("create sequence s; create view a as select nextval('s') as n; select pg_sleep(0)")
+        .await
+        .unwrap();
+    becomes_known(db, "a").await;
+    db.batch_execute("do $$ begin execute 'create view b as select n from a'; end $$").await.unwrap();
+    becomes_known(db, "b").await;
+    // The first is committed before the second is refused.
+    db.batch_execute("create view c as select n from a; commit; select unheard()").await.unwrap_err();
+    becomes_known(db, "c").await;
+    let lease = db.get().await.unwrap();
+    lease.batch_execute("create view d as select n from a").await.unwrap();
+    lease.defined();
+    becomes_known(db, "d").await;
+}
+
+#[tokio::test]
+async fn a_definition_without_an_answer_is_known_soon() {
+    let cluster = Cluster::up(1).await;
+    let db = cluster.db.clone();
+    let text = format!("{VIEW}; commit; select pg_sleep(60)");
+    let call = tokio::spawn(async move { db.batch_execute(&text).await });
+    until("the view is there", async || {
+        cluster.ask("db-0", "select count(*) from pg_views where viewname = 'v'").await == "1"
+    })
+    .await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    becomes_known(&cluster.db, "v").await;
+}
+
 #[tokio::test]
 async fn a_definition_of_somebody_else_is_known_within_the_interval() {
     let interval = CatalogSetting::Every(Duration::from_millis(100));

@@ -6,8 +6,9 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use millpond_core::{Access, Epoch, Health};
-use millpond_sql::{Classification, ReasonKind};
+use millpond_sql::{Classification, Dialect, ReasonKind};
 
+use crate::definition::may_define;
 use crate::node::Node;
 use crate::search::{Leased, Search};
 use crate::{Backend, Error, ErrorKind, FailureKind, Handle, NodeLease, Outcome, Purpose};
@@ -52,6 +53,14 @@ pub struct Statement<'a> {
     pub(crate) access: Access,
     pub(crate) text: Option<&'a str>,
     writes: Writes,
+    pub(crate) definitions: Definitions,
+}
+
+/// Whether a statement may change what the database holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Definitions {
+    Perhaps,
+    None,
 }
 
 /// When a statement's writes are noted, so that later reads show them.
@@ -68,7 +77,7 @@ enum Writes {
 impl<'a> Statement<'a> {
     /// A statement by its text and what the text says.
     #[must_use]
-    pub fn text(text: &'a str, classification: &Classification) -> Self {
+    pub fn text(text: &'a str, classification: &Classification, dialect: Dialect) -> Self {
         let may_commit_midway =
             classification.statements() > 1 || classification.reason().kind() == ReasonKind::Routine;
         let writes = if may_commit_midway { Writes::EvenWhenRefused } else { Writes::WithTheAnswer };
@@ -77,14 +86,16 @@ impl<'a> Statement<'a> {
         } else {
             classification.access().max(Access::Write)
         };
-        Self { access, text: Some(text), writes }
+        let definitions =
+            if may_define(text, classification, dialect) { Definitions::Perhaps } else { Definitions::None };
+        Self { access, text: Some(text), writes, definitions }
     }
 
     /// A connection to keep: for a transaction, or as a lease. The caller calls [`Handle::wrote`] or
     /// [`Handle::wrote_at`].
     #[must_use]
     pub const fn connection(access: Access) -> Self {
-        Self { access, text: None, writes: Writes::ByTheCaller }
+        Self { access, text: None, writes: Writes::ByTheCaller, definitions: Definitions::None }
     }
 }
 
@@ -134,9 +145,6 @@ impl<B: Backend> Handle<B> {
             match result {
                 Ok(answer) => {
                     in_flight.answered();
-                    if statement.access == Access::Definition {
-                        self.defined();
-                    }
                     if let Some(unanswered) = unanswered {
                         unanswered.acknowledged(answer.position);
                     }
@@ -213,6 +221,7 @@ pub(crate) async fn unless<T>(
 struct Unanswered<'a, B: Backend> {
     handle: &'a Handle<B>,
     writes: Writes,
+    definitions: Definitions,
     is_settled: bool,
 }
 
@@ -220,11 +229,13 @@ impl<'a, B: Backend> Unanswered<'a, B> {
     fn of(handle: &'a Handle<B>, statement: Statement<'_>, access: Access) -> Option<Self> {
         let is_noted_here = statement.writes != Writes::ByTheCaller && !access.is_read();
         // Not `then_some`: what it drops unasked would count as a write.
-        is_noted_here.then(|| Self { handle, writes: statement.writes, is_settled: false })
+        let Statement { writes, definitions, .. } = statement;
+        is_noted_here.then(|| Self { handle, writes, definitions, is_settled: false })
     }
 
     fn acknowledged(mut self, position: Option<B::Position>) {
         self.is_settled = true;
+        self.note_definitions();
         match position {
             Some(position) => self.handle.wrote_at(position),
             None => self.handle.wrote(),
@@ -242,9 +253,18 @@ impl<'a, B: Backend> Unanswered<'a, B> {
     }
 }
 
+impl<B: Backend> Unanswered<'_, B> {
+    fn note_definitions(&self) {
+        if self.definitions == Definitions::Perhaps {
+            self.handle.defined();
+        }
+    }
+}
+
 impl<B: Backend> Drop for Unanswered<'_, B> {
     fn drop(&mut self) {
         if !self.is_settled {
+            self.note_definitions();
             self.handle.wrote();
         }
     }

@@ -8,6 +8,7 @@ use millpond_core::{
 use millpond_sql::Classification;
 
 use crate::cluster::Shared;
+use crate::definition::may_define;
 use crate::node::now;
 use crate::{Backend, Cluster, Error, ErrorKind, Mode, Outcome, Statement};
 
@@ -134,6 +135,13 @@ impl<B: Backend> Handle<B> {
         if is_known { classification } else { classification.without_catalog() }
     }
 
+    /// Whether a text may define something, as far as the text and `classification` show: then the catalog may be another
+    /// when it was run. [`run`](Self::run) looks itself.
+    #[must_use]
+    pub fn may_define(&self, sql: &str, classification: &Classification) -> bool {
+        may_define(sql, classification, B::DIALECT)
+    }
+
     /// Notes that a definition was run: the catalog is loaded again, if it is loaded at all, and reads go to the primary
     /// until it is.
     pub fn defined(&self) {
@@ -148,7 +156,8 @@ impl<B: Backend> Handle<B> {
         let classification = self.classify(sql);
         let shared = self.shared();
         let snapshot = shared.snapshot.load();
-        let decision = self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification)), 0);
+        let decision =
+            self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification, B::DIALECT)), 0);
         let reason = match decision.reason {
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
             Reason::NotARead(_) => classification.reason().display(sql).to_string(),

@@ -4,6 +4,7 @@ mod backend;
 mod catalog;
 mod cluster;
 mod config;
+mod definition;
 mod error;
 mod event;
 mod execute;

@@ -126,7 +126,7 @@ impl<'a, B: Backend> Search<'a, B> {
         if let Some(text) = self.text.filter(|_| self.access.is_read() && is_outdated) {
             self.definitions = definitions;
             let classification = self.handle.classify(text);
-            self.access = self.handle.access_of(&Statement::text(text, &classification));
+            self.access = self.handle.access_of(&Statement::text(text, &classification, B::DIALECT));
         }
     }
 

@@ -25,8 +25,11 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CatalogSetting {
-    /// At the start, after definitions that run through the handle, and so often. What others define in between is not
-    /// known before the next time: a new view is taken for a table until then.
+    /// At the start, after definitions that run through the handle or its transactions, `DO` blocks among them, and so often.
+    ///
+    /// What is defined otherwise is not known before the next time, and a new view is taken for a table until then: by
+    /// other processes, in functions and procedures, and through leases, whose text is not seen. Say so with
+    /// [`Lease::defined`](crate::Lease::defined).
     ///
     /// Until the first answer, and between a definition and the next one, no text is taken for a read: everything goes to
     /// the primary. An answer that does not come is an event, [`Event::CatalogMissing`], and is asked for again. A lone

@@ -3,7 +3,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
-use millpond_cluster::sql::{Classification, Effects};
+use millpond_cluster::sql::{Classification, Dialect, Effects};
 use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -95,7 +95,10 @@ impl Db {
     pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let classification = admit(&self.handle, sql)?;
         self.handle
-            .run(Statement::text(sql, &classification), &mut Query { sql, classification, params })
+            .run(
+                Statement::text(sql, &classification, Dialect::Postgres),
+                &mut Query { sql, classification, params },
+            )
             .await
     }
 
@@ -136,7 +139,7 @@ impl Db {
     /// As [`query`](Db::query), the stream included.
     pub async fn query_raw(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
         let classification = admit(&self.handle, sql)?;
-        let statement = Statement::text(sql, &classification);
+        let statement = Statement::text(sql, &classification, Dialect::Postgres);
         let rows = self.handle.run(statement, &mut Stream { sql, classification, params }).await?;
         Ok(RowStream::new(rows, &self.handle))
     }
@@ -153,7 +156,10 @@ impl Db {
     pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         let classification = admit(&self.handle, sql)?;
         self.handle
-            .run(Statement::text(sql, &classification), &mut Execute { sql, classification, params })
+            .run(
+                Statement::text(sql, &classification, Dialect::Postgres),
+                &mut Execute { sql, classification, params },
+            )
             .await
     }
 
@@ -176,7 +182,9 @@ impl Db {
         if effects.binds_session() && classification.statements() < 2 {
             return Err(session_statement(sql, &classification));
         }
-        self.handle.run(Statement::text(sql, &classification), &mut Batch { sql, classification }).await
+        self.handle
+            .run(Statement::text(sql, &classification, Dialect::Postgres), &mut Batch { sql, classification })
+            .await
     }
 
     /// Begins a transaction on the primary.
@@ -209,7 +217,8 @@ impl Db {
         Ok(Transaction::new(connection, self.handle.clone(), TransactionAccess::ReadOnly))
     }
 
-    /// A connection to the primary, that derefs to `tokio_postgres::Client`.
+    /// A connection to the primary, that derefs to `tokio_postgres::Client`. What is defined through it is not seen: see
+    /// [`Lease::defined`].
     ///
     /// # Errors
     ///

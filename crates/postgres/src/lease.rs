@@ -12,6 +12,9 @@ use crate::{Error, Postgres, Result};
 /// keeping its prepared statements, before anybody else gets it; and what may have been written on a primary is taken
 /// for written: later reads of the handle that gave the lease wait for a replica that shows it, or go to the primary.
 ///
+/// Nor are definitions seen: to be safe from a view that is made on it, no read could go to a replica while any lease is
+/// out. Say so with [`defined`](Lease::defined), or run migrations through a handle or a transaction.
+///
 /// Nor can it be stopped: when another node becomes the primary meanwhile, look at
 /// [`is_outdated`](Lease::is_outdated) before writing on.
 pub struct Lease {
@@ -33,6 +36,13 @@ impl Lease {
     #[must_use]
     pub fn is_outdated(&self) -> bool {
         self.connection.is_evicted()
+    }
+
+    /// Says that a definition was run through the client, as a view, function or policy that was made, changed or dropped.
+    /// Until the catalog of the database shows it, no text is taken for a read; otherwise it is known with the next time
+    /// that the catalog is loaded, and until then a new view is taken for a table.
+    pub fn defined(&self) {
+        self.handle.defined();
     }
 
     /// Prepares a statement, or takes it from the connection's cache.

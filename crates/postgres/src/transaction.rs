@@ -2,7 +2,6 @@ use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use millpond_cluster::core::Access;
 use millpond_cluster::sql::{Dialect, Effects, TransactionVerb, classify, split};
 use millpond_cluster::{Handle, NodeLease};
 use tokio_postgres::Row;
@@ -21,7 +20,7 @@ pub struct Transaction {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
     access: TransactionAccess,
-    /// Whether a definition was among its statements.
+    /// Whether a definition may have been among its statements.
     defines: AtomicBool,
 }
 
@@ -124,7 +123,8 @@ impl Transaction {
     /// A dropped commit may have run. The handle takes it for a write.
     pub async fn commit(self) -> Result<()> {
         self.check_epoch()?;
-        let commit = Commit { handle: &self.handle, access: self.access, is_settled: false };
+        let defines = self.defines.load(Ordering::Relaxed);
+        let commit = Commit { handle: &self.handle, access: self.access, defines, is_settled: false };
         let capture = match self.access {
             TransactionAccess::ReadWrite => Capture::Position,
             TransactionAccess::ReadOnly => Capture::Nothing,
@@ -134,9 +134,6 @@ impl Transaction {
             Some(Ok(position)) => {
                 self.connection.clean(Effects::TRANSACTION);
                 commit.acknowledged(position);
-                if self.defines.load(Ordering::Relaxed) {
-                    self.handle.defined();
-                }
                 return Ok(());
             }
             Some(Err(error)) if is_aborted(&error) => {
@@ -168,7 +165,7 @@ impl Transaction {
     fn admit(&self, sql: &str) -> Result<()> {
         self.check_epoch()?;
         let classification = self.handle.classify(sql);
-        if classification.access() == Access::Definition {
+        if self.handle.may_define(sql, &classification) {
             self.defines.store(true, Ordering::Relaxed);
         }
         let effects = classification.effects();
@@ -264,12 +261,14 @@ impl fmt::Debug for Transaction {
 struct Commit<'a> {
     handle: &'a Handle<Postgres>,
     access: TransactionAccess,
+    defines: bool,
     is_settled: bool,
 }
 
 impl Commit<'_> {
     fn acknowledged(mut self, position: Option<crate::Lsn>) {
         self.is_settled = true;
+        self.note_definitions();
         match (self.access, position) {
             (TransactionAccess::ReadOnly, _) => {}
             (TransactionAccess::ReadWrite, Some(position)) => self.handle.wrote_at(position),
@@ -280,11 +279,18 @@ impl Commit<'_> {
     fn failed(mut self, outcome: Outcome) {
         self.is_settled = outcome != Outcome::MayHaveRun;
     }
+
+    fn note_definitions(&self) {
+        if self.defines {
+            self.handle.defined();
+        }
+    }
 }
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
         if !self.is_settled && self.access == TransactionAccess::ReadWrite {
+            self.note_definitions();
             self.handle.wrote();
         }
     }

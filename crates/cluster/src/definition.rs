@@ -1,0 +1,80 @@
+//! Whether a text may change what the database holds, so that its catalog has to be loaded again.
+
+use millpond_core::Access;
+use millpond_sql::{Classification, Dialect, ReasonKind, classify, split};
+
+/// Whether a text may define something, as far as the text shows. What a function or a procedure defines it does not.
+pub(crate) fn may_define(sql: &str, whole: &Classification, dialect: Dialect) -> bool {
+    match whole.statements() {
+        _ if whole.access().is_read() => false,
+        0 | 1 => one_may_define(sql, whole),
+        // Of several the strictest answer may be another's.
+        _ => split(sql, dialect).any(|part| {
+            let part = &sql[part];
+            one_may_define(part, &classify(part, dialect))
+        }),
+    }
+}
+
+fn one_may_define(sql: &str, classification: &Classification) -> bool {
+    let reason = classification.reason();
+    match (classification.access(), reason.kind()) {
+        (Access::Definition, _) | (Access::Write, ReasonKind::Into) => true,
+        (Access::Read | Access::Write, _) => false,
+        // A block is mostly written for that, and a procedure is not.
+        (Access::Unknown, ReasonKind::Routine) => !reason.span().of(sql).eq_ignore_ascii_case("call"),
+        (Access::Unknown, ReasonKind::UnknownVerb | ReasonKind::Unterminated | ReasonKind::Nesting) => true,
+        (Access::Unknown, ReasonKind::NotUnderstood) => !is_query(sql),
+        (Access::Unknown, _) => false,
+    }
+}
+
+fn is_query(sql: &str) -> bool {
+    let verb = sql.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let verbs = ["", "select", "with", "values", "table", "insert", "update", "delete", "merge"];
+    verbs.iter().any(|query| query.eq_ignore_ascii_case(verb))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may(sql: &str) -> bool {
+        may_define(sql, &classify(sql, Dialect::Postgres), Dialect::Postgres)
+    }
+
+    #[test]
+    fn what_may_define_is_seen_in_every_place() {
+        for sql in [
+            "create view v as select 1",
+            "drop function f",
+            "do $$ begin execute 'create view v as select 1' end $$",
+            "DO 'begin end'",
+            "select 1 into unlogged t from s",
+            "select 1; create view v as select unheard_of(1)",
+            "create view v as select 1; select unheard_of(1)",
+            "insert into t values (1); do $$ begin end $$",
+            "update t set a = 1; commit; alter table t set unlogged",
+            "conjure view v",
+            "create view v as select U&\"a\" from t where (b",
+        ] {
+            assert!(may(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_only_reads_and_writes_defines_nothing() {
+        for sql in [
+            "select 1",
+            "select unheard_of(1)",
+            "select * from U&\"t\" where a = 1",
+            "insert into t values (1) returning unheard_of(id)",
+            "call proceed(1)",
+            "truncate t",
+            "insert into t values (1); select unheard_of(1); call proceed(2)",
+            "",
+        ] {
+            assert!(!may(sql), "{sql}");
+        }
+    }
+}

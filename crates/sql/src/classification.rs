@@ -4,19 +4,59 @@ use std::fmt;
 
 use millpond_core::Access;
 
-use crate::{Effects, Reason, ReasonKind, Transaction};
+use crate::{Effects, Reason, ReasonKind, Span, Transaction};
 
 /// What a text does, as far as the text shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classification {
-    pub(crate) access: Access,
-    pub(crate) effects: Effects,
-    pub(crate) reason: Reason,
-    pub(crate) statements: usize,
-    pub(crate) transaction: Option<Transaction>,
+    span: Span,
+    effects: Effects,
+    statements: u32,
+    kind: ReasonKind,
+    access: Access,
+    transaction: Option<Transaction>,
+    /// Without a gap at its end an answer is copied by whole words. With one it is copied in two pieces that overlap, and
+    /// whoever reads it next waits for both: that took half of the time of an answer from the cache.
+    filling: [u8; 3],
 }
 
+const _: () = assert!(size_of::<Classification>() == 24, "there is a gap");
+
 impl Classification {
+    /// An answer to one statement.
+    pub(crate) const fn new(
+        access: Access,
+        effects: Effects,
+        reason: Reason,
+        transaction: Option<Transaction>,
+    ) -> Self {
+        let (kind, span) = (reason.kind(), reason.span());
+        Self { span, effects, statements: 1, kind, access, transaction, filling: [0; 3] }
+    }
+
+    /// The same with another number of statements.
+    pub(crate) const fn with_statements(self, statements: u32) -> Self {
+        Self { statements, ..self }
+    }
+
+    /// The same, unknown for that reason.
+    pub(crate) const fn unknown(self, kind: ReasonKind, span: Span) -> Self {
+        Self { access: Access::Unknown, kind, span, ..self }
+    }
+
+    /// Of this answer to some statements, and that to more of them, the stricter one with the effects of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let takes_other = other.access > self.access
+            || (other.access == self.access && self.effects.is_empty() && !other.effects.is_empty());
+        let decides = if takes_other { other } else { self };
+        Self {
+            effects: self.effects | other.effects,
+            statements: self.statements.max(other.statements),
+            transaction: other.transaction.or(self.transaction),
+            ..decides
+        }
+    }
+
     /// What the text does to data; of several statements the strictest decides.
     #[must_use]
     pub const fn access(&self) -> Access {
@@ -32,7 +72,7 @@ impl Classification {
     /// Why, with the bytes that decided.
     #[must_use]
     pub const fn reason(&self) -> Reason {
-        self.reason
+        Reason::new(self.kind, self.span)
     }
 
     /// Whether the text told what it does.
@@ -47,7 +87,7 @@ impl Classification {
     /// How many statements stand in the text; empty ones do not count.
     #[must_use]
     pub const fn statements(&self) -> usize {
-        self.statements
+        self.statements as usize
     }
 
     /// What the last transaction command of the text says, if there is one.
@@ -74,12 +114,8 @@ impl Classification {
     /// The answer where a catalog is wanted and not there: what the text alone shows to be a plain read may name a view that
     /// writes, so it is unknown.
     #[must_use]
-    pub const fn without_catalog(mut self) -> Self {
-        if self.is_plain_read() {
-            self.access = Access::Unknown;
-            self.reason = Reason::new(ReasonKind::CatalogMissing, self.reason.span());
-        }
-        self
+    pub const fn without_catalog(self) -> Self {
+        if self.is_plain_read() { self.unknown(ReasonKind::CatalogMissing, self.span) } else { self }
     }
 
     /// Whether the text reads, and neither needs nor leaves anything in its connection: any replica will do.

@@ -36,10 +36,9 @@ pub(crate) fn classify(sql: &str, options: Options, functions: Option<&Functions
     }
     // Some servers skip the code of conditional comments: the text must be harmless either way.
     let (skipped, other) = pass(sql, options, functions, true);
-    let mut strictest = stricter(read, skipped);
-    if (conditional.mixed || other.mixed) && strictest.access.is_read() {
-        strictest.access = Access::Unknown;
-        strictest.reason = Reason::new(ReasonKind::NotUnderstood, whole);
+    let strictest = read.and(skipped);
+    if (conditional.mixed || other.mixed) && strictest.access().is_read() {
+        return strictest.unknown(ReasonKind::NotUnderstood, whole);
     }
     strictest
 }
@@ -74,14 +73,14 @@ fn pass(
     let mut cursor = Cursor::new(lexer);
     if !cursor.next_statement() {
         let end = cursor.lexer().end();
-        let empty = Classification { statements: 0, ..broken(ReasonKind::Empty, Span::new(0, end)) };
+        let empty = broken(ReasonKind::Empty, Span::new(0, end)).with_statements(0);
         return (empty, cursor.lexer().conditional);
     }
     let mut all = statement(&mut cursor, functions);
+    let mut statements = 1;
     while cursor.next_statement() {
-        let statements = all.statements + 1;
-        all = stricter(all, statement(&mut cursor, functions));
-        all.statements = statements;
+        statements += 1;
+        all = all.and(statement(&mut cursor, functions)).with_statements(statements);
     }
     (all, cursor.lexer().conditional)
 }
@@ -95,27 +94,8 @@ fn statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Classifi
     findings.classification()
 }
 
-/// Of two answers the stricter one, with the effects of both.
-fn stricter(first: Classification, second: Classification) -> Classification {
-    let takes_second = second.access > first.access
-        || (second.access == first.access && first.effects.is_empty() && !second.effects.is_empty());
-    let decides = if takes_second { second } else { first };
-    Classification {
-        effects: first.effects | second.effects,
-        statements: first.statements.max(second.statements),
-        transaction: second.transaction.or(first.transaction),
-        ..decides
-    }
-}
-
 fn broken(kind: ReasonKind, span: Span) -> Classification {
-    Classification {
-        access: Access::Unknown,
-        effects: Effects::NONE,
-        reason: Reason::new(kind, span),
-        statements: 1,
-        transaction: None,
-    }
+    Classification::new(Access::Unknown, Effects::NONE, Reason::new(kind, span), None)
 }
 
 /// Where the first NUL stands.

@@ -100,13 +100,7 @@ impl Findings {
     }
 
     pub(super) const fn classification(self) -> Classification {
-        Classification {
-            access: self.access,
-            effects: self.effects,
-            reason: self.reason,
-            statements: 1,
-            transaction: self.transaction,
-        }
+        Classification::new(self.access, self.effects, self.reason, self.transaction)
     }
 
     /// Takes in what a function does.

@@ -11,7 +11,7 @@ mod table;
 pub(crate) use postgres::EFFECTS as POSTGRES_EFFECTS;
 
 use crate::classifier::Functions;
-use crate::lexer::{Kind, Lexer, Token};
+use crate::lexer::{Class, Kind, Lexer, Token};
 use crate::{Dialect, Effects, ReasonKind};
 
 /// What calling a function does.
@@ -96,6 +96,7 @@ pub(crate) fn verdict(
     qualifier: Qualifier,
     name: Token,
 ) -> Verdict {
+    let is_recent = name.kind() == Kind::Word && name.class() == Class::Recent;
     let Some(name) = Folded::new(lexer, name) else {
         return Verdict::Unknown;
     };
@@ -118,6 +119,8 @@ pub(crate) fn verdict(
         (None, Dialect::MariaDb) => mysql::verdict(name.as_bytes(), mysql::Family::MariaDb),
         (Some(_), _) => Verdict::Unknown,
     };
+    // What an older server takes for a user's function, the catalog knows.
+    let builtin = if is_recent && builtin == Verdict::Unknown { Verdict::Reads } else { builtin };
     let Some(user) = user else { return builtin };
     let known = match &user.catalog {
         Some(catalog) => {

@@ -336,3 +336,20 @@ fn broken_bodies_are_not_reads() {
         assert!(!classifier.classify("select odd()").is_plain_read(), "{body}");
     }
 }
+
+#[test]
+fn a_function_named_like_a_later_construct_is_asked_for() {
+    let volatile =
+        |name| Function::new("public", name, FunctionKind::Function).volatility(Volatility::Volatile);
+    let mut builder = Catalog::builder().search_path(["public"]);
+    for name in ["json_value", "json_exists", "merge_action", "system_user"] {
+        builder = builder.function(volatile(name));
+    }
+    let old = Classifier::new(Dialect::Postgres).with_catalog(builder.build().into());
+    let new = Classifier::new(Dialect::Postgres)
+        .with_catalog(Catalog::builder().search_path(["public"]).build().into());
+    for sql in ["select json_value(a, '$.b') from t", "select json_exists(a, '$')", "select system_user(1)"] {
+        assert!(!old.classify(sql).is_plain_read(), "{sql}");
+        assert!(new.classify(sql).is_plain_read(), "{sql}");
+    }
+}

@@ -179,7 +179,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             return;
         }
         let is_construct = match class {
-            Class::Reserved | Class::Construct => true,
+            Class::Reserved | Class::Construct | Class::Recent => true,
             Class::Operator => false,
             Class::Unreserved | Class::System => match keyword {
                 K::Columns | K::Escape => matches!(self.before, Before::Value | Before::Group),

@@ -254,11 +254,24 @@ impl<'c, 'a> Walk<'c, 'a> {
         if self.has_catalog && matches!(token.kind(), Kind::Operator | Kind::Equals) {
             self.judge_operator(token, findings);
         }
+        if token.kind() == Kind::OpenBracket {
+            self.leave_grouping();
+        }
         if token.has(Marks::VALUE) && self.is_in(COLUMNS) {
             // Names were expected: what looked like an alias may have been a call.
             findings.unknown(ReasonKind::NotUnderstood, token.span());
         }
         self.trail.push(token);
+    }
+
+    /// Commas of an array's elements do not part the items of `GROUP BY` and `GROUPING SETS`: behind a bracket any word with a
+    /// parenthesis is taken for a call.
+    fn leave_grouping(&mut self) {
+        if self.group_by == Some(self.depth) {
+            self.group_by = None;
+        }
+        self.stack[self.depth] &= !SETS;
+        self.watch();
     }
 
     /// What the word is qualified with whose point, if it has one, stands that far back.
@@ -267,13 +280,8 @@ impl<'c, 'a> Walk<'c, 'a> {
             return Qualifier::None;
         }
         let owner = self.trail.back(point + 1);
-        let is_name = match owner.kind() {
-            Kind::Name | Kind::Quoted => true,
-            // A keyword that is a name to the grammar may qualify: `name.f(…)`.
-            Kind::Word => matches!(owner.class(), Class::Unreserved | Class::Construct),
-            _ => false,
-        };
-        if is_name && self.trail.back(point + 2).kind() != Kind::Dot {
+        // A keyword that is a name to the grammar may qualify too: `name.f(…)`.
+        if owner.is_name() && self.trail.back(point + 2).kind() != Kind::Dot {
             Qualifier::Schema(owner)
         } else {
             Qualifier::Other
@@ -427,7 +435,14 @@ impl<'c, 'a> Walk<'c, 'a> {
         if self.has_catalog {
             self.judge_name(token, findings);
         }
-        self.trail.push(token.as_name(marks));
+        let name = token.as_name(marks);
+        self.trail.push(if self.is_option(token) { name.without(Marks::OPERAND) } else { name });
+    }
+
+    /// Whether it may be an option of a column of `XMLTABLE`, which the parser takes in quotes too: `a text "default" f(b)`.
+    fn is_option(&self, token: Token) -> bool {
+        token.kind() == Kind::Quoted
+            && matches!(self.cursor.lexer().text(token), b"\"default\"" | b"\"path\"" | [b'u' | b'U', ..])
     }
 
     /// A word behind a point: what it is depends on what the point stands behind.

@@ -323,6 +323,8 @@ pub(crate) enum Class {
     Construct,
     /// An operator or a function that is spelled as a word.
     Operator,
+    /// Part of a construct of the language since PostgreSQL 16 or later; before, a name like any other.
+    Recent,
     /// Never a name.
     Reserved,
     /// No keyword, and a name that may be one of the server's own: it starts with `pg_`, is that of a function with an

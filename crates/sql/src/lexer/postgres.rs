@@ -120,7 +120,7 @@ impl Lexer<'_> {
                 self.literal(start + 1, if plain { Escapes::None } else { Escapes::Backslash })
             }
             (b'u', Some(b'&'), Some(b'\'')) => self.literal(start + 2, Escapes::None),
-            (b'u', Some(b'&'), Some(b'"')) => self.quoted_name(start + 2),
+            (b'u', Some(b'&'), Some(b'"')) => self.escaped_name(start + 2),
             _ => return None,
         })
     }
@@ -130,6 +130,37 @@ impl Lexer<'_> {
         match self.quoted_end(open, Escapes::None) {
             Some(end) => (Kind::Quoted, end),
             None => self.unterminated(),
+        }
+    }
+
+    /// A quoted name with escapes, and what says which character escapes in it: `U&"a!0062" UESCAPE '!'`, which the parser
+    /// takes for one name too.
+    fn escaped_name(&mut self, open: usize) -> Piece {
+        let (kind, end) = self.quoted_name(open);
+        let Some(word) = self.blank_end(end) else { return (kind, end) };
+        let is_escape = |text: &[u8]| text.eq_ignore_ascii_case(b"uescape");
+        if kind != Kind::Quoted || !self.bytes.get(word..word + 7).is_some_and(is_escape) {
+            return (kind, end);
+        }
+        match self.blank_end(word + 7).map(|quote| (quote, self.at(quote))) {
+            Some((quote, Some(b'\''))) => match self.literal(quote, Escapes::None) {
+                (Kind::Text, end) => (kind, end),
+                bad => bad,
+            },
+            _ => (kind, end),
+        }
+    }
+
+    /// Where the blanks and comments end that stand at `from`.
+    fn blank_end(&self, from: usize) -> Option<usize> {
+        let mut i = from;
+        loop {
+            match (self.at(i)?, self.at(i + 1)) {
+                (b'-', Some(b'-')) => i = self.line_end(i, b"\n\r"),
+                (b'/', Some(b'*')) => i = self.nested_comment_end(i)?,
+                (byte, _) if class(byte) == SPACE => i += 1,
+                _ => return Some(i),
+            }
         }
     }
 

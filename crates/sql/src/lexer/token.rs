@@ -159,6 +159,7 @@ impl Marks {
                 Self::VALUE.union(Self::OPERAND).union(Self::COMPOSITE)
             }
             Kind::CloseBracket => Self::OPERAND.union(Self::COMPOSITE),
+            Kind::OpenBracket => Self::ASKED,
             Kind::Close => Self::OPERAND.union(Self::COMPOSITE).union(Self::ASKED).union(Self::TURNS),
             Kind::Operator => Self::VALUE,
             Kind::Equals => Self::EQUALS,
@@ -247,6 +248,11 @@ impl Token {
         Self { what: What(what.0 | marks.0), ..self }
     }
 
+    /// The same without a mark.
+    pub(crate) const fn without(self, marks: Marks) -> Self {
+        Self { what: What(self.what.0 & !marks.0), ..self }
+    }
+
     /// Another token in its place.
     pub(crate) const fn replaced(self, kind: Kind) -> Self {
         Self { what: What::of(kind), ..self }
@@ -256,7 +262,7 @@ impl Token {
     pub(crate) fn is_name(self) -> bool {
         match self.kind() {
             Kind::Name | Kind::Quoted => true,
-            Kind::Word => matches!(self.class(), Class::Unreserved | Class::Construct),
+            Kind::Word => matches!(self.class(), Class::Unreserved | Class::Construct | Class::Recent),
             _ => false,
         }
     }
@@ -275,7 +281,7 @@ impl Token {
 /// The classes by their number.
 const CLASSES_OF_WORDS: [Class; 8] = {
     let mut all = [Class::Unreserved; 8];
-    let known = [Class::Construct, Class::Operator, Class::Reserved, Class::System];
+    let known = [Class::Construct, Class::Operator, Class::Recent, Class::Reserved, Class::System];
     let mut i = 0;
     while i < known.len() {
         all[known[i] as usize] = known[i];

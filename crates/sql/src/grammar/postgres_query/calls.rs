@@ -15,6 +15,7 @@ impl Walk<'_, '_> {
         let follows = |words: &[K]| words.iter().any(|word| lead.is(*word));
         match class {
             Class::Reserved | Class::Construct => false,
+            Class::Recent => true,
             Class::Operator => match keyword {
                 K::Join => !follows(&[K::Left, K::Right, K::Full, K::Inner, K::Outer, K::Cross, K::Natural]),
                 // `a NOT ILIKE (…)`.

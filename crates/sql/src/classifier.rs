@@ -54,22 +54,27 @@ impl Classifier {
         Self { options: Options::new(dialect), functions: Functions::default() }
     }
 
-    /// Takes a function for one that only reads, whatever its arguments. `name` is as the server keeps it (lower case
-    /// unless it was made with quotes), with its schema and a point where statements write one.
+    /// Takes a function for one that only reads, whatever its arguments. `name` is written as statements write it: letters count as
+    /// lower case outside of quotes, and with a schema and a point only calls with that schema are meant.
     ///
-    /// A built-in that is known to write stays so.
+    /// A built-in that is known to write stays so, and a view over the function is judged by the catalog.
     #[must_use]
     pub fn allow_function(mut self, name: &str) -> Self {
-        self.functions.denied.remove(name);
+        let name = as_kept(name, self.options.dialect);
+        self.functions.denied.remove(&*name);
         self.functions.allowed.insert(name.into());
         self
     }
 
     /// Takes a function for one that writes, even where it is a built-in that reads. `name` is as for
-    /// [`allow_function`](Self::allow_function).
+    /// [`allow_function`](Self::allow_function), but without a schema it is that function in any, also in the spelling of a
+    /// column: `t.area`.
+    ///
+    /// What is no function to the server, such as `COALESCE`, cannot be denied; views and operators are judged by the catalog.
     #[must_use]
     pub fn deny_function(mut self, name: &str) -> Self {
-        self.functions.allowed.remove(name);
+        let name = as_kept(name, self.options.dialect);
+        self.functions.allowed.remove(&*name);
         self.functions.denied.insert(name.into());
         self
     }
@@ -131,5 +136,58 @@ impl Classifier {
     #[must_use]
     pub fn analyze(&self, sql: &str) -> Analysis {
         Analysis::new(sql, self.options, Some(&self.functions))
+    }
+}
+
+/// A name as the server keeps it: in lower case but for what stands in quotes, and without these.
+fn as_kept(name: &str, dialect: Dialect) -> String {
+    let mut kept = String::with_capacity(name.len());
+    let mut quote = None;
+    for letter in name.chars() {
+        match quote {
+            Some(open) if letter == open => quote = None,
+            Some(_) if dialect == Dialect::Postgres => kept.push(letter),
+            None if matches!(letter, '"' | '`') => quote = Some(letter),
+            _ => kept.push(letter.to_ascii_lowercase()),
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_named_as_statements_name_it() {
+        for (name, sql) in [
+            ("ST_DWithin", "select st_dwithin(a, b)"),
+            ("Geo.Volume", "select geo.VOLUME(a)"),
+            ("\"Volume\"", "select \"Volume\"(a)"),
+            ("geo.\"Volume\"", "select GEO.\"Volume\"(a)"),
+        ] {
+            let classifier = Classifier::new(Dialect::Postgres);
+            assert!(!classifier.classify(sql).is_plain_read(), "{sql}");
+            assert!(classifier.allow_function(name).classify(sql).is_plain_read(), "{sql}");
+        }
+        let quoted = Classifier::new(Dialect::Postgres).allow_function("\"Volume\"");
+        assert!(!quoted.classify("select volume(a)").is_plain_read());
+        let mysql = Classifier::new(Dialect::MySql).allow_function("`My_Func`");
+        assert!(mysql.classify("select MY_FUNC(a)").is_plain_read());
+    }
+
+    #[test]
+    fn what_is_denied_is_denied_in_every_schema_and_spelling() {
+        let denied = |name| Classifier::new(Dialect::Postgres).deny_function(name);
+        for sql in [
+            "select lower('a')",
+            "select pg_catalog.lower('a')",
+            "select t.lower from t",
+            "select (t).lower from t",
+            "select t.\"lower\" from t",
+        ] {
+            assert!(!denied("LOWER").classify(sql).is_plain_read(), "{sql}");
+        }
+        assert!(denied("shop.lower").classify("select lower('a')").is_plain_read());
     }
 }

@@ -209,6 +209,9 @@ impl<'a> Cursor<'a> {
                 if self.depth == 0 && !self.in_body && !self.is_named && self.peek().is(Keyword::Atomic) =>
             {
                 self.in_body = true;
+                self.is_named = false;
+                self.starts_part = true;
+                return;
             }
             (Place::Routine, Some(Keyword::End)) if self.depth == 0 && self.starts_part => {
                 self.in_body = false
@@ -217,7 +220,7 @@ impl<'a> Cursor<'a> {
             _ => self.go_plain(),
         }
         self.is_named = token.kind() == Kind::Dot || token.is(Keyword::As);
-        self.starts_part = token.kind() == Kind::Semicolon || token.is(Keyword::Atomic);
+        self.starts_part = token.kind() == Kind::Semicolon || (self.starts_part && token.is(Keyword::Atomic));
     }
 
     fn note_mysql(&mut self, token: Token) {

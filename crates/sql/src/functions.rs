@@ -144,7 +144,9 @@ fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: 
     let key = std::str::from_utf8(&key[..length]).unwrap_or("");
     debug_assert!(key.ends_with(name.as_str()));
     match builtin {
-        _ if user.denied.contains(key) => Verdict::Writes(Effects::NONE),
+        _ if user.denied.contains(key) || user.denied.contains(name.as_str()) => {
+            Verdict::Writes(Effects::NONE)
+        }
         Verdict::Unknown | Verdict::Hidden(_) if user.allowed.contains(key) => Verdict::Reads,
         known => known,
     }

@@ -25,6 +25,8 @@ pub use classifier::Classifier;
 pub use dialect::Dialect;
 pub use digest::{Digest, digest};
 pub use effects::Effects;
+#[doc(no_inline)]
+pub use millpond_core::Access;
 pub use reason::{DisplayReason, Reason, ReasonKind, Span};
 pub use split::{Statements, split};
 pub use tables::{Table, TableUse, Tables};

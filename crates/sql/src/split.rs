@@ -95,6 +95,7 @@ mod tests {
             "insert into t select 1 case on conflict do nothing",
             "insert into t select 1 case returning a",
             "insert into t values (case when a then 1 end)",
+            "select case when true then atomic end from t; select 2",
         ] {
             let sql = format!("create function f() returns int begin atomic {body}; end; set work_mem = 1");
             assert_eq!(parts(&sql, Dialect::Postgres).len(), 2, "{sql}");

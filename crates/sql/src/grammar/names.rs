@@ -51,11 +51,15 @@ fn in_catalog(catalog: &Catalog, schema: Option<&str>, name: &str, scope: Scope)
 
 /// Why a column's name is no read: `x.f` can call `f`.
 pub(crate) fn attribute(lexer: &Lexer<'_>, functions: &Functions, name: Token) -> Option<ReasonKind> {
-    let catalog = functions.catalog.as_deref()?;
     let Some(name) = Folded::new(lexer, name) else {
         return Some(ReasonKind::NotUnderstood);
     };
-    catalog.attribute(name.as_str()).filter(|_| !functions.allowed.contains(name.as_str()))
+    let name = name.as_str();
+    if functions.denied.contains(name) {
+        return Some(ReasonKind::WritingFunction);
+    }
+    let hazard = functions.catalog.as_deref().and_then(|catalog| catalog.attribute(name));
+    hazard.filter(|_| !functions.allowed.contains(name))
 }
 
 /// Why the operator at a token is no read, if it is none.

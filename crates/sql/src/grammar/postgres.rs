@@ -4,7 +4,7 @@ use millpond_core::Access;
 
 use super::findings::Findings;
 use super::postgres_query::{Purpose, walk};
-use super::postgres_verbs as verbs;
+use super::postgres_verbs::{self as verbs, Calls};
 use crate::classifier::Functions;
 use crate::cursor::Cursor;
 use crate::lexer::{Keyword as K, Kind, Token};
@@ -59,13 +59,13 @@ pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>, purpo
             verbs::transaction(cursor)
         }
         K::Set | K::Reset => verbs::set(cursor),
-        K::Create => verbs::create(cursor),
-        _ => simple(cursor, verb, keyword),
+        K::Create => verbs::create(cursor, functions),
+        _ => simple(cursor, verb, keyword, functions),
     }
 }
 
 /// Verbs that say everything by themselves.
-fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K) -> Findings {
+fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K, functions: Option<&Functions>) -> Findings {
     let (access, kind, effects) = match keyword {
         K::Alter
         | K::Drop
@@ -98,8 +98,11 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K) -> Findings {
     if !effects.is_empty() {
         findings.effect(effects, kind, verb.span());
     }
-    if matches!(access, Access::Definition | Access::Write) {
-        verbs::temporary_names(cursor, verb, &mut findings);
+    let runs = matches!(keyword, K::Call | K::Execute) || (keyword == K::Alter && cursor.peek().is(K::Table));
+    if runs {
+        verbs::rest(cursor, verb, Calls::Run(functions), &mut findings);
+    } else if matches!(access, Access::Definition | Access::Write) {
+        verbs::rest(cursor, verb, Calls::Named, &mut findings);
     }
     findings
 }

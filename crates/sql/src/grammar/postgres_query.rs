@@ -46,8 +46,8 @@ const IN_CATALOG: Marks = Marks::WORD.union(Marks::NAME).union(Marks::VALUE).uni
 pub(super) struct Walk<'c, 'a> {
     cursor: &'c mut Cursor<'a>,
     functions: Option<&'c Functions>,
-    /// Whether names are asked for in a catalog.
-    has_catalog: bool,
+    /// Whether names are asked for in a catalog, or among those of denied functions.
+    judges_names: bool,
     purpose: Purpose,
     stack: [Group; MAX_DEPTH + 1],
     depth: usize,
@@ -86,13 +86,14 @@ enum Extent {
 
 impl<'c, 'a> Walk<'c, 'a> {
     fn new(cursor: &'c mut Cursor<'a>, functions: Option<&'c Functions>, purpose: Purpose) -> Self {
-        let has_catalog = functions.is_some_and(|functions| functions.catalog.is_some());
-        let always = if has_catalog { Marks::ASKED.union(IN_CATALOG) } else { Marks::ASKED };
+        let judges_names =
+            functions.is_some_and(|functions| functions.catalog.is_some() || !functions.denied.is_empty());
+        let always = if judges_names { Marks::ASKED.union(IN_CATALOG) } else { Marks::ASKED };
         Self {
             trail: Trail::new(cursor.end()),
             cursor,
             functions,
-            has_catalog,
+            judges_names,
             purpose,
             stack: [PLAIN; MAX_DEPTH + 1],
             depth: 0,
@@ -105,7 +106,7 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     fn run(&mut self, extent: Extent, findings: &mut Findings) {
-        if self.has_catalog {
+        if self.judges_names {
             self.judge_unnamed(findings);
         }
         loop {
@@ -251,7 +252,7 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     fn symbol(&mut self, token: Token, findings: &mut Findings) {
-        if self.has_catalog && matches!(token.kind(), Kind::Operator | Kind::Equals) {
+        if self.judges_names && matches!(token.kind(), Kind::Operator | Kind::Equals) {
             self.judge_operator(token, findings);
         }
         if token.kind() == Kind::OpenBracket {
@@ -304,6 +305,12 @@ impl<'c, 'a> Walk<'c, 'a> {
             K::Temp | K::Temporary if before.is(K::Into) => {
                 findings.effect(Effects::TEMPORARY, ReasonKind::Into, token.span());
             }
+            K::Local | K::Global if before.is(K::Into) => {
+                let peek = self.cursor.peek();
+                if peek.is(K::Temp) || peek.is(K::Temporary) {
+                    findings.effect(Effects::TEMPORARY, ReasonKind::Into, peek.span());
+                }
+            }
             K::With if before.kind() == Kind::Open => {
                 if self.cursor.peek().is_name() {
                     self.stack[self.depth] |= WITH;
@@ -316,7 +323,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             }
             _ => self.clause(keyword),
         }
-        if self.has_catalog {
+        if self.judges_names {
             self.judge_name(token, findings);
         }
         self.trail.push(token);
@@ -432,7 +439,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         if is_suspect(token) {
             self.system_name(token, findings);
         }
-        if self.has_catalog {
+        if self.judges_names {
             self.judge_name(token, findings);
         }
         let name = token.as_name(marks);
@@ -487,7 +494,9 @@ impl<'c, 'a> Walk<'c, 'a> {
             return findings.unknown(ReasonKind::NotUnderstood, token.span());
         }
         let verdict = functions::verdict(self.cursor.lexer(), self.functions, Qualifier::None, token);
-        if matches!(verdict, Verdict::Writes(_) | Verdict::Session(_) | Verdict::Primary) {
+        let is_known =
+            matches!(verdict, Verdict::Writes(_) | Verdict::Session(_) | Verdict::Primary | Verdict::Local);
+        if is_known {
             findings.judge(verdict, token.span());
         }
     }
@@ -513,15 +522,26 @@ impl<'c, 'a> Walk<'c, 'a> {
         findings.judge(verdict, Span::new(start, name.end()));
     }
 
+    /// What a name with escapes says is not worth the trouble: it may be any name, that of the schema of temporary tables or of
+    /// a function among them.
+    fn escaped_name(&mut self, token: Token, findings: &mut Findings) {
+        findings.unknown(ReasonKind::NotUnderstood, token.span());
+        // What is unknown is cleaned up behind for whatever it may leave; what is known to write, for what it is known to.
+        let effects = match self.cursor.peek().kind() {
+            _ if !findings.is_settled() => return,
+            Kind::Dot => Effects::TEMPORARY,
+            Kind::Open => Effects::SETTING | Effects::ADVISORY_LOCK | Effects::SESSION_VALUE,
+            _ => return,
+        };
+        findings.effect(effects, ReasonKind::NotUnderstood, token.span());
+    }
+
     /// Names that belong to one session.
     #[inline(never)]
     fn system_name(&mut self, token: Token, findings: &mut Findings) {
         let text = self.cursor.lexer().text(token);
         let text = match token.kind() {
-            Kind::Quoted if text[0] != b'"' && self.cursor.peek().kind() == Kind::Dot => {
-                // In this spelling it can be the schema of the session's temporary tables.
-                return findings.unknown(ReasonKind::NotUnderstood, token.span());
-            }
+            Kind::Quoted if text[0] != b'"' => return self.escaped_name(token, findings),
             Kind::Quoted => text.get(1..text.len() - 1).unwrap_or_default(),
             _ => text,
         };

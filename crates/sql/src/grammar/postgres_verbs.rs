@@ -9,7 +9,7 @@ use super::postgres::{finish, head};
 use super::postgres_query::{Purpose, walk, walk_group};
 use crate::classifier::Functions;
 use crate::cursor::Cursor;
-use crate::functions::Qualifier;
+use crate::functions::{self, Qualifier, Verdict};
 use crate::lexer::{Keyword as K, Kind, Token};
 use crate::{Effects, ReasonKind, Span, Transaction, TransactionMode, TransactionVerb};
 
@@ -29,7 +29,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
     match inner.keyword() {
         Some(K::Create) => {
             if runs {
-                return create(cursor);
+                return create(cursor, functions);
             }
             explain_create(cursor, functions, explain)
         }
@@ -182,6 +182,8 @@ pub(super) fn copy(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
         }
         _ => findings.unknown(ReasonKind::NotUnderstood, direction.span()),
     }
+    // `COPY … FROM … WHERE f(a)`.
+    rest(cursor, target, Calls::Run(functions), &mut findings);
     findings
 }
 
@@ -218,7 +220,7 @@ fn copied_query(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings
 /// `PREPARE name [(types)] AS statement`, or the first phase of a commit in two.
 pub(super) fn prepare(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
     let prepare = cursor.next();
-    if cursor.peek().is(K::Transaction) {
+    if cursor.peek().is(K::Transaction) && !is_named_transaction(cursor) {
         let end = cursor.next().end();
         let span = Span::new(prepare.start(), end);
         let mut findings = Findings::verb(Access::Write, ReasonKind::Transaction, span);
@@ -237,6 +239,13 @@ pub(super) fn prepare(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
     finish(cursor, &mut findings);
     findings.effect(Effects::PREPARED, ReasonKind::SessionVerb, prepare.span());
     findings
+}
+
+/// Whether the word that comes next is the name of the statement: `PREPARE transaction AS …`.
+fn is_named_transaction(cursor: &Cursor<'_>) -> bool {
+    let mut ahead = cursor.clone();
+    ahead.next();
+    ahead.peek().is(K::As) || ahead.peek().kind() == Kind::Open
 }
 
 /// `DECLARE name … CURSOR [WITH HOLD] FOR query`.
@@ -302,7 +311,11 @@ pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
 pub(super) fn set(cursor: &mut Cursor<'_>) -> Findings {
     let set = cursor.next();
     let mut findings = Findings::read(set.span());
-    let scope = cursor.eat(K::Session) || cursor.eat(K::Local);
+    let mut scope = false;
+    // One scope may be said twice: `SET LOCAL SESSION CHARACTERISTICS`.
+    while cursor.eat(K::Session) || cursor.eat(K::Local) {
+        scope = true;
+    }
     let is_modes = set.is(K::Set)
         && (cursor.peek().is(K::Transaction) || (scope && cursor.peek().is(K::Characteristics)));
     if is_modes {
@@ -327,7 +340,7 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Findings {
 }
 
 /// `CREATE …`: a definition, of something temporary where the words before its kind say so.
-pub(super) fn create(cursor: &mut Cursor<'_>) -> Findings {
+pub(super) fn create(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
     let create = cursor.next();
     let mut findings = Findings::verb(Access::Definition, ReasonKind::DefiningVerb, create.span());
     loop {
@@ -343,21 +356,44 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Findings {
             _ => break,
         }
     }
-    temporary_names(cursor, create, &mut findings);
+    // What fills or checks a new table runs at once, unlike the body of a view or a function.
+    let runs = matches!(cursor.peek().keyword(), Some(K::Table | K::Materialized | K::Index | K::Unlogged))
+        || cursor.peek().is(K::Temp)
+        || cursor.peek().is(K::Temporary);
+    let calls = if runs { Calls::Run(functions) } else { Calls::Named };
+    rest(cursor, create, calls, &mut findings);
     findings
 }
 
-/// Passes over the rest of the statement, whose last token was `before`, in search of `pg_temp.t`: the schema of the
-/// session's temporary objects.
-pub(super) fn temporary_names(cursor: &mut Cursor<'_>, before: Token, findings: &mut Findings) {
+/// What calls in the rest of a statement are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Calls<'f> {
+    /// They run with the statement.
+    Run(Option<&'f Functions>),
+    /// They are only named, or run later.
+    Named,
+}
+
+/// Passes over the rest of a statement that is no read, whose last token was `before`, in search of what counts for its session
+/// all the same: `pg_temp.t`, the schema of temporary objects, and calls with an effect there.
+pub(super) fn rest(cursor: &mut Cursor<'_>, before: Token, calls: Calls<'_>, findings: &mut Findings) {
     let mut before = before;
     while !before.is_last() {
         let token = cursor.next();
-        if token.kind() == Kind::Dot {
-            temporary_schema(cursor, before, findings);
-        }
-        if token.kind() == Kind::Bad {
-            findings.broken(cursor.lexer().trouble(), token.span());
+        match (token.kind(), calls) {
+            (Kind::Dot, _) => temporary_schema(cursor, before, findings),
+            (Kind::Bad, _) => findings.broken(cursor.lexer().trouble(), token.span()),
+            (Kind::Open, Calls::Run(functions)) if before.is_word() => {
+                let verdict = functions::verdict(cursor.lexer(), functions, Qualifier::None, before);
+                if let Verdict::Session(effects) | Verdict::Writes(effects) = verdict {
+                    findings.effect(effects, ReasonKind::SessionFunction, before.span());
+                }
+            }
+            // `CREATE TABLE … AS EXECUTE p`.
+            (Kind::Word, Calls::Run(_)) if token.is(K::Execute) && before.is(K::As) => {
+                findings.effect(Effects::PREPARED, ReasonKind::SessionVerb, token.span());
+            }
+            _ => {}
         }
         before = token;
     }

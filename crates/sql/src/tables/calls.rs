@@ -98,10 +98,10 @@ impl Finder<'_, '_> {
         if is_construct || self.follows_operand() {
             return false;
         }
-        let (verb, mode) = (self.frame().verb, self.frame().mode);
+        let (verb, mode, joins) = (self.frame().verb, self.frame().mode, self.frame().joins);
         let is_part = match keyword {
             K::Set => before == Before::Keyword(K::Update),
-            K::Conflict => verb == Verb::Insert && before == Before::Keyword(K::On),
+            K::Conflict => verb == Verb::Insert && joins == 0 && before == Before::Keyword(K::On),
             K::Insert => verb == Verb::Merge,
             K::By => matches!(before, Before::Keyword(K::Group | K::Order | K::Partition)),
             K::Sets => before == Before::Keyword(K::Grouping),

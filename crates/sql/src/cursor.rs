@@ -237,7 +237,16 @@ impl<'a> Cursor<'a> {
             // What follows is the name of something without a body.
             (
                 Place::Definition,
-                Some(Keyword::Table | Keyword::View | Keyword::Index | Keyword::Database | Keyword::User),
+                Some(
+                    Keyword::Table
+                    | Keyword::View
+                    | Keyword::Index
+                    | Keyword::Database
+                    | Keyword::Schema
+                    | Keyword::Sequence
+                    | Keyword::Role
+                    | Keyword::User,
+                ),
             )
             | (Place::Start, _) => self.go_plain(),
             (
@@ -252,7 +261,8 @@ impl<'a> Cursor<'a> {
             ) => self.place = Place::Rest,
             _ => {}
         }
-        self.is_named = token.kind() == Kind::Dot || token.is(Keyword::As);
+        // `DEFINER = event@localhost` names a user.
+        self.is_named = matches!(token.kind(), Kind::Dot | Kind::Equals) || token.is(Keyword::As);
     }
 
     /// The next token if it is that keyword.

@@ -23,7 +23,8 @@ use finder::Finder;
 ///
 /// A table is whatever stands in the place of one: views, sequences and foreign tables too. What a name brings with it is not in the text, and not
 /// here: the tables behind a view, the parts of a partitioned table, what triggers, rules, foreign keys, defaults and row
-/// security reach, and what the user's own operators, casts and types run. Tables by definitions, and what `VACUUM` and `ANALYZE` write
+/// security reach, what the user's own operators, casts and types run, and a function of one row that is called in the spelling of a column
+/// (`t.total`). Tables by definitions, and what `VACUUM` and `ANALYZE` write
 /// into the server's catalogs, are not worked out, so that the list is [incomplete](Self::is_complete) there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {

@@ -47,10 +47,16 @@ pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
         K::Begin | K::Start | K::Commit | K::Rollback | K::Savepoint | K::Release | K::Xa => {
             verbs::transaction(cursor)
         }
-        K::Create | K::Drop => verbs::define(cursor),
-        K::Do => {
+        K::Create | K::Drop => verbs::define(cursor, functions),
+        K::Do | K::Call => {
             let mut findings = Findings::verb(Access::Unknown, ReasonKind::Routine, verb.span());
             cursor.next();
+            walk_rest(cursor, functions, &mut findings);
+            findings
+        }
+        K::Load | K::Get => {
+            let mut findings = simple(cursor, verb, keyword);
+            // User variables are read into and set.
             walk_rest(cursor, functions, &mut findings);
             findings
         }
@@ -88,7 +94,6 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K) -> Findings {
             (Access::Unknown, ReasonKind::SessionVerb, Effects::PREPARED)
         }
         K::Signal | K::Resignal | K::Get => (Access::Read, ReasonKind::SessionVerb, Effects::SESSION_VALUE),
-        K::Call => (Access::Unknown, ReasonKind::Routine, Effects::NONE),
         _ => return unknown(cursor, verb),
     };
     cursor.next();

@@ -8,6 +8,7 @@ use super::mysql::{head, unknown};
 use super::mysql_query::walk_rest;
 use crate::classifier::Functions;
 use crate::cursor::Cursor;
+use crate::functions::{self, Qualifier, Verdict};
 use crate::lexer::{Keyword as K, Kind, Token};
 use crate::{Effects, ReasonKind, Span, Transaction, TransactionMode, TransactionVerb};
 
@@ -342,7 +343,7 @@ const BLOCK: Effects = Effects::SETTING
     .union(Effects::PREPARED);
 
 /// `CREATE …` and `DROP …`.
-pub(super) fn define(cursor: &mut Cursor<'_>) -> Findings {
+pub(super) fn define(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
     let verb = cursor.next();
     let mut findings = Findings::verb(Access::Definition, ReasonKind::DefiningVerb, verb.span());
     while cursor.eat(K::Or) || cursor.eat(K::Replace) {}
@@ -352,11 +353,21 @@ pub(super) fn define(cursor: &mut Cursor<'_>) -> Findings {
         Some(K::Prepare) => findings.effect(Effects::PREPARED, ReasonKind::SessionVerb, next.span()),
         _ => {}
     }
+    // The query that fills a new table runs at once, unlike a body.
+    let runs = next.is(K::Table) || next.is(K::Temporary);
+    let mut before = verb;
     while !cursor.peek().is_last() && cursor.peek().kind() != Kind::Semicolon {
         let token = cursor.next();
         if token.kind() == Kind::UserVariable {
             findings.effect(Effects::USER_VARIABLE, ReasonKind::SessionName, token.span());
         }
+        if runs && token.kind() == Kind::Open && before.is_word() {
+            let verdict = functions::verdict(cursor.lexer(), functions, Qualifier::None, before);
+            if let Verdict::Session(effects) | Verdict::Writes(effects) = verdict {
+                findings.effect(effects, ReasonKind::SessionFunction, before.span());
+            }
+        }
+        before = token;
     }
     findings
 }

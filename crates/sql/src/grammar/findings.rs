@@ -103,6 +103,13 @@ impl Findings {
         Classification::new(self.access, self.effects, self.reason, self.transaction)
     }
 
+    /// Takes in what a function leaves in the session of a statement that is no read anyway.
+    pub(super) fn judge_effects(&mut self, verdict: Verdict, span: Span) {
+        if let Verdict::Session(effects) | Verdict::Writes(effects) = verdict {
+            self.effect(effects, ReasonKind::SessionFunction, span);
+        }
+    }
+
     /// Takes in what a function does.
     pub(super) fn judge(&mut self, verdict: Verdict, span: Span) {
         match verdict {

@@ -8,7 +8,7 @@ use super::mysql::{head, unknown};
 use super::mysql_query::walk_rest;
 use crate::classifier::Functions;
 use crate::cursor::Cursor;
-use crate::functions::{self, Qualifier, Verdict};
+use crate::functions::{self, Qualifier};
 use crate::lexer::{Keyword as K, Kind, Token};
 use crate::{Effects, ReasonKind, Span, Transaction, TransactionMode, TransactionVerb};
 
@@ -363,9 +363,7 @@ pub(super) fn define(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> 
         }
         if runs && token.kind() == Kind::Open && before.is_word() {
             let verdict = functions::verdict(cursor.lexer(), functions, Qualifier::None, before);
-            if let Verdict::Session(effects) | Verdict::Writes(effects) = verdict {
-                findings.effect(effects, ReasonKind::SessionFunction, before.span());
-            }
+            findings.judge_effects(verdict, before.span());
         }
         before = token;
     }

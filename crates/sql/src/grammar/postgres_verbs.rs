@@ -9,7 +9,7 @@ use super::postgres::{finish, head};
 use super::postgres_query::{Purpose, walk, walk_group};
 use crate::classifier::Functions;
 use crate::cursor::Cursor;
-use crate::functions::{self, Qualifier, Verdict};
+use crate::functions::{self, Qualifier};
 use crate::lexer::{Keyword as K, Kind, Token};
 use crate::{Effects, ReasonKind, Span, Transaction, TransactionMode, TransactionVerb};
 
@@ -385,9 +385,7 @@ pub(super) fn rest(cursor: &mut Cursor<'_>, before: Token, calls: Calls<'_>, fin
             (Kind::Bad, _) => findings.broken(cursor.lexer().trouble(), token.span()),
             (Kind::Open, Calls::Run(functions)) if before.is_word() => {
                 let verdict = functions::verdict(cursor.lexer(), functions, Qualifier::None, before);
-                if let Verdict::Session(effects) | Verdict::Writes(effects) = verdict {
-                    findings.effect(effects, ReasonKind::SessionFunction, before.span());
-                }
+                findings.judge_effects(verdict, before.span());
             }
             // `CREATE TABLE … AS EXECUTE p`.
             (Kind::Word, Calls::Run(_)) if token.is(K::Execute) && before.is(K::As) => {

@@ -21,9 +21,23 @@ pub(crate) struct Cursor<'a> {
     is_named: bool,
     /// The last token of a routine was one behind which a statement of its body, or the end of the body, comes.
     starts_part: bool,
+    tail: Tail,
     place: Place,
     /// The end of the last token that was handed out.
     end: u32,
+}
+
+/// What stands behind the body of a routine of MySQL, as far as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// No `END` was seen.
+    Open,
+    /// The last `END`, and perhaps its label.
+    End,
+    /// Its semicolon.
+    Closed,
+    /// More.
+    Follows,
 }
 
 /// Where in a statement the cursor stands, as far as the end of the statement depends on it.
@@ -37,7 +51,7 @@ enum Place {
     Ahead,
     /// In a definition, which may turn out to be of something with a body.
     Definition,
-    /// In the definition of a routine of PostgreSQL, whose body may hold semicolons.
+    /// In the definition of a routine, whose body may hold semicolons.
     Routine,
     /// Behind the last token of the statement.
     Done,
@@ -55,6 +69,7 @@ impl<'a> Cursor<'a> {
             in_body: false,
             is_named: false,
             starts_part: false,
+            tail: Tail::Open,
             place: Place::Start,
             end: 0,
         }
@@ -79,6 +94,7 @@ impl<'a> Cursor<'a> {
         self.in_body = false;
         self.is_named = false;
         self.starts_part = false;
+        self.tail = Tail::Open;
         loop {
             match self.peek().kind() {
                 Kind::Semicolon => {
@@ -251,18 +267,46 @@ impl<'a> Cursor<'a> {
             | (Place::Start, _) => self.go_plain(),
             (
                 Place::Definition,
-                Some(
-                    Keyword::Procedure
-                    | Keyword::Function
-                    | Keyword::Trigger
-                    | Keyword::Event
-                    | Keyword::Package,
-                ),
-            ) => self.place = Place::Rest,
+                Some(Keyword::Procedure | Keyword::Function | Keyword::Trigger | Keyword::Event),
+            ) => self.place = Place::Routine,
+            (Place::Definition, Some(Keyword::Package)) => self.place = Place::Rest,
+            (Place::Routine, Some(word)) if self.opens_body(word) => self.place = Place::Rest,
+            (Place::Rest, word) => self.note_rest(token, word == Some(Keyword::End)),
             _ => {}
         }
         // `DEFINER = event@localhost` names a user.
-        self.is_named = matches!(token.kind(), Kind::Dot | Kind::Equals) || token.is(Keyword::As);
+        self.is_named = matches!(token.kind(), Kind::Dot | Kind::Equals)
+            || (self.place == Place::Definition && token.is(Keyword::As));
+    }
+
+    /// Whether a body with semicolons of its own may have started. Others are one statement, and end like one.
+    fn opens_body(&mut self, word: Keyword) -> bool {
+        match word {
+            Keyword::Begin | Keyword::Case | Keyword::Loop | Keyword::Repeat | Keyword::While => true,
+            // MariaDB's other syntax: `PROCEDURE p AS a INT; BEGIN …`.
+            Keyword::As | Keyword::Is => true,
+            Keyword::If => !matches!(self.peek().keyword(), Some(Keyword::Not | Keyword::Exists)),
+            Keyword::For => {
+                !matches!(self.peek().keyword(), Some(Keyword::Each | Keyword::Update | Keyword::Share))
+            }
+            _ => false,
+        }
+    }
+
+    /// Follows a body up to what may stand behind it: something comes behind an `END` and its semicolon, and no other `END`
+    /// follows that. Where a body ends is not worked out.
+    fn note_rest(&mut self, token: Token, is_end: bool) {
+        self.tail = match (self.tail, token.kind()) {
+            _ if is_end => Tail::End,
+            (Tail::End, Kind::Semicolon) => Tail::Closed,
+            (Tail::Closed, kind) if !matches!(kind, Kind::Semicolon | Kind::End) => Tail::Follows,
+            (tail, _) => tail,
+        };
+    }
+
+    /// Whether the statement, which has the rest of the text, may hide another one behind its body.
+    pub(crate) fn may_hide_more(&self) -> bool {
+        self.tail == Tail::Follows
     }
 
     /// The next token if it is that keyword.

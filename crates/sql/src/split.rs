@@ -123,7 +123,13 @@ mod tests {
         assert_eq!(parts("create procedure p() begin select 1; select 2; end", Dialect::MySql).len(), 1);
         assert_eq!(parts("alter event e do begin select 1; select 2; end", Dialect::MySql).len(), 1);
         assert_eq!(parts("alter procedure p comment 'x'; set sql_mode = ''", Dialect::MySql).len(), 2);
-        for start in ["create schema event", "create definer=event@localhost view v as select 1"] {
+        for start in [
+            "create procedure p(out o int) set o = 5",
+            "create procedure if not exists p() select 1",
+            "create trigger g before insert on t for each row set new.a = 1",
+            "create schema event",
+            "create definer=event@localhost view v as select 1",
+        ] {
             assert_eq!(parts(&format!("{start}; set sql_mode = ''"), Dialect::MySql).len(), 2, "{start}");
         }
         assert_eq!(parts("begin; select 1", Dialect::MariaDb).len(), 2);

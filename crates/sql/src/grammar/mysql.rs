@@ -16,6 +16,11 @@ pub(super) fn statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>) 
     if let Some((why, token)) = cursor.finish() {
         findings.broken(why, token.span());
     }
+    if cursor.may_hide_more() {
+        // With several statements in a text the server runs what stands behind the body.
+        let end = cursor.end();
+        findings.effect(verbs::BLOCK, ReasonKind::SessionVerb, Span::new(end, end));
+    }
     findings
 }
 

@@ -335,7 +335,7 @@ pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
 }
 
 /// What a block of code may leave in its session.
-const BLOCK: Effects = Effects::SETTING
+pub(super) const BLOCK: Effects = Effects::SETTING
     .union(Effects::TRANSACTION)
     .union(Effects::TEMPORARY)
     .union(Effects::ADVISORY_LOCK)

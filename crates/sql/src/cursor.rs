@@ -250,6 +250,18 @@ impl<'a> Cursor<'a> {
             }
             (Place::Start, Some(Keyword::Create | Keyword::Alter)) => self.place = Place::Definition,
             (Place::Start, Some(Keyword::Begin)) if self.peek().is(Keyword::Not) => self.place = Place::Rest,
+            // MariaDB takes statements of its routines outside of them.
+            (
+                Place::Start,
+                Some(
+                    Keyword::If
+                    | Keyword::Case
+                    | Keyword::Loop
+                    | Keyword::Repeat
+                    | Keyword::While
+                    | Keyword::For,
+                ),
+            ) if self.lexer.options().dialect == Dialect::MariaDb => self.place = Place::Rest,
             // What follows is the name of something without a body.
             (
                 Place::Definition,

@@ -353,3 +353,15 @@ fn a_function_named_like_a_later_construct_is_asked_for() {
         assert!(new.classify(sql).is_plain_read(), "{sql}");
     }
 }
+
+#[test]
+fn a_function_in_the_spelling_of_a_field_is_asked_for_where_more_of_the_name_follows() {
+    let function =
+        Function::new("public", "parts_of", FunctionKind::Function).volatility(Volatility::Volatile);
+    let catalog = Catalog::builder().search_path(["public"]).function(function).build();
+    let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
+    for sql in ["select (t).parts_of from t", "select (t).parts_of.a from t", "select (t).parts_of.* from t"]
+    {
+        assert!(!classifier.classify(sql).is_plain_read(), "{sql}");
+    }
+}

@@ -8,7 +8,7 @@ use super::mysql_verbs as verbs;
 use crate::classifier::Functions;
 use crate::cursor::Cursor;
 use crate::lexer::{Keyword as K, Kind, Token};
-use crate::{Effects, ReasonKind, Span};
+use crate::{Dialect, Effects, ReasonKind, Span};
 
 /// Classifies one statement, and takes it from the cursor up to its end.
 pub(super) fn statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
@@ -57,6 +57,14 @@ pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
             let mut findings = Findings::verb(Access::Unknown, ReasonKind::Routine, verb.span());
             cursor.next();
             walk_rest(cursor, functions, &mut findings);
+            findings
+        }
+        K::If | K::Case | K::Loop | K::Repeat | K::While | K::For
+            if cursor.lexer().options().dialect == Dialect::MariaDb =>
+        {
+            cursor.next();
+            let mut findings = Findings::verb(Access::Unknown, ReasonKind::Routine, verb.span());
+            findings.effect(verbs::BLOCK, ReasonKind::Routine, verb.span());
             findings
         }
         K::Load | K::Get => {

@@ -258,13 +258,15 @@ impl<'c, 'a> Walk<'c, 'a> {
             _ => text,
         };
         let is = |name: &str| text.eq_ignore_ascii_case(name.as_bytes());
-        if !matches!(text.first().map(u8::to_ascii_lowercase), Some(b's' | b'p' | b'g')) {
+        if !matches!(text.first().map(u8::to_ascii_lowercase), Some(b's' | b'p' | b'g' | b'u' | b'o')) {
             return;
         }
         if is("session_status")
             || is("session_variables")
             || is("session_account_connect_attrs")
             || is("profiling")
+            || is("user_variables")
+            || is("optimizer_trace")
         {
             findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionName, token.span());
         } else if is("processlist") || is("global_status") {

@@ -91,11 +91,26 @@ impl Finder<'_, '_> {
     /// `SELECT`, `VALUES`, `TABLE`: a query.
     fn select(&mut self, keyword: K) {
         let has_columns = self.cursor.peek().kind() == Kind::Open;
-        let is_postgres = self.is_postgres;
+        let (is_postgres, before) = (self.is_postgres, self.before);
         let frame = self.frame();
         // `VALUES` and, in MySQL, `VALUES(column)` can stand among expressions.
         if keyword == K::Values && is_postgres && !has_columns {
             return;
+        }
+        let is_behind = matches!(frame.mode, Mode::Behind | Mode::Condition);
+        if keyword == K::Values && has_columns && is_behind {
+            if !is_postgres && frame.mode == Mode::Condition {
+                return;
+            }
+            let follows_query =
+                matches!(before, Before::Keyword(K::Union | K::Intersect | K::Except | K::All | K::Distinct));
+            // In PostgreSQL it can be an alias with its columns: `FROM a VALUES (b), c`.
+            if is_postgres
+                && !follows_query
+                && (frame.selects || !matches!(frame.verb, Verb::Insert | Verb::Merge))
+            {
+                return self.give_up();
+            }
         }
         if frame.mode == Mode::Columns {
             return self.give_up();

@@ -45,8 +45,8 @@ impl Finder<'_, '_> {
 
     fn delete(&mut self) {
         self.begin(Verb::Delete);
-        self.frame().using = Using::Tables;
         if self.is_postgres {
+            self.frame().using = Using::Tables;
             self.expect(K::From);
             self.target(TableUse::Write);
             self.enter(Mode::Behind);
@@ -57,6 +57,10 @@ impl Finder<'_, '_> {
             self.cursor.next();
         }
         let is_one = self.cursor.peek().is(K::From);
+        if is_one {
+            // Behind `DELETE a FROM` the word only lists columns that a join is by.
+            self.frame().using = Using::Tables;
+        }
         // `DELETE a, b FROM …`: what is deleted from is named again behind FROM, where aliases are told apart.
         while !self.cursor.peek().is(K::From) && !self.cursor.peek().is_last() {
             self.cursor.next();

@@ -45,7 +45,7 @@ impl Walk<'_, '_> {
         }
         if is_behind_dot {
             let hazard = names::attribute(self.cursor.lexer(), functions, token);
-            if let Some(kind) = hazard.filter(|_| !self.is_qualified()) {
+            if let Some(kind) = hazard.filter(|_| place == Place::Field || !self.is_qualified()) {
                 findings.named(kind, token.span());
             }
         }

@@ -311,7 +311,7 @@ impl<'a> Cursor<'a> {
         self.tail = match (self.tail, token.kind()) {
             _ if is_end => Tail::End,
             (Tail::End, Kind::Semicolon) => Tail::Closed,
-            (Tail::Closed, kind) if !matches!(kind, Kind::Semicolon | Kind::End) => Tail::Follows,
+            (Tail::Closed, kind) if !matches!(kind, Kind::Semicolon | Kind::End | Kind::Bad) => Tail::Follows,
             (tail, _) => tail,
         };
     }

@@ -35,7 +35,7 @@ pub use transaction::{Transaction, TransactionMode, TransactionVerb};
 /// Says what the statements of `sql` do.
 ///
 /// Pure and linear in the length of the text; it allocates nothing and never panics. What is not recognised as a read
-/// is not one: [`Access::Unknown`](millpond_core::Access::Unknown) comes with the words that were not understood.
+/// is not one: [`Access::Unknown`] comes with the words that were not understood.
 #[must_use]
 pub fn classify(sql: &str, dialect: Dialect) -> Classification {
     grammar::classify(sql, classifier::Options::new(dialect), None)
@@ -43,7 +43,7 @@ pub fn classify(sql: &str, dialect: Dialect) -> Classification {
 
 /// Says what the statements of a text that may be no UTF-8 do, as [`classify`] does for one that is.
 ///
-/// Bytes that are none are [`Access::Unknown`](millpond_core::Access::Unknown), for [`ReasonKind::NotUtf8`] and with the first of them.
+/// Bytes that are none are [`Access::Unknown`], for [`ReasonKind::NotUtf8`] and with the first of them.
 ///
 /// ```
 /// use millpond_sql::{Dialect, ReasonKind, Route, classify_bytes};

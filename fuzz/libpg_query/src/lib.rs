@@ -34,7 +34,8 @@ impl Difference {
     fn is_known(&self) -> bool {
         let bodies = |statement: &Range<usize>| {
             let kinds = scanned(self.sql.get(statement.clone()).unwrap_or_default()).unwrap_or_default();
-            let pairs = kinds.windows(2).filter(|pair| pair[0].0 == Token::BeginP && pair[1].0 == Token::Atomic);
+            let pairs =
+                kinds.windows(2).filter(|pair| pair[0].0 == Token::BeginP && pair[1].0 == Token::Atomic);
             pairs.count()
         };
         self.theirs.iter().any(|statement| bodies(statement) > 1)
@@ -131,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_body_in_a_body_is_known_and_a_label_like_its_end_is_none() {
-        let whole = |body: &str| format!("create function f() returns int begin atomic {body}; end; select 3");
+        let whole =
+            |body: &str| format!("create function f() returns int begin atomic {body}; end; select 3");
         let nested = whole("create function g() returns int begin atomic select 1; end; select 2");
         assert!(compare(&nested).expect_err("they differ").is_known());
         for body in ["select 1 end; select 2", "select 1 case; select 2", "select begin atomic from t"] {

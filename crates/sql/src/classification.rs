@@ -15,12 +15,7 @@ pub struct Classification {
     kind: ReasonKind,
     access: Access,
     transaction: Option<Transaction>,
-    /// Without a gap at its end an answer is copied by whole words. With one it is copied in two pieces that overlap, and
-    /// whoever reads it next waits for both: that took half of the time of an answer from the cache.
-    filling: [u8; 3],
 }
-
-const _: () = assert!(size_of::<Classification>() == 24, "there is a gap");
 
 impl Classification {
     /// An answer to one statement.
@@ -31,7 +26,7 @@ impl Classification {
         transaction: Option<Transaction>,
     ) -> Self {
         let (kind, span) = (reason.kind(), reason.span());
-        Self { span, effects, statements: 1, kind, access, transaction, filling: [0; 3] }
+        Self { span, effects, statements: 1, kind, access, transaction }
     }
 
     /// The same with another number of statements.

@@ -105,18 +105,7 @@ impl Cache {
         if sql.len() > LONGEST {
             return self.classifier.classify(sql);
         }
-        let hash = self.hasher.hash_one(sql);
-        let at_hand = RECENT.try_with(|recent| {
-            let mut recent = recent.borrow_mut();
-            #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
-            let slot = &mut recent[hash as usize % AT_HAND];
-            match slot {
-                Some(entry) if self.answers(entry, hash, sql) => entry.classification,
-                _ => slot.insert(self.entry(sql, hash)).classification,
-            }
-        });
-        // A thread that is ending has nothing at hand.
-        at_hand.unwrap_or_else(|_| self.entry(sql, hash).classification)
+        self.at_hand(sql, |entry| entry.classification)
     }
 
     /// Says all that `sql` shows, as [`Classifier::analyze`] does. It is worked out when it is first asked for, and shared
@@ -134,7 +123,7 @@ impl Cache {
         if sql.len() > LONGEST {
             return Arc::new(self.classifier.analyze(sql));
         }
-        let entry = self.at_hand(sql);
+        let entry = self.at_hand(sql, Arc::clone);
         if let Some(analysis) = entry.analysis.get() {
             return Arc::clone(analysis);
         }
@@ -146,19 +135,21 @@ impl Cache {
         shared.extend(&entry, analysis, self.capacity)
     }
 
-    /// The entry of a text, which is at hand from now on.
-    fn at_hand(&self, sql: &str) -> Arc<Entry> {
+    /// Takes an answer from the entry of a text, which is at hand from now on.
+    #[inline(always)]
+    fn at_hand<A>(&self, sql: &str, answer: impl Fn(&Arc<Entry>) -> A) -> A {
         let hash = self.hasher.hash_one(sql);
         let at_hand = RECENT.try_with(|recent| {
             let mut recent = recent.borrow_mut();
             #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
             let slot = &mut recent[hash as usize % AT_HAND];
             match slot {
-                Some(entry) if self.answers(entry, hash, sql) => Arc::clone(entry),
-                _ => Arc::clone(slot.insert(self.entry(sql, hash))),
+                Some(entry) if self.answers(entry, hash, sql) => answer(entry),
+                _ => answer(slot.insert(self.entry(sql, hash))),
             }
         });
-        at_hand.unwrap_or_else(|_| self.entry(sql, hash))
+        // A thread that is ending has nothing at hand.
+        at_hand.unwrap_or_else(|_| answer(&self.entry(sql, hash)))
     }
 
     fn answers(&self, entry: &Entry, hash: u64, sql: &str) -> bool {

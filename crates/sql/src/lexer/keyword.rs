@@ -1,4 +1,4 @@
-//! Keywords: what they are, and a table that finds them by the hash the lexer made on its way.
+//! Keywords: what they are, and a table that finds them by their first eight bytes.
 
 use super::{Kind, What, keywords_mysql, keywords_postgres};
 use crate::functions::{POSTGRES_EFFECTS, Verdict};

@@ -4,17 +4,60 @@ use std::fmt;
 
 use millpond_core::Access;
 
+use crate::lexer::LONGEST_TEXT;
 use crate::{Effects, Reason, ReasonKind, Span, Transaction};
 
 /// What a text does, as far as the text shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Two numbers, so that it travels in registers. As a struct of small fields it is written to memory in pieces and read again
+/// as a whole, and the processor waits for that.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Classification {
     span: Span,
-    effects: Effects,
-    statements: u32,
-    kind: ReasonKind,
-    access: Access,
-    transaction: Option<Transaction>,
+    facts: Facts,
+}
+
+/// All but the span in one number: the effects, the kind of the reason, the transaction command, the access, and above them
+/// the number of statements.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Facts(u64);
+
+const KIND: u32 = 16;
+const TRANSACTION: u32 = 24;
+const ACCESS: u32 = 32;
+const STATEMENTS: u32 = 34;
+
+// The longest text has less than one statement in two bytes.
+const _: () = assert!(LONGEST_TEXT / 2 <= (u64::MAX >> STATEMENTS) as usize, "all statements can be counted");
+
+impl Facts {
+    const fn effects(self) -> Effects {
+        let [low, high, ..] = self.0.to_le_bytes();
+        Effects::from_bits(u16::from_le_bytes([low, high]))
+    }
+
+    const fn kind(self) -> ReasonKind {
+        let [_, _, kind, ..] = self.0.to_le_bytes();
+        ReasonKind::of_number(kind)
+    }
+
+    const fn transaction(self) -> Option<Transaction> {
+        let [_, _, _, bits, ..] = self.0.to_le_bytes();
+        Transaction::from_bits(bits)
+    }
+
+    const fn access(self) -> Access {
+        match self.0 >> ACCESS & 3 {
+            0 => Access::Read,
+            1 => Access::Write,
+            2 => Access::Definition,
+            _ => Access::Unknown,
+        }
+    }
+
+    const fn statements(self) -> u32 {
+        (self.0 >> STATEMENTS) as u32
+    }
 }
 
 impl Classification {
@@ -25,55 +68,72 @@ impl Classification {
         reason: Reason,
         transaction: Option<Transaction>,
     ) -> Self {
-        let (kind, span) = (reason.kind(), reason.span());
-        Self { span, effects, statements: 1, kind, access, transaction }
+        Self::of(access, effects, reason, transaction, 1)
+    }
+
+    const fn of(
+        access: Access,
+        effects: Effects,
+        reason: Reason,
+        transaction: Option<Transaction>,
+        statements: u32,
+    ) -> Self {
+        let transaction = match transaction {
+            Some(transaction) => transaction.bits() as u64,
+            None => 0,
+        };
+        let facts = effects.bits() as u64
+            | (reason.kind() as u64) << KIND
+            | transaction << TRANSACTION
+            | (access as u64) << ACCESS
+            | (statements as u64) << STATEMENTS;
+        Self { span: reason.span(), facts: Facts(facts) }
     }
 
     /// The same with another number of statements.
     pub(crate) const fn with_statements(self, statements: u32) -> Self {
-        Self { statements, ..self }
+        Self::of(self.access(), self.effects(), self.reason(), self.transaction(), statements)
     }
 
     /// The same, unknown for that reason.
     pub(crate) const fn unknown(self, kind: ReasonKind, span: Span) -> Self {
-        Self { access: Access::Unknown, kind, span, ..self }
+        let reason = Reason::new(kind, span);
+        Self::of(Access::Unknown, self.effects(), reason, self.transaction(), self.facts.statements())
     }
 
     /// Of this answer to some statements, and that to more of them, the stricter one with the effects of both.
     pub(crate) fn and(self, other: Self) -> Self {
-        let takes_other = other.access > self.access
-            || (other.access == self.access && self.effects.is_empty() && !other.effects.is_empty());
+        let takes_other = other.access() > self.access()
+            || (other.access() == self.access() && self.effects().is_empty() && !other.effects().is_empty());
         let decides = if takes_other { other } else { self };
-        Self {
-            effects: self.effects | other.effects,
-            statements: self.statements.max(other.statements),
-            transaction: other.transaction.or(self.transaction),
-            ..decides
-        }
+        let effects = self.effects() | other.effects();
+        let transaction = other.transaction().or_else(|| self.transaction());
+        let statements = self.facts.statements().max(other.facts.statements());
+        Self::of(decides.access(), effects, decides.reason(), transaction, statements)
     }
 
     /// What the text does to data; of several statements the strictest decides.
     #[must_use]
     pub const fn access(&self) -> Access {
-        self.access
+        self.facts.access()
     }
 
     /// What the text leaves in, or needs from, its connection; of several statements, all of it.
     #[must_use]
     pub const fn effects(&self) -> Effects {
-        self.effects
+        self.facts.effects()
     }
 
     /// Why, with the bytes that decided.
     #[must_use]
     pub const fn reason(&self) -> Reason {
-        Reason::new(self.kind, self.span)
+        Reason::new(self.facts.kind(), self.span)
     }
 
     /// Whether the text told what it does.
     #[must_use]
     pub const fn certainty(&self) -> Certainty {
-        match self.access {
+        match self.access() {
             Access::Unknown => Certainty::Unknown,
             Access::Read | Access::Write | Access::Definition => Certainty::Known,
         }
@@ -82,7 +142,7 @@ impl Classification {
     /// How many statements stand in the text; empty ones do not count.
     #[must_use]
     pub const fn statements(&self) -> usize {
-        self.statements as usize
+        self.facts.statements() as usize
     }
 
     /// What the last transaction command of the text says, if there is one.
@@ -91,15 +151,15 @@ impl Classification {
     /// whoever tracks writes has to look here too.
     #[must_use]
     pub const fn transaction(&self) -> Option<Transaction> {
-        self.transaction
+        self.facts.transaction()
     }
 
     /// Where the text may run.
     #[must_use]
     pub const fn route(&self) -> Route {
-        if self.effects.binds_session() {
+        if self.effects().binds_session() {
             Route::Session
-        } else if self.access.is_read() && !self.effects.contains(Effects::OUTSIDE) {
+        } else if self.access().is_read() && !self.effects().contains(Effects::OUTSIDE) {
             Route::Replica
         } else {
             Route::Primary
@@ -117,6 +177,18 @@ impl Classification {
     #[must_use]
     pub const fn is_plain_read(&self) -> bool {
         matches!(self.route(), Route::Replica)
+    }
+}
+
+impl fmt::Debug for Classification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Classification")
+            .field("access", &self.access())
+            .field("effects", &self.effects())
+            .field("reason", &self.reason())
+            .field("statements", &self.statements())
+            .field("transaction", &self.transaction())
+            .finish()
     }
 }
 
@@ -157,5 +229,30 @@ impl Route {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fact_comes_back() {
+        use Access::{Definition, Read, Unknown, Write};
+        let span = Span::new(3, 1 << 30);
+        let begin = Transaction::new(crate::TransactionVerb::Begin).serializable();
+        let effects = [Effects::NONE, Effects::OUTSIDE | Effects::TRANSACTION];
+        for access in [Read, Write, Definition, Unknown] {
+            for (kind, effects) in ReasonKind::all().flat_map(|kind| effects.map(|effects| (kind, effects))) {
+                for (transaction, statements) in [(None, 0), (Some(begin), 1 << 29)] {
+                    let all = Classification::new(access, effects, Reason::new(kind, span), transaction);
+                    assert_eq!(all.statements(), 1);
+                    let all = all.with_statements(statements);
+                    assert_eq!((all.access(), all.effects()), (access, effects));
+                    assert_eq!((all.reason(), all.transaction()), (Reason::new(kind, span), transaction));
+                    assert_eq!(all.statements(), statements as usize);
+                }
+            }
+        }
     }
 }

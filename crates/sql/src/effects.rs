@@ -7,7 +7,7 @@ use std::ops::{BitOr, BitOrAssign};
 ///
 /// A statement with an empty set can run on any connection and leaves it as it was.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Effects(u32);
+pub struct Effects(u16);
 
 /// Every effect with its name, in the order of the bits.
 const NAMES: [(Effects, &str); 15] = [
@@ -111,10 +111,14 @@ impl Effects {
         self.0 & !Self::ASKING.0 != 0
     }
 
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
     /// The set as a number; the bits are stable within one version of the crate.
     #[must_use]
     pub const fn bits(self) -> u32 {
-        self.0
+        self.0 as u32
     }
 
     /// The lower-case names of the effects in the set.

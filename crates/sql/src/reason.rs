@@ -95,117 +95,114 @@ impl Reason {
     }
 }
 
-/// The kinds of reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ReasonKind {
+/// Declares the kinds of reasons with their words, and the list that leads from their numbers back to them.
+macro_rules! reason_kinds {
+    ($($(#[$docs:meta])* $kind:ident => $word:literal,)*) => {
+        /// The kinds of reasons.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ReasonKind {
+            $($(#[$docs])* $kind,)*
+        }
+
+        impl ReasonKind {
+            const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// A stable lower-case word, for labels.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)*
+                }
+            }
+        }
+    };
+}
+
+reason_kinds! {
     /// Every part of the text is known to read only.
-    Reads,
+    Reads => "reads",
     /// The verb changes data.
-    WritingVerb,
+    WritingVerb => "writing_verb",
     /// The verb changes the schema or the server.
-    DefiningVerb,
+    DefiningVerb => "defining_verb",
     /// A statement inside another one changes data, as in `WITH x AS (DELETE …)`.
-    NestedWrite,
+    NestedWrite => "nested_write",
     /// `INTO` makes a table, writes a file or sets a variable.
-    Into,
+    Into => "into",
     /// A locking clause such as `FOR UPDATE` takes row locks.
-    RowLocks,
+    RowLocks => "row_locks",
     /// A built-in function writes, or has another effect that a replica refuses or must not have.
-    WritingFunction,
+    WritingFunction => "writing_function",
     /// A built-in function that no replica runs, though it only reads.
-    PrimaryFunction,
+    PrimaryFunction => "primary_function",
     /// A function sets or asks for the state of one session.
-    SessionFunction,
+    SessionFunction => "session_function",
     /// A function that is not on the list of known ones.
-    UnknownFunction,
+    UnknownFunction => "unknown_function",
     /// A view whose text is not known to only read.
-    HiddenView,
+    HiddenView => "hidden_view",
     /// A user's function that is not known to only read, or one that reads what its arguments name.
-    HiddenFunction,
+    HiddenFunction => "hidden_function",
     /// An operator whose function is not known to only read.
-    HiddenOperator,
+    HiddenOperator => "hidden_operator",
     /// A type whose checks or casts are not known to only read.
-    HiddenType,
+    HiddenType => "hidden_type",
     /// The database has code that runs without being named, as that of an implicit cast, and is not known to only read.
-    HiddenCode,
+    HiddenCode => "hidden_code",
     /// A table whose row security is not known to only read.
-    RowSecurity,
+    RowSecurity => "row_security",
     /// An unlogged relation, or one with such a part: replicas do not have it.
-    UnloggedTable,
+    UnloggedTable => "unlogged_table",
     /// A temporary relation, or one with such a part.
-    TemporaryTable,
+    TemporaryTable => "temporary_table",
     /// A foreign table, or a table with such a part: what it reads is on another server.
-    ForeignTable,
+    ForeignTable => "foreign_table",
     /// It reads as far as the text shows, and what the database holds is not known yet.
-    CatalogMissing,
+    CatalogMissing => "catalog_missing",
     /// The verb sets or asks for the state of one session.
-    SessionVerb,
+    SessionVerb => "session_verb",
     /// A name or variable that belongs to one session.
-    SessionName,
+    SessionName => "session_name",
     /// A transaction command.
-    Transaction,
+    Transaction => "transaction",
     /// The text runs a program or touches a file of the server.
-    ServerFile,
+    ServerFile => "server_file",
     /// A routine or a block of code is run, and its text is not here.
-    Routine,
+    Routine => "routine",
     /// The text does not start with a verb that is known.
-    UnknownVerb,
+    UnknownVerb => "unknown_verb",
     /// Words in a place where they are not understood.
-    NotUnderstood,
+    NotUnderstood => "not_understood",
     /// A literal, quoted name or comment has no end.
-    Unterminated,
+    Unterminated => "unterminated",
     /// The text has a NUL byte, which no server takes.
-    Nul,
+    Nul => "nul",
     /// The bytes are no UTF-8: where a literal ends in them depends on the connection's encoding.
-    NotUtf8,
+    NotUtf8 => "not_utf8",
     /// Parentheses are nested too deep or do not match.
-    Nesting,
+    Nesting => "nesting",
     /// There is no statement in the text.
-    Empty,
+    Empty => "empty",
     /// The text is longer than any server takes.
-    TooLong,
+    TooLong => "too_long",
 }
 
 impl ReasonKind {
-    /// A stable lower-case word, for labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reads => "reads",
-            Self::WritingVerb => "writing_verb",
-            Self::DefiningVerb => "defining_verb",
-            Self::NestedWrite => "nested_write",
-            Self::Into => "into",
-            Self::RowLocks => "row_locks",
-            Self::WritingFunction => "writing_function",
-            Self::PrimaryFunction => "primary_function",
-            Self::SessionFunction => "session_function",
-            Self::UnknownFunction => "unknown_function",
-            Self::HiddenView => "hidden_view",
-            Self::HiddenFunction => "hidden_function",
-            Self::HiddenOperator => "hidden_operator",
-            Self::HiddenType => "hidden_type",
-            Self::HiddenCode => "hidden_code",
-            Self::RowSecurity => "row_security",
-            Self::UnloggedTable => "unlogged_table",
-            Self::TemporaryTable => "temporary_table",
-            Self::ForeignTable => "foreign_table",
-            Self::CatalogMissing => "catalog_missing",
-            Self::SessionVerb => "session_verb",
-            Self::SessionName => "session_name",
-            Self::Transaction => "transaction",
-            Self::ServerFile => "server_file",
-            Self::Routine => "routine",
-            Self::UnknownVerb => "unknown_verb",
-            Self::NotUnderstood => "not_understood",
-            Self::Unterminated => "unterminated",
-            Self::Nul => "nul",
-            Self::NotUtf8 => "not_utf8",
-            Self::Nesting => "nesting",
-            Self::Empty => "empty",
-            Self::TooLong => "too_long",
-        }
+    /// Every kind, for whoever has to have a counter for each.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied()
+    }
+
+    /// The kind of that number; what no kind has stands for none.
+    pub(crate) const fn of_number(number: u8) -> Self {
+        if (number as usize) < Self::ALL.len() { Self::ALL[number as usize] } else { Self::NotUnderstood }
+    }
+}
+
+impl fmt::Display for ReasonKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -288,5 +285,20 @@ impl fmt::Display for DisplayReason<'_> {
         }
         f.write_str(after)?;
         write!(f, " (bytes {}..{})", span.start(), span.end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_number_and_has_a_word_of_its_own() {
+        let mut words: Vec<_> = ReasonKind::all().map(ReasonKind::as_str).collect();
+        assert!(ReasonKind::all().all(|kind| ReasonKind::of_number(kind as u8) == kind));
+        words.sort_unstable();
+        let count = words.len();
+        words.dedup();
+        assert_eq!(words.len(), count);
     }
 }

@@ -3,7 +3,7 @@
 use millpond_core::Access;
 
 use super::findings::Findings;
-use super::modes::modes;
+use super::modes::{command, modes};
 use super::mysql::{head, unknown};
 use super::mysql_query::walk_rest;
 use crate::classifier::Functions;
@@ -274,7 +274,7 @@ fn set_transaction(cursor: &mut Cursor<'_>, set: Token, findings: &mut Findings)
     let mut transaction = Transaction::new(TransactionVerb::SetModes);
     modes(cursor, &mut transaction);
     let span = Span::new(set.start(), cursor.end());
-    if transaction.serializable || transaction.mode == Some(TransactionMode::ReadWrite) {
+    if transaction.is_serializable() || transaction.mode() == Some(TransactionMode::ReadWrite) {
         findings.write(ReasonKind::Transaction, span);
     }
     findings.effect(Effects::TRANSACTION, ReasonKind::Transaction, span);
@@ -308,19 +308,10 @@ pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
         Some(K::Xa) => TransactionVerb::TwoPhase,
         _ => TransactionVerb::Commit,
     };
-    let mut transaction = Transaction::new(verb);
-    if verb == TransactionVerb::Rollback {
-        let mut ahead = cursor.clone();
-        while !is_end(ahead.peek()) {
-            if ahead.next().is(K::To) {
-                transaction.verb = TransactionVerb::RollbackTo;
-            }
-        }
-    }
-    modes(cursor, &mut transaction);
+    let transaction = command(cursor, verb);
     let span = Span::new(word.start(), cursor.end());
-    let reads = match transaction.verb {
-        TransactionVerb::Begin => transaction.mode == Some(TransactionMode::ReadOnly),
+    let reads = match transaction.verb() {
+        TransactionVerb::Begin => transaction.mode() == Some(TransactionMode::ReadOnly),
         TransactionVerb::TwoPhase => false,
         _ => true,
     };

@@ -3,7 +3,7 @@
 use millpond_core::Access;
 
 use super::findings::Findings;
-use super::modes::modes;
+use super::modes::{command, modes};
 use super::names::{self, Place};
 use super::postgres::{finish, head};
 use super::postgres_query::{Purpose, walk, walk_group};
@@ -269,30 +269,19 @@ pub(super) fn declare(cursor: &mut Cursor<'_>, functions: Option<&Functions>) ->
 pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
     let word = cursor.next();
     let verb = match word.keyword() {
+        _ if cursor.peek().is(K::Prepared) => TransactionVerb::FinishPrepared,
         Some(K::Begin | K::Start) => TransactionVerb::Begin,
         Some(K::Savepoint) => TransactionVerb::Savepoint,
         Some(K::Release) => TransactionVerb::Release,
         Some(K::Rollback | K::Abort) => TransactionVerb::Rollback,
         _ => TransactionVerb::Commit,
     };
-    let mut transaction = Transaction::new(verb);
-    if verb == TransactionVerb::Begin {
-        modes(cursor, &mut transaction);
-    } else {
-        if cursor.peek().is(K::Prepared) {
-            transaction.verb = TransactionVerb::FinishPrepared;
-        }
-        while !cursor.peek().is_last() && cursor.peek().kind() != Kind::Semicolon {
-            if cursor.next().is(K::To) && verb == TransactionVerb::Rollback {
-                transaction.verb = TransactionVerb::RollbackTo;
-            }
-        }
-    }
+    let transaction = command(cursor, verb);
     let span = Span::new(word.start(), cursor.end());
-    let reads = match transaction.verb {
+    let reads = match transaction.verb() {
         // Only a transaction that says so cannot write.
         TransactionVerb::Begin => {
-            transaction.mode == Some(TransactionMode::ReadOnly) && !transaction.serializable
+            transaction.mode() == Some(TransactionMode::ReadOnly) && !transaction.is_serializable()
         }
         TransactionVerb::FinishPrepared => false,
         _ => true,
@@ -323,7 +312,7 @@ pub(super) fn set(cursor: &mut Cursor<'_>) -> Findings {
         let is_session = cursor.next().is(K::Characteristics);
         modes(cursor, &mut transaction);
         let span = Span::new(set.start(), cursor.end());
-        if transaction.serializable || transaction.mode == Some(TransactionMode::ReadWrite) {
+        if transaction.is_serializable() || transaction.mode() == Some(TransactionMode::ReadWrite) {
             findings.write(ReasonKind::Transaction, span);
         }
         findings.effect(Effects::TRANSACTION, ReasonKind::Transaction, span);

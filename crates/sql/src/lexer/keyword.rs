@@ -49,6 +49,7 @@ keywords! {
     Cascade,
     Case,
     Cast,
+    Chain,
     Change,
     Char,
     Character,

@@ -38,6 +38,7 @@ pub(super) const ROWS: &[Row] = &[
     ("call", Keyword::Call, Class::Reserved),
     ("cascade", Keyword::Cascade, Class::Reserved),
     ("case", Keyword::Case, Class::Reserved),
+    ("chain", Keyword::Chain, Class::Unreserved),
     ("change", Keyword::Change, Class::Reserved),
     ("char", Keyword::Char, Class::Operator),
     ("character", Keyword::Character, Class::Reserved),

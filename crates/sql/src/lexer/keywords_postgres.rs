@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
     ("case", Keyword::Case, Class::Reserved),
     ("cast", Keyword::Cast, Class::Reserved),
     ("catalog", Keyword::Other, Class::Unreserved),
-    ("chain", Keyword::Other, Class::Unreserved),
+    ("chain", Keyword::Chain, Class::Unreserved),
     ("char", Keyword::Char, Class::Construct),
     ("character", Keyword::Character, Class::Construct),
     ("characteristics", Keyword::Characteristics, Class::Unreserved),

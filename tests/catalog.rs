@@ -100,7 +100,7 @@ async fn what_the_catalog_calls_a_read_a_standby_runs_and_the_rest_it_refuses() 
     let mut wrong = Vec::new();
     // It can be asked of either.
     for node in [&servers.primary, &servers.standby] {
-        let catalog = load_catalog(node).await.unwrap();
+        let catalog = load_catalog(node, &Classifier::new(Dialect::Postgres)).await.unwrap();
         tell(&catalog);
         let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
         for sql in READS {
@@ -228,7 +228,7 @@ async fn extensions_and_foreign_tables_are_in_the_catalog() {
         let set_up = format!("create extension {extension}; {set_up}").replace("PORT", &port);
         servers.primary.batch_execute(&set_up).await.unwrap();
         servers.lab.caught_up().await.unwrap();
-        let catalog = load_catalog(&servers.standby).await.unwrap();
+        let catalog = load_catalog(&servers.standby, &Classifier::new(Dialect::Postgres)).await.unwrap();
         tell(&catalog);
         let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
         for sql in *reads {
@@ -310,18 +310,70 @@ async fn code_that_runs_unnamed_keeps_every_statement_off_the_standby() {
     for (set_up, sql, tear_down) in UNNAMED {
         servers.primary.batch_execute(set_up).await.unwrap();
         servers.lab.caught_up().await.unwrap();
-        let catalog = load_catalog(&servers.standby).await.unwrap();
+        let catalog = load_catalog(&servers.standby, &Classifier::new(Dialect::Postgres)).await.unwrap();
         let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
         assert_eq!(classifier.classify(sql).reason().kind(), ReasonKind::HiddenCode, "{sql}");
         assert_eq!(outcome(&servers.standby, sql).await, Err(READ_ONLY.to_owned()), "{sql}");
         servers.primary.batch_execute(tear_down).await.unwrap();
-        let catalog = load_catalog(&servers.primary).await.unwrap();
+        let catalog = load_catalog(&servers.primary, &Classifier::new(Dialect::Postgres)).await.unwrap();
         tell(&catalog);
         let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
         let sql = "select p = p, p::int from odd_pair p order by p";
         let answer = classifier.classify(sql);
         assert_eq!(answer.route(), Route::Replica, "{}", answer.reason().display(sql));
         assert_eq!(outcome(&servers.standby, sql).await, Ok(Left::Nothing));
+    }
+}
+
+/// Functions that only read, though their text does not show it, and what calls them.
+const CALLERS: &str = "
+    create type celsius as (degrees int);
+    create function degrees(c celsius) returns int language plpgsql volatile as $$ begin return c.degrees; end $$;
+    create cast (celsius as int) with function degrees(celsius) as implicit;
+    create view weather as select degrees(row(1)::celsius) as warm, upper('a') as letter";
+
+#[tokio::test]
+async fn what_the_user_says_of_functions_holds_for_what_calls_them() {
+    let servers = Servers::up().await;
+    servers.primary.batch_execute(CALLERS).await.unwrap();
+    servers.lab.caught_up().await.unwrap();
+    let events = Events::default();
+    let is_told = || events.any(|event| matches!(event, Event::HiddenCode { .. }));
+    let plain = builder(&servers.lab, &events).connect().await.unwrap();
+    let explained = plain.any().explain("select 1").to_string();
+    assert!(
+        explained.starts_with("primary: every statement may run code of an implicit cast"),
+        "{explained}"
+    );
+    assert!(explained.contains("public.degrees"), "{explained}");
+    assert!(is_told());
+    let hazards: Vec<_> = plain.catalog().unwrap().hazards().map(ToString::to_string).collect();
+    assert!(hazards.iter().any(|hazard| hazard.starts_with("view public.weather")), "{hazards:#?}");
+
+    let events = Events::default();
+    let allowed = builder(&servers.lab, &events).allow_function("public.degrees").connect().await.unwrap();
+    let sql = "select warm, letter, degrees(row(2)::celsius) from weather";
+    until("a replica may read", async || allowed.any().explain(sql).role() == Some(Role::Replica)).await;
+    assert_eq!(allowed.any().query(sql, &[]).await.unwrap().len(), 1);
+    assert_eq!(allowed.status().healed, 0);
+    assert!(!events.any(|event| matches!(event, Event::HiddenCode { .. })));
+
+    let denying = builder(&servers.lab, &Events::default()).allow_function("degrees").deny_function("UPPER");
+    let denied = denying.connect().await.unwrap();
+    for sql in ["select pg_catalog.upper('a')", "select letter from weather"] {
+        assert_eq!(denied.any().explain(sql).role(), Some(Role::Primary), "{sql}");
+    }
+    until("a replica may read", async || denied.any().explain("select 1").role() == Some(Role::Replica))
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_handle_refuses_is_explained_as_that() {
+    let cluster = Cluster::up(1).await;
+    for sql in ["set work_mem = '1MB'", "begin", "copy item to stdout"] {
+        let explanation = cluster.db.explain(sql);
+        assert_eq!(explanation.role(), None, "{explanation}");
+        assert_eq!(explanation.reason(), cluster.db.query(sql, &[]).await.unwrap_err().to_string());
     }
 }
 

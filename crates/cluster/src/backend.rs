@@ -29,12 +29,13 @@ pub trait Backend: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Observation<Self::Position>, Self::Error>> + Send;
 
-    /// Asks a node what its database holds, for a classifier that knows. Dropped, with the connection, when it takes
+    /// Asks a node what its database holds, for a classifier that knows more than `known`. Dropped, with the connection, when it takes
     /// longer than [`connect_timeout`](crate::Config::connect_timeout). With the same catalog as the time before, in the same
     /// `Arc`, the answers that are remembered stay.
     fn classifier(
         &self,
         connection: &mut Self::Connection,
+        known: &Classifier,
     ) -> impl Future<Output = Result<Classifier, Self::Error>> + Send;
 
     /// Whether the connection can still be used, as far as can be told without I/O.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{Health, NodeId, Role, Snapshot};
-use millpond_sql::{Cache, Catalog, Classification, Classifier, Dialect};
+use millpond_sql::{Cache, Catalog, Classification, Classifier, ReasonKind};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -19,6 +19,8 @@ use crate::{Backend, Event, Purpose};
 /// The classifier that all handles use, with its answers, and its renewal.
 pub(crate) struct Knowledge {
     statements: ArcSwap<Statements>,
+    /// What is known whatever the database holds.
+    base: Classifier,
     /// Told when the catalog may be another.
     outdated: Notify,
     /// How many definitions were run, and how many of them the catalog shows. What the database held before the start counts
@@ -47,9 +49,10 @@ const FIRST: u64 = 1;
 
 impl Knowledge {
     /// Knows nothing yet, and is content with that when no catalog is wanted.
-    pub(crate) fn new(dialect: Dialect, interval: Option<Duration>) -> Self {
+    pub(crate) fn new(base: Classifier, interval: Option<Duration>) -> Self {
         Self {
-            statements: ArcSwap::from_pointee(Statements::new(Classifier::new(dialect))),
+            statements: ArcSwap::from_pointee(Statements::new(base.clone())),
+            base,
             outdated: Notify::new(),
             defined: AtomicU64::new(if interval.is_some() { FIRST } else { 0 }),
             shown: AtomicU64::new(0),
@@ -60,6 +63,21 @@ impl Knowledge {
     /// What a text does, as far as the last catalog shows.
     pub(crate) fn classify(&self, sql: &str) -> Classification {
         self.statements.load().answers.classify(sql)
+    }
+
+    /// Why a text is no plain read.
+    pub(crate) fn why(&self, classification: &Classification, sql: &str) -> String {
+        let reason = classification.reason();
+        let hidden = match reason.kind() {
+            ReasonKind::HiddenCode => self.hidden_code(),
+            _ => None,
+        };
+        hidden.map_or_else(|| reason.display(sql).to_string(), |event| event.to_string())
+    }
+
+    /// What the database holds, as far as it was asked.
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.statements.load().catalog.clone()
     }
 
     /// A definition was run: the catalog has to be loaded again.
@@ -85,8 +103,8 @@ impl Knowledge {
         let _ = self.asked.subscribe().wait_for(|asked| *asked > 0).await;
     }
 
-    /// A catalog that shows so many definitions.
-    fn learn(&self, classifier: Classifier, shown: u64) {
+    /// A catalog that shows so many definitions. Says whether it is another one than before.
+    fn learn(&self, classifier: Classifier, shown: u64) -> bool {
         let is_same = match (classifier.catalog(), &self.statements.load().catalog) {
             (Some(new), Some(old)) => Arc::ptr_eq(new, old),
             _ => false,
@@ -96,6 +114,14 @@ impl Knowledge {
             self.statements.store(Arc::new(Statements::new(classifier)));
         }
         self.shown.store(shown, Ordering::Release);
+        !is_same
+    }
+
+    /// What runs without being named and keeps every read on the primary.
+    fn hidden_code(&self) -> Option<Event> {
+        let catalog = self.catalog()?;
+        let hazard = catalog.hazards().find(|hazard| hazard.is_unnamed())?;
+        Some(Event::HiddenCode { hazard: hazard.to_string().into() })
     }
 
     /// Whom to ask. The primary has every definition first. A replica may be behind: it is asked only for the first catalog,
@@ -128,8 +154,11 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
         let defined = knowledge.definitions();
         let pause = match load(&*shared, node).await {
             Ok(classifier) => {
-                knowledge.learn(classifier, defined);
+                let is_new = knowledge.learn(classifier, defined);
                 failures.over(&shared);
+                if let Some(event) = knowledge.hidden_code().filter(|_| is_new) {
+                    shared.tell(&event);
+                }
                 interval
             }
             Err(why) => failures.add(&shared, why).min(interval),
@@ -186,7 +215,7 @@ async fn load<B: Backend>(shared: &Shared<B>, node: NodeId) -> Result<Classifier
     let patience = shared.config.connect_timeout;
     let ask = async {
         let mut connection = shared.backend.connect(node, Purpose::Probe).await?;
-        shared.backend.classifier(&mut connection).await
+        shared.backend.classifier(&mut connection, &shared.knowledge.base).await
     };
     let name = &shared.nodes[node.index()].name;
     match timeout(patience, ask).await {
@@ -207,6 +236,7 @@ mod tests {
     use std::str::FromStr;
 
     use millpond_core::{Position, Topology};
+    use millpond_sql::Dialect;
 
     use super::*;
 
@@ -251,7 +281,7 @@ mod tests {
     }
 
     fn knowledge() -> Knowledge {
-        Knowledge::new(Dialect::Postgres, Some(Duration::from_secs(60)))
+        Knowledge::new(Classifier::new(Dialect::Postgres), Some(Duration::from_secs(60)))
     }
 
     #[test]
@@ -271,7 +301,7 @@ mod tests {
 
     #[test]
     fn nothing_is_current_before_the_first_catalog_unless_none_is_wanted() {
-        assert!(Knowledge::new(Dialect::Postgres, None).is_current());
+        assert!(Knowledge::new(Classifier::new(Dialect::Postgres), None).is_current());
         let knowledge = knowledge();
         assert!(!knowledge.is_current());
         let before = knowledge.definitions();
@@ -287,14 +317,26 @@ mod tests {
         let knowledge = knowledge();
         let catalog = Arc::new(Catalog::default());
         let classifier = || Classifier::new(Dialect::Postgres).with_catalog(Arc::clone(&catalog));
-        knowledge.learn(classifier(), FIRST);
+        assert!(knowledge.learn(classifier(), FIRST));
         let before = knowledge.statements.load_full();
         knowledge.defined();
-        knowledge.learn(classifier(), knowledge.definitions());
+        assert!(!knowledge.learn(classifier(), knowledge.definitions()));
         assert!(Arc::ptr_eq(&before, &knowledge.statements.load_full()));
         assert!(knowledge.is_current());
         knowledge.learn(Classifier::new(Dialect::Postgres).with_catalog(Arc::default()), FIRST);
         assert!(!Arc::ptr_eq(&before, &knowledge.statements.load_full()));
+    }
+
+    #[test]
+    fn code_that_keeps_every_read_on_the_primary_is_told_by_name() {
+        let knowledge = knowledge();
+        let with = |catalog: Catalog| knowledge.base.clone().with_catalog(catalog.into());
+        knowledge.learn(with(Catalog::default()), FIRST);
+        assert_eq!(knowledge.hidden_code(), None);
+        let catalog = Catalog::builder().unnamed_function("shop", "to_text").build();
+        knowledge.learn(with(catalog), FIRST);
+        let told = knowledge.hidden_code().unwrap().to_string();
+        assert!(told.contains("shop.to_text"), "{told}");
     }
 
     #[test]

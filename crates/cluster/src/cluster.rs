@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use millpond_core::{
     Action, Event as Change, Freshness, Health, Input, MAX_NODES, NodeId, Seen, Snapshot, Topology,
 };
-use millpond_sql::{Digest, digest};
+use millpond_sql::{Classifier, Digest, digest};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -89,6 +89,7 @@ impl<B: Backend> Cluster<B> {
         };
         let nodes = names.into_iter().enumerate().map(node).collect::<Result<Vec<_>, Error>>()?;
         let topology = Topology::new(nodes.len());
+        let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(topology.snapshot()),
             topology: Mutex::new(topology),
@@ -96,7 +97,7 @@ impl<B: Backend> Cluster<B> {
             mode: ModeSwitch::new(config.mode),
             written: Mutex::default(),
             refused: Refused::default(),
-            knowledge: Knowledge::new(B::DIALECT, config.catalog_interval),
+            knowledge: Knowledge::new(base, config.catalog_interval),
             healed: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
             backend,

@@ -2,6 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millpond_sql::Classifier;
+
 use crate::{Error, Event, Mode};
 
 /// Told of every [`Event`].
@@ -23,6 +25,8 @@ pub struct Config {
     pub probe_interval: Duration,
     /// How long a node may take to answer a probe. Default 500 ms; two in a row without an answer, and it is down.
     pub probe_timeout: Duration,
+    /// What is known of functions before the database is asked; `None`: nothing.
+    pub classifier: Option<Classifier>,
     /// How often to ask what the database holds, besides at the start and after definitions; `None`: never at all. Default
     /// 60 s.
     pub catalog_interval: Option<Duration>,
@@ -43,6 +47,7 @@ impl Default for Config {
             max_lag: Duration::from_secs(1),
             probe_interval: Duration::from_millis(200),
             probe_timeout: Duration::from_millis(500),
+            classifier: None,
             catalog_interval: Some(Duration::from_secs(60)),
             heal: true,
             mode: Mode::Route,
@@ -86,6 +91,7 @@ impl fmt::Debug for Config {
             .field("max_lag", &self.max_lag)
             .field("probe_interval", &self.probe_interval)
             .field("probe_timeout", &self.probe_timeout)
+            .field("classifier", &self.classifier)
             .field("catalog_interval", &self.catalog_interval)
             .field("heal", &self.heal)
             .field("mode", &self.mode)

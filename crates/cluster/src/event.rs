@@ -75,6 +75,12 @@ pub enum Event {
     },
     /// What the database holds could be asked again.
     CatalogLoaded,
+    /// The database has code that runs without being named and is not known to only read, as that of an implicit cast: no
+    /// statement is taken for a read, and everything goes to the primary.
+    HiddenCode {
+        /// The first of it, and why.
+        hazard: Arc<str>,
+    },
     /// The mode was switched.
     ModeChanged {
         /// To what.
@@ -130,6 +136,11 @@ impl fmt::Display for Event {
                 write!(f, "the catalog was not loaded again, the last one stays in use: {cause}")
             }
             Self::CatalogLoaded => f.write_str("the catalog is loaded again"),
+            Self::HiddenCode { hazard } => write!(
+                f,
+                "every statement may run {hazard}: all of them go to the primary until that code is known to only read; \
+                 allow_function says so of its function"
+            ),
             Self::ModeChanged { mode } => write!(f, "the mode is {mode}"),
         }
     }

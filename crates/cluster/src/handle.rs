@@ -5,7 +5,7 @@ use millpond_core::{
     Access, ClusterId, Decision, Freshness, Position, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
     TokenError, TokenPosition, decide,
 };
-use millpond_sql::Classification;
+use millpond_sql::{Catalog, Classification};
 
 use crate::cluster::Shared;
 use crate::definition::may_define;
@@ -142,6 +142,12 @@ impl<B: Backend> Handle<B> {
         may_define(sql, classification, B::DIALECT)
     }
 
+    /// What the database holds, as it was asked last; nothing before the first answer, and where it is not asked.
+    #[must_use]
+    pub fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.shared().knowledge.catalog()
+    }
+
     /// Notes that a definition was run: the catalog is loaded again, if it is loaded at all, and reads go to the primary
     /// until it is.
     pub fn defined(&self) {
@@ -160,7 +166,7 @@ impl<B: Backend> Handle<B> {
             self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification, B::DIALECT)), 0);
         let reason = match decision.reason {
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
-            Reason::NotARead(_) => classification.reason().display(sql).to_string(),
+            Reason::NotARead(_) => shared.knowledge.why(&classification, sql),
             reason => reason.to_string(),
         };
         let role = match decision.reason {
@@ -253,6 +259,12 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// That of a statement which its handle refuses.
+    #[must_use]
+    pub const fn refused(reason: String) -> Self {
+        Self { role: None, reason, nodes: Vec::new() }
+    }
+
     /// The role of the nodes it would go to; `None` when it may go to none.
     #[must_use]
     pub const fn role(&self) -> Option<Role> {

@@ -64,9 +64,13 @@ impl Backend for Postgres {
         self.read_identity(&row).map_err(DriverError::from)
     }
 
-    async fn classifier(&self, connection: &mut Connection) -> Result<Classifier, DriverError> {
-        let catalog = catalog::load(connection, &self.last_catalog).await?;
-        Ok(Classifier::new(Dialect::Postgres).with_catalog(catalog))
+    async fn classifier(
+        &self,
+        connection: &mut Connection,
+        known: &Classifier,
+    ) -> Result<Classifier, DriverError> {
+        let catalog = catalog::load(connection, known, &self.last_catalog).await?;
+        Ok(known.clone().with_catalog(catalog))
     }
 
     fn is_open(&self, connection: &Connection) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode};
 
 use crate::connector::{Connector, PasswordCallback};
@@ -148,6 +149,30 @@ impl Builder {
             CatalogSetting::Every(interval) => Some(interval),
             CatalogSetting::Off => None,
         };
+        self
+    }
+
+    /// Takes a user's function for one that only reads, and so what calls it: views, casts, operators. `name` is written as
+    /// statements write it, with or without its schema; see
+    /// [`Classifier::allow_function`](millpond_cluster::sql::Classifier::allow_function).
+    ///
+    /// For functions whose text cannot show it: in C, in a language that is not read, or volatile for no reason. Should it
+    /// write after all, the replica refuses the statement.
+    #[must_use]
+    pub fn allow_function(self, name: &str) -> Self {
+        self.classifier(|classifier| classifier.allow_function(name))
+    }
+
+    /// Takes a function for one that writes, be it a built-in, and so what calls it; see
+    /// [`Classifier::deny_function`](millpond_cluster::sql::Classifier::deny_function).
+    #[must_use]
+    pub fn deny_function(self, name: &str) -> Self {
+        self.classifier(|classifier| classifier.deny_function(name))
+    }
+
+    fn classifier(mut self, change: impl FnOnce(Classifier) -> Classifier) -> Self {
+        let classifier = self.config.classifier.take().unwrap_or_else(|| Classifier::new(Dialect::Postgres));
+        self.config.classifier = Some(change(classifier));
         self
     }
 

@@ -4,11 +4,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millpond_cluster::sql::Catalog;
 use millpond_cluster::sql::catalog::{
     Arity, Builder, Cast, Function, FunctionKind, Operator, Persistence, Relation, RelationKind, UserType,
     Volatility,
 };
+use millpond_cluster::sql::{Catalog, Classifier};
 use tokio_postgres::{Client, Row};
 
 use crate::DriverError;
@@ -20,7 +20,7 @@ const QUERY: &str = include_str!("catalog.sql");
 /// Asks a server what its database holds, for [`Classifier::with_catalog`](millpond_cluster::sql::Classifier::with_catalog).
 ///
 /// It reads system tables only, as any role can, on a primary or a replica. The search path is that of `client`: names
-/// without a schema are looked up in it.
+/// without a schema are looked up in it. Functions that `classifier` allows or denies by name are what it says of them.
 ///
 /// # Errors
 ///
@@ -29,17 +29,22 @@ const QUERY: &str = include_str!("catalog.sql");
 /// # Cancel safety
 ///
 /// Cancel safe.
-pub async fn load_catalog(client: &Client) -> Result<Catalog, DriverError> {
+pub async fn load_catalog(client: &Client, classifier: &Classifier) -> Result<Catalog, DriverError> {
     let rows = client.query(QUERY, &[]).await?;
-    apart(move || Ok(build(&objects(&rows)?))).await
+    let builder = classifier.catalog_builder();
+    apart(move || Ok(build(builder, &objects(&rows)?))).await
 }
 
 /// The same over a connection of ours, with the last answer at hand: a server that is slow to answer is told when nobody
 /// waits any more.
-pub(crate) async fn load(connection: &Connection, last: &Arc<Last>) -> Result<Arc<Catalog>, DriverError> {
+pub(crate) async fn load(
+    connection: &Connection,
+    classifier: &Classifier,
+    last: &Arc<Last>,
+) -> Result<Arc<Catalog>, DriverError> {
     let rows = connection.call(pin!(connection.client().query(QUERY, &[]))).await?;
-    let last = Arc::clone(last);
-    apart(move || Ok(last.catalog(&objects(&rows)?))).await
+    let (builder, last) = (classifier.catalog_builder(), Arc::clone(last));
+    apart(move || Ok(last.catalog(builder, &objects(&rows)?))).await
 }
 
 /// Does it where it holds up nobody: thousands of objects take tens of milliseconds.
@@ -59,13 +64,13 @@ pub(crate) struct Last {
 
 impl Last {
     /// The last catalog again when the rows are the same, in whatever order.
-    fn catalog(&self, objects: &[Object<'_>]) -> Arc<Catalog> {
+    fn catalog(&self, builder: Builder, objects: &[Object<'_>]) -> Arc<Catalog> {
         let fingerprint = self.fingerprint(objects);
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         match &*built {
             Some((known, catalog)) if *known == fingerprint => Arc::clone(catalog),
             _ => {
-                let catalog = Arc::new(build(objects));
+                let catalog = Arc::new(build(builder, objects));
                 *built = Some((fingerprint, Arc::clone(&catalog)));
                 catalog
             }
@@ -192,8 +197,8 @@ fn path<'o>(objects: &'o [Object<'_>]) -> impl Iterator<Item = &'o str> {
     objects.iter().filter(|object| object.what == "path").map(|object| object.name)
 }
 
-fn build(objects: &[Object<'_>]) -> Catalog {
-    objects.iter().fold(Catalog::builder().search_path(path(objects)), add).build()
+fn build(builder: Builder, objects: &[Object<'_>]) -> Catalog {
+    objects.iter().fold(builder.search_path(path(objects)), add).build()
 }
 
 fn add(builder: Builder, object: &Object<'_>) -> Builder {
@@ -228,14 +233,15 @@ mod tests {
         let last = Last::default();
         let rows =
             |persistence| [schema("a"), schema("b"), table("a", "x", persistence), table("b", "y", "p")];
-        let first = last.catalog(&rows("p"));
-        assert!(Arc::ptr_eq(&first, &last.catalog(&rows("p"))));
+        let catalog = |rows: &[Object<'_>]| last.catalog(Catalog::builder(), rows);
+        let first = catalog(&rows("p"));
+        assert!(Arc::ptr_eq(&first, &catalog(&rows("p"))));
         let [a, b, x, y] = rows("p");
-        assert!(Arc::ptr_eq(&first, &last.catalog(&[y, a, x, b])));
-        let changed = last.catalog(&rows("u"));
+        assert!(Arc::ptr_eq(&first, &catalog(&[y, a, x, b])));
+        let changed = catalog(&rows("u"));
         assert!(!Arc::ptr_eq(&first, &changed));
         assert_eq!(changed.hazards().count(), 1);
         let [a, b, x, y] = rows("u");
-        assert!(!Arc::ptr_eq(&changed, &last.catalog(&[b, a, x, y])), "the search path has an order");
+        assert!(!Arc::ptr_eq(&changed, &catalog(&[b, a, x, y])), "the search path has an order");
     }
 }

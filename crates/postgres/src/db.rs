@@ -1,9 +1,10 @@
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
-use millpond_cluster::sql::{Classification, Dialect, Effects};
+use millpond_cluster::sql::{Catalog, Classification, Dialect, Effects};
 use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -246,10 +247,30 @@ impl Db {
         Ok(Lease::new(connection, self.handle.clone(), purpose))
     }
 
-    /// Where a statement would go now, and why.
+    /// Where a statement would go now, and why; nowhere, if the handle would refuse it.
     #[must_use]
     pub fn explain(&self, sql: &str) -> Explanation {
-        self.handle.explain(sql)
+        match admit(&self.handle, sql) {
+            Ok(_) => self.handle.explain(sql),
+            Err(error) => Explanation::refused(error.to_string()),
+        }
+    }
+
+    /// What the database holds, as it was asked last, with all that is not known to only read. Nothing before the first
+    /// answer, for a lone primary, and where it is not asked ([`CatalogSetting`](crate::CatalogSetting)).
+    ///
+    /// ```no_run
+    /// # async fn f() -> millpond_cluster::Result<()> {
+    /// # let db = millpond_postgres::Db::connect("postgres://a,b/shop").await?;
+    /// for hazard in db.catalog().iter().flat_map(|catalog| catalog.hazards()) {
+    ///     println!("goes to the primary: {hazard}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.handle.catalog()
     }
 
     /// How the cluster stands.

@@ -54,8 +54,8 @@ pub struct Catalog {
     operators: Vec<OperatorEntry>,
     /// The schemas that have operators.
     operator_schemas: HashSet<Box<str>>,
-    /// Code that runs without being named, as that of implicit casts, and is not known to read.
-    unnamed: usize,
+    /// Whether code runs without being named, as that of implicit casts, and is not known to read.
+    has_unnamed_hazard: bool,
     hazards: Vec<Hazard>,
 }
 
@@ -112,6 +112,7 @@ impl Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hazard {
     what: &'static str,
+    is_unnamed: bool,
     schema: Box<str>,
     name: Box<str>,
     why: Box<str>,
@@ -128,6 +129,14 @@ impl Hazard {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it runs without being named: an implicit cast, the operator class of an index, an operator that the language
+    /// uses by itself. While there is one, no statement is a read. The way out is a function that reads, or
+    /// [`allow_function`](crate::Classifier::allow_function) for it.
+    #[must_use]
+    pub const fn is_unnamed(&self) -> bool {
+        self.is_unnamed
     }
 
     /// Why it is not known to read.
@@ -283,6 +292,6 @@ impl Catalog {
 
     /// Whether code that is not known to read can run without being named.
     pub(crate) const fn has_unnamed_hazard(&self) -> bool {
-        self.unnamed > 0
+        self.has_unnamed_hazard
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Scope};
+use crate::catalog::{self, Catalog, Scope};
 use crate::{Analysis, Classification, Dialect, grammar};
 
 /// How the server reads literals, and which server it is.
@@ -32,6 +32,22 @@ pub(crate) struct Functions {
     pub(crate) scope: Scope,
 }
 
+impl Functions {
+    /// Whether the user said of a function that it only reads.
+    pub(crate) fn allows(&self, schema: &str, name: &str) -> bool {
+        is_in(&self.allowed, schema, name) && !self.denies(schema, name)
+    }
+
+    /// Whether the user said of a function that it writes.
+    pub(crate) fn denies(&self, schema: &str, name: &str) -> bool {
+        is_in(&self.denied, schema, name)
+    }
+}
+
+fn is_in(names: &HashSet<Box<str>>, schema: &str, name: &str) -> bool {
+    !names.is_empty() && (names.contains(name) || names.contains(&*format!("{schema}.{name}")))
+}
+
 /// Classifies texts for one server, with its settings and with functions that were allowed or denied by name.
 ///
 /// ```
@@ -57,7 +73,8 @@ impl Classifier {
     /// Takes a function for one that only reads, whatever its arguments. `name` is written as statements write it: letters count as
     /// lower case outside of quotes, and with a schema and a point only calls with that schema are meant.
     ///
-    /// A built-in that is known to write stays so, and a view over the function is judged by the catalog.
+    /// A built-in that is known to write stays so. Views, operators and casts that call the function are taken to read where the
+    /// [catalog](Self::catalog_builder) was told of it.
     #[must_use]
     pub fn allow_function(mut self, name: &str) -> Self {
         let name = as_kept(name, self.options.dialect);
@@ -70,13 +87,31 @@ impl Classifier {
     /// [`allow_function`](Self::allow_function), but without a schema it is that function in any, also in the spelling of a
     /// column: `t.area`.
     ///
-    /// What is no function to the server, such as `COALESCE`, cannot be denied; views and operators are judged by the catalog.
+    /// What is no function to the server, such as `COALESCE`, cannot be denied. Views, operators and casts that call the
+    /// function are denied too where the [catalog](Self::catalog_builder) was told of it.
     #[must_use]
     pub fn deny_function(mut self, name: &str) -> Self {
         let name = as_kept(name, self.options.dialect);
         self.functions.allowed.remove(&*name);
         self.functions.denied.insert(name.into());
         self
+    }
+
+    /// Takes the rows of a catalog, in which functions that were allowed or denied by name so far are what was said of them, and so
+    /// is what calls them.
+    ///
+    /// ```
+    /// use millpond_sql::catalog::{Relation, RelationKind};
+    /// use millpond_sql::{Classifier, Dialect};
+    ///
+    /// let classifier = Classifier::new(Dialect::Postgres).allow_function("shop.rate");
+    /// let view = Relation::new("shop", "rates", RelationKind::View).definition("select shop.rate(id) from shop.item");
+    /// let catalog = classifier.catalog_builder().relation(view).build();
+    /// assert!(classifier.with_catalog(catalog.into()).classify("select * from shop.rates").is_plain_read());
+    /// ```
+    #[must_use]
+    pub fn catalog_builder(&self) -> catalog::Builder {
+        catalog::Builder::new(&self.functions)
     }
 
     /// Judges user functions, views, tables, operators and types by what the database holds. What was allowed or denied by

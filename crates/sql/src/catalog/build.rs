@@ -15,6 +15,8 @@ use crate::{Dialect, ReasonKind, grammar};
 /// Takes the rows of a [`Catalog`].
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
+    /// What the user says of functions.
+    functions: Functions,
     path: Vec<Box<str>>,
     objects: Vec<Object>,
 }
@@ -79,12 +81,17 @@ impl Object {
             (What::Type, _) => "type",
             (What::Cast, _) => "cast to",
             (What::Operator, _) => "operator",
-            (What::Unnamed, _) => "unnamed code",
+            (What::Unnamed, _) => "code of an implicit cast or an operator class,",
         }
     }
 }
 
 impl Builder {
+    pub(crate) fn new(functions: &Functions) -> Self {
+        let functions = Functions { catalog: None, ..functions.clone() };
+        Self { functions, ..Self::default() }
+    }
+
     /// The schemas in which names without one are looked up, the first first (`current_schemas(true)`).
     #[must_use]
     pub fn search_path<S: AsRef<str>>(mut self, schemas: impl IntoIterator<Item = S>) -> Self {
@@ -98,8 +105,14 @@ impl Builder {
         let mut object = Object::new(What::Function, &row.schema, &row.name, ReasonKind::HiddenFunction);
         object.arity = row.arity;
         object.needs = row.needs;
+        if self.functions.allows(&row.schema, &row.name) {
+            object.needs.clear();
+            self.objects.push(object);
+            return self;
+        }
         let promises = row.volatility != Volatility::Volatile;
         match (row.kind, &*row.language, row.body) {
+            _ if self.functions.denies(&row.schema, &row.name) => object.never = Some("denied by name"),
             (FunctionKind::Procedure, ..) => object.never = Some("a procedure"),
             (FunctionKind::Aggregate, ..) => {}
             // It would change how literals in the body are read.
@@ -203,7 +216,7 @@ impl Builder {
         for object in &self.objects {
             catalog.enter(object);
         }
-        let mut judge = Judge::new(catalog);
+        let mut judge = Judge::new(self.functions, catalog);
         let (mut open, mut hazards): (Vec<_>, Vec<_>) =
             self.objects.into_iter().partition(|object| object.never.is_none());
         // Each round can make more of the others reads. One that adds nothing is the last.
@@ -332,8 +345,8 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(catalog: Catalog) -> Self {
-        Self { functions: Functions { catalog: Some(Arc::new(catalog)), ..Functions::default() } }
+    fn new(functions: Functions, catalog: Catalog) -> Self {
+        Self { functions: Functions { catalog: Some(Arc::new(catalog)), ..functions } }
     }
 
     fn catalog(&self) -> Option<&Catalog> {
@@ -360,6 +373,7 @@ impl Judge {
         let Some(catalog) = self.catalog() else { return false };
         let schema = Some(&*need.schema);
         match need.what {
+            Kind::Function if self.functions.denies(&need.schema, &need.name) => false,
             Kind::Function => {
                 let builtin = match &*need.schema {
                     "pg_catalog" => functions::postgres_verdict(&need.name),
@@ -394,6 +408,7 @@ impl Judge {
         self.name_children(objects);
         let hazard = |object: &Object| Hazard {
             what: object.word(),
+            is_unnamed: object.what == What::Unnamed,
             schema: object.schema.clone(),
             name: object.name.clone(),
             why: self.why_not(object).unwrap_or_default(),
@@ -401,7 +416,7 @@ impl Judge {
         let hazards = objects.iter().map(hazard).collect();
         let catalog = self.catalog_mut();
         catalog.hazards = hazards;
-        catalog.unnamed = objects.iter().filter(|object| object.what == What::Unnamed).count();
+        catalog.has_unnamed_hazard = objects.iter().any(|object| object.what == What::Unnamed);
         mem::take(catalog)
     }
 

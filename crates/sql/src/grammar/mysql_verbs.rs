@@ -187,14 +187,22 @@ pub(super) fn set(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fin
         return findings;
     }
     let mut ahead = cursor.clone();
-    if ahead.peek().is(K::Session) || ahead.peek().is(K::Local) || ahead.peek().is(K::Global) {
-        if ahead.peek().is(K::Global) {
-            findings.define(ReasonKind::DefiningVerb, span);
-        }
+    let scope = first.keyword().filter(|word| matches!(word, K::Session | K::Local | K::Global));
+    if scope.is_some() {
         ahead.next();
+    }
+    if scope == Some(K::Global) {
+        findings.define(ReasonKind::DefiningVerb, span);
     }
     if ahead.peek().is(K::Transaction) {
         *cursor = ahead;
+        match scope {
+            // It is for other sessions, and those to come.
+            Some(K::Global) => return findings,
+            // It stays, for each transaction to come.
+            Some(_) => findings.effect(Effects::SETTING, ReasonKind::SessionVerb, span),
+            None => {}
+        }
         set_transaction(cursor, set, &mut findings);
         return findings;
     }

@@ -382,6 +382,6 @@ fn session_statement(sql: &str, classification: &Classification) -> Error {
     Error::new(
         ErrorKind::SessionStatement,
         Outcome::NotSent,
-        format!("the statement needs one connection for itself: {why}; {instead}"),
+        format!("the statement needs one connection for itself ({effects}): {why}; {instead}"),
     )
 }

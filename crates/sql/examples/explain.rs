@@ -8,59 +8,88 @@
 use std::io::{self, Read as _};
 use std::{env, process};
 
-use millpond_sql::{Classification, Dialect, Span, Tables, analyze};
+use millpond_sql::{Classification, Dialect, Span, Tables, analyze, classify_bytes};
 
-const USAGE: &str =
-    "usage: explain [--dialect postgres|mysql|mariadb] [SQL]\n\nWithout SQL it is read from standard input.";
+const USAGE: &str = "\
+usage: explain [--dialect postgres|mysql|mariadb] [--] [SQL]
+
+Without SQL it is read from standard input.";
 
 fn main() -> io::Result<()> {
-    let Some((dialect, sql)) = arguments(env::args().skip(1)) else {
-        eprintln!("{USAGE}");
-        process::exit(2);
-    };
-    let sql = match sql {
-        Some(sql) => sql,
-        None => {
-            let mut sql = String::new();
-            io::stdin().read_to_string(&mut sql)?;
-            sql
+    let (dialect, sql) = match arguments(env::args().skip(1)) {
+        Arguments::Explain(dialect, sql) => (dialect, sql),
+        Arguments::Help => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        Arguments::Wrong(why) => {
+            eprintln!("{why}\n\n{USAGE}");
+            process::exit(2);
         }
     };
-    let analysis = analyze(&sql, dialect);
-    show(&sql, &analysis.classification());
+    let bytes = match sql {
+        Some(sql) => sql.into_bytes(),
+        None => {
+            let mut bytes = Vec::new();
+            io::stdin().read_to_end(&mut bytes)?;
+            bytes
+        }
+    };
+    match std::str::from_utf8(&bytes) {
+        Ok(sql) => explain(sql, dialect),
+        Err(_) => answer("", &classify_bytes(&bytes, dialect)),
+    }
+    Ok(())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Arguments {
+    Explain(Dialect, Option<String>),
+    Help,
+    Wrong(String),
+}
+
+fn arguments(mut words: impl Iterator<Item = String>) -> Arguments {
+    let mut dialect = Dialect::Postgres;
+    let mut sql = None;
+    let mut are_options = true;
+    while let Some(word) = words.next() {
+        // `--a comment` is a text, and `--option` a slip.
+        let is_option = word.strip_prefix("--").is_some_and(|rest| !rest.contains(char::is_whitespace));
+        match word.as_str() {
+            "-h" | "--help" if are_options => return Arguments::Help,
+            "--" if are_options => are_options = false,
+            "--dialect" if are_options => match words.next().unwrap_or_default().parse() {
+                Ok(named) => dialect = named,
+                Err(error) => return Arguments::Wrong(error.to_string()),
+            },
+            _ if are_options && is_option => return Arguments::Wrong(format!("there is no option {word}")),
+            _ if sql.is_some() => return Arguments::Wrong("one text only: put it in quotes".to_owned()),
+            _ => sql = Some(word),
+        }
+    }
+    Arguments::Explain(dialect, sql)
+}
+
+fn explain(sql: &str, dialect: Dialect) {
+    let analysis = analyze(sql, dialect);
+    show(sql, &analysis.classification());
     if analysis.parts().len() > 1 {
         for (number, part) in analysis.parts().iter().enumerate() {
             println!("\nstatement {}", number + 1);
-            show(part.of(&sql), &part.classification());
+            show(part.of(sql), &part.classification());
         }
     }
     println!("\ntables   {}", listed(analysis.tables()));
     println!("digest   {}", analysis.digest());
-    Ok(())
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> Option<(Dialect, Option<String>)> {
-    let mut dialect = Dialect::Postgres;
-    let mut sql = None;
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--dialect" => {
-                dialect = match words.next()?.as_str() {
-                    "postgres" => Dialect::Postgres,
-                    "mysql" => Dialect::MySql,
-                    "mariadb" => Dialect::MariaDb,
-                    _ => return None,
-                };
-            }
-            _ if word.starts_with("--") || sql.is_some() => return None,
-            _ => sql = Some(word),
-        }
-    }
-    Some((dialect, sql))
+fn show(sql: &str, found: &Classification) {
+    underline(sql, found.reason().span());
+    answer(sql, found);
 }
 
-fn show(sql: &str, answer: &Classification) {
-    underline(sql, answer.reason().span());
+fn answer(sql: &str, answer: &Classification) {
     println!("route    {}", answer.route());
     println!("access   {}", answer.access());
     println!("effects  {}", answer.effects());
@@ -93,5 +122,31 @@ fn underline(sql: &str, span: Span) {
             println!("    {}", marks.trim_end());
         }
         start += line.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Arguments {
+        arguments(words.iter().map(|word| (*word).to_owned()))
+    }
+
+    #[test]
+    fn texts_may_look_like_options() {
+        let text = |sql: &str| Arguments::Explain(Dialect::Postgres, Some(sql.to_owned()));
+        assert_eq!(read(&["-- a comment"]), text("-- a comment"));
+        assert_eq!(read(&["--", "--dialect"]), text("--dialect"));
+        let mysql = Arguments::Explain(Dialect::MySql, Some("select 1".to_owned()));
+        assert_eq!(read(&["--dialect", "mysql", "select 1"]), mysql);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for words in [&["--dialect", "oracle"][..], &["--dialect"], &["--verbose"], &["select", "1"]] {
+            assert!(matches!(read(words), Arguments::Wrong(_)), "{words:?}");
+        }
+        assert_eq!(read(&["select 1", "-h"]), Arguments::Help);
     }
 }

@@ -176,9 +176,13 @@ mod tests {
     fn tables_that_may_be_one_are_found() {
         let read = all("select * from shop.item join b on true", Dialect::Postgres);
         let written = all("update item set a = 1; update other.item set a = 1", Dialect::Postgres);
-        let answers: Vec<_> = written.tables().written().map(|table| read.tables().may_name(table)).collect();
+        let answers: Vec<_> = written
+            .tables()
+            .written()
+            .map(|table| read.tables().may_name(table.schema(), table.name()))
+            .collect();
         assert_eq!(answers, [true, false]);
         let unknown = all("select f(1)", Dialect::Postgres);
-        assert!(written.tables().written().all(|table| unknown.tables().may_name(table)));
+        assert!(written.tables().written().all(|table| unknown.tables().may_name(None, table.name())));
     }
 }

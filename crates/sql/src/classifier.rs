@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalog::{self, Catalog, Scope};
-use crate::{Analysis, Classification, Dialect, grammar};
+use crate::{Analysis, Classification, Dialect, Digest, Statements, digest, grammar};
 
 /// How the server reads literals, and which server it is.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +167,18 @@ impl Classifier {
         grammar::classify_bytes(sql, self.options, Some(&self.functions))
     }
 
+    /// The ranges of the statements of `sql`, as the server reads it; see [`split`](crate::split).
+    #[must_use]
+    pub fn split<'a>(&self, sql: &'a str) -> Statements<'a> {
+        Statements::new(sql, self.options)
+    }
+
+    /// The digest of `sql`, as the server reads it; see [`digest`](crate::digest).
+    #[must_use]
+    pub fn digest(&self, sql: &str) -> Digest {
+        digest::of(sql, self.options)
+    }
+
     /// Says all that `sql` shows: what it does, each of its statements, the tables it names, its digest.
     #[must_use]
     pub fn analyze(&self, sql: &str) -> Analysis {
@@ -192,6 +204,19 @@ fn as_kept(name: &str, dialect: Dialect) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_settings_of_the_server_count_everywhere() {
+        let sql = "select 'a\\'; select ' b'";
+        let default = Classifier::new(Dialect::MySql);
+        let plain = Classifier::new(Dialect::MySql).no_backslash_escapes(true);
+        assert_eq!((default.split(sql).count(), plain.split(sql).count()), (1, 2));
+        assert_ne!(default.digest(sql), plain.digest(sql));
+        for classifier in [default, plain] {
+            assert_eq!(classifier.digest(sql), classifier.analyze(sql).digest());
+            assert_eq!(classifier.split(sql).count(), classifier.classify(sql).statements());
+        }
+    }
 
     #[test]
     fn a_function_is_named_as_statements_name_it() {

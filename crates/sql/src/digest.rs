@@ -1,6 +1,7 @@
 //! Statements that differ only in their values have one digest.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::Dialect;
 use crate::classifier::Options;
@@ -27,15 +28,40 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The digest of `sql`: literals and parameters count as one mark, a list of them behind `IN` as one list whatever
-/// its length; white space, comments, a final semicolon and the case of unquoted words do not count.
+impl fmt::LowerHex for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    /// Reads what `Display` writes: sixteen hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 16 || !text.bytes().all(is_digit) {
+            return Err(ParseDigestError(()));
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| ParseDigestError(()))
+    }
+}
+
+/// A text is no [`Digest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is sixteen lower-case hexadecimal digits")]
+pub struct ParseDigestError(());
+
+/// The digest of `sql`: literals and parameters count as one mark; white space, comments, a final semicolon and the case of
+/// unquoted words do not count. Of the values in a list behind `IN` or `ARRAY`, and of the rows of `VALUES`, those of the same
+/// shape as the one before do not count, and neither do the signs of their numbers.
 ///
 /// ```
 /// use millpond_sql::{Dialect, digest};
 ///
-/// let one = digest("select name from item where id in (1, 2) -- a", Dialect::Postgres);
-/// let two = digest("SELECT name FROM item WHERE id IN ($1, $2, $3);", Dialect::Postgres);
-/// assert_eq!(one, two);
+/// let of = |sql| digest(sql, Dialect::Postgres);
+/// assert_eq!(of("select name from item where id in (1, -2) -- a"), of("SELECT name FROM item WHERE id IN ($1);"));
+/// assert_eq!(of("insert into t values (1, 'a'), (2, 'b')"), of("insert into t values ($1, $2)"));
 /// ```
 #[must_use]
 pub fn digest(sql: &str, dialect: Dialect) -> Digest {
@@ -46,57 +72,107 @@ pub fn digest(sql: &str, dialect: Dialect) -> Digest {
 pub(crate) fn of(sql: &str, options: Options) -> Digest {
     let mut lexer = Lexer::new(sql, options);
     let mut hash = Fnv::new();
-    let mut list = List::Outside;
+    let mut before = None;
     let mut semicolons = 0_usize;
     loop {
+        if before == Some(Keyword::Values) && peek(&lexer).kind() == Kind::Open {
+            list(&mut lexer, List::Rows, &mut hash);
+        }
         let token = lexer.next();
         if matches!(token.kind(), Kind::End) {
             return Digest(hash.0);
         }
         if token.kind() == Kind::Semicolon {
             semicolons += 1;
+            before = None;
             continue;
         }
         if semicolons > 0 {
             hash.byte(b';');
             semicolons = 0;
         }
-        let (next, counts) = list.after(token);
-        list = next;
-        if counts {
-            hash.token(token, lexer.text(token));
-        }
+        hash.token(token, lexer.text(token));
         if token.kind() == Kind::Bad {
             return Digest(hash.0);
         }
+        let opens = matches!(
+            (before, token.kind()),
+            (Some(Keyword::In), Kind::Open) | (Some(Keyword::Array), Kind::OpenBracket)
+        );
+        if opens && !is_query(peek(&lexer)) {
+            list(&mut lexer, List::Values, &mut hash);
+        }
+        before = token.keyword();
     }
 }
 
-/// Where in a list behind `IN` the last token stood.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum List {
-    Outside,
-    /// Behind `IN`.
-    In,
-    /// Behind its parenthesis.
-    Open,
-    /// Behind its first values.
-    Values,
-    /// Behind a comma that follows values.
-    Comma,
+fn peek(lexer: &Lexer<'_>) -> Token {
+    lexer.clone().next()
 }
 
-impl List {
-    /// The place behind `token`, and whether the token counts.
-    fn after(self, token: Token) -> (Self, bool) {
-        let value = matches!(token.kind(), Kind::Text | Kind::Number | Kind::Param);
-        match (self, token.kind()) {
-            (_, Kind::Word) if token.is(Keyword::In) => (Self::In, true),
-            (Self::In, Kind::Open) => (Self::Open, true),
-            (Self::Open, _) if value => (Self::Values, true),
-            (Self::Values, Kind::Comma) => (Self::Comma, false),
-            (Self::Comma, _) if value => (Self::Values, false),
-            _ => (Self::Outside, true),
+/// Whether a query starts with this: `IN (SELECT …)` is no list.
+fn is_query(token: Token) -> bool {
+    use Keyword::{Select, Table, Values, With};
+    matches!(token.keyword(), Some(Select | With | Values | Table))
+}
+
+/// What is listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    /// What stands between commas.
+    Values,
+    /// Groups.
+    Rows,
+}
+
+/// Takes a list. Whatever repeats the shape of what stands before it does not count.
+fn list(lexer: &mut Lexer<'_>, list: List, hash: &mut Fnv) {
+    let mut last = None;
+    loop {
+        let mut behind = lexer.clone();
+        let mut shape = Fnv::new();
+        item(&mut behind, list, &mut shape);
+        if last == Some(shape.0) {
+            *lexer = behind;
+        } else {
+            if last.is_some() {
+                hash.byte(b',');
+            }
+            item(lexer, list, hash);
+        }
+        last = Some(shape.0);
+        let mut ahead = lexer.clone();
+        if ahead.next().kind() != Kind::Comma || (list == List::Rows && peek(&ahead).kind() != Kind::Open) {
+            return;
+        }
+        *lexer = ahead;
+    }
+}
+
+/// Takes a value up to the comma or the end of its list, or a row.
+fn item(lexer: &mut Lexer<'_>, list: List, hash: &mut Fnv) {
+    let mut depth = 0_usize;
+    let mut is_first = true;
+    loop {
+        let mut ahead = lexer.clone();
+        let token = ahead.next();
+        match token.kind() {
+            Kind::End | Kind::Bad => return,
+            Kind::Comma | Kind::Close | Kind::CloseBracket if depth == 0 => return,
+            Kind::Open | Kind::OpenBracket => depth += 1,
+            Kind::Close | Kind::CloseBracket => depth -= 1,
+            _ => {}
+        }
+        *lexer = ahead;
+        let is_sign = token.kind() == Kind::Operator && matches!(lexer.text(token), b"-" | b"+");
+        if !(is_first && is_sign) {
+            hash.token(token, lexer.text(token));
+        }
+        // A number, and so its sign, stands behind one of these.
+        is_first =
+            matches!(token.kind(), Kind::Open | Kind::OpenBracket | Kind::Comma) || (is_first && is_sign);
+        if list == List::Rows && depth == 0 {
+            return;
         }
     }
 }
@@ -147,6 +223,42 @@ mod tests {
     }
 
     #[test]
+    fn lists_and_rows_of_one_shape_are_one() {
+        for (one, many) in [
+            ("select a in (1)", "select a in (-1, +2, - 3)"),
+            ("select a in ($1::uuid)", "select a in ($1::uuid, $2::uuid)"),
+            ("select a in ((1, 'a'))", "select a in ((1, 'a'), (-2, 'b'))"),
+            ("select a not in (lower('a')) and b", "select a not in (lower('a'), lower('b')) and b"),
+            ("select a = any(array[1])", "select a = any(array[1, 2, 3])"),
+            ("insert into t values (1, now())", "insert into t values ($1, now()), ($2, now()), (-3, now())"),
+            ("values (1) order by 1", "values (1), (2) order by 1"),
+            ("select a in (select b where c in (1))", "select a in (select b where c in (1, 2))"),
+            (
+                "insert into t values (default, 1) returning a",
+                "insert into t values (default, 1), (default, 2) returning a",
+            ),
+        ] {
+            assert!(same(one, many), "{one} and {many}");
+        }
+        assert!(same("select a in (1, b, 2)", "select a in ($1, b, $2)"));
+        assert!(!same("select a in (1), b", "select a in (1), (2), b"));
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_taken_to_the_end_of_the_text() {
+        for sql in [
+            "select a in (1, 2",
+            "select a in (",
+            "insert into t values (1), (",
+            "select a in (1, 'b",
+            "values (1))",
+        ] {
+            assert!(same(sql, sql), "{sql}");
+            assert!(!same(sql, "select a in (1)"), "{sql}");
+        }
+    }
+
+    #[test]
     fn names_quotes_and_the_number_of_arguments_count() {
         assert!(!same("select a", "select b"));
         assert!(!same("select a", "select \"A\""));
@@ -154,6 +266,19 @@ mod tests {
         assert!(!same("select a b", "select ab"));
         assert!(!same("select a;select b", "select a select b"));
         assert!(!same("select a in (1, b)", "select a in (1)"));
+        assert!(!same("insert into t values (1, 2)", "insert into t values (1)"));
+        assert!(!same("insert into t values (1), (now())", "insert into t values (1)"));
+        assert!(!same("select a where b = -1", "select a where b = 1"));
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let digest = digest("select 1", Dialect::Postgres);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(format!("{digest:#x}"), format!("0x{digest}"));
+        for text in ["", "1", "+123456789abcdef", "0123456789ABCDEF"] {
+            assert_eq!(text.parse::<Digest>(), Err(ParseDigestError(())), "{text}");
+        }
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Effects {
         self.0 as u32
     }
 
+    /// The effects in the set, one by one.
+    pub fn iter(self) -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(effect, _)| *effect).filter(move |effect| self.contains(*effect))
+    }
+
     /// The lower-case names of the effects in the set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         NAMES.iter().filter(move |(effect, _)| self.contains(*effect)).map(|(_, name)| *name)
@@ -144,6 +149,12 @@ impl BitOr for Effects {
 impl BitOrAssign for Effects {
     fn bitor_assign(&mut self, other: Self) {
         *self = self.union(other);
+    }
+}
+
+impl FromIterator<Self> for Effects {
+    fn from_iter<I: IntoIterator<Item = Self>>(sets: I) -> Self {
+        sets.into_iter().fold(Self::NONE, Self::union)
     }
 }
 
@@ -181,6 +192,9 @@ mod tests {
             assert_eq!(effect.to_string(), name);
         }
         assert_eq!(Effects::from_name("none"), None);
+        let some = Effects::COPY | Effects::SETTING;
+        assert_eq!(some.iter().collect::<Vec<_>>(), [Effects::SETTING, Effects::COPY]);
+        assert_eq!(some.iter().collect::<Effects>(), some);
     }
 
     #[test]

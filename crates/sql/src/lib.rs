@@ -22,8 +22,8 @@ pub use cache::Cache;
 pub use catalog::Catalog;
 pub use classification::{Certainty, Classification, Route};
 pub use classifier::Classifier;
-pub use dialect::Dialect;
-pub use digest::{Digest, digest};
+pub use dialect::{Dialect, ParseDialectError};
+pub use digest::{Digest, ParseDigestError, digest};
 pub use effects::Effects;
 #[doc(no_inline)]
 pub use millpond_core::Access;

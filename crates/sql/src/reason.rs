@@ -58,6 +58,12 @@ impl fmt::Debug for Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.start(), self.end())
+    }
+}
+
 impl From<Span> for Range<usize> {
     fn from(span: Span) -> Self {
         span.range()
@@ -166,7 +172,7 @@ reason_kinds! {
     SessionName => "session_name",
     /// A transaction command.
     Transaction => "transaction",
-    /// The text runs a program or touches a file of the server.
+    /// The text is about one server: it asks for its state, runs a program there or touches a file.
     ServerFile => "server_file",
     /// A routine or a block of code is run, and its text is not here.
     Routine => "routine",
@@ -270,7 +276,7 @@ impl fmt::Display for DisplayReason<'_> {
             ReasonKind::SessionVerb => ("", " belongs to one session"),
             ReasonKind::SessionName => ("", " lives in one session"),
             ReasonKind::Transaction => ("", " is a transaction command"),
-            ReasonKind::ServerFile => ("", " reaches a file or a program of the server"),
+            ReasonKind::ServerFile => ("", " is about one server: its state, or a file or a program there"),
             ReasonKind::Routine => ("", " runs code that is not in the text"),
             ReasonKind::UnknownVerb => ("", " is not a known verb"),
             ReasonKind::NotUnderstood => ("", " is not understood here"),
@@ -284,7 +290,7 @@ impl fmt::Display for DisplayReason<'_> {
             quote(span.of(self.sql), f)?;
         }
         f.write_str(after)?;
-        write!(f, " (bytes {}..{})", span.start(), span.end())
+        write!(f, " (bytes {span})")
     }
 }
 

@@ -50,11 +50,11 @@ impl Tables {
         matches!(self.completeness, Completeness::Complete)
     }
 
-    /// Whether one of them may be `table`, or is not known. What a text reads was not touched by a write only if this
-    /// is false for every table that was written.
+    /// Whether one of them may be the table of that name, written as [`Table::name`] has it, or is not known. What a text
+    /// reads was not touched by a write only if this is false for every table that was written.
     #[must_use]
-    pub fn may_name(&self, table: &Table) -> bool {
-        !self.is_complete() || self.all.iter().any(|one| one.may_be(table))
+    pub fn may_name(&self, schema: Option<&str>, name: &str) -> bool {
+        !self.is_complete() || self.all.iter().any(|table| table.may_be(schema, name))
     }
 
     /// All of them, in the order of their first mention.
@@ -125,12 +125,12 @@ impl Table {
         self.span
     }
 
-    /// Whether both can be the same table: their names are the same, and so are their schemas where both have one. Where
+    /// Whether it can be the table of that name: the names are the same, and so are the schemas where both have one. Where
     /// one has none, the search path or the current database decides, and the text does not show it.
     #[must_use]
-    pub fn may_be(&self, other: &Self) -> bool {
-        let differ = self.schema.is_some() && other.schema.is_some() && self.schema != other.schema;
-        self.name == other.name && !differ
+    pub fn may_be(&self, schema: Option<&str>, name: &str) -> bool {
+        let differ = matches!((self.schema(), schema), (Some(ours), Some(theirs)) if ours != theirs);
+        *self.name == *name && !differ
     }
 }
 

@@ -116,6 +116,30 @@ pub enum TransactionVerb {
     FinishPrepared,
 }
 
+impl TransactionVerb {
+    /// The command as SQL has it, without its names.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begin => "BEGIN",
+            Self::Commit => "COMMIT",
+            Self::Rollback => "ROLLBACK",
+            Self::Savepoint => "SAVEPOINT",
+            Self::Release => "RELEASE SAVEPOINT",
+            Self::RollbackTo => "ROLLBACK TO SAVEPOINT",
+            Self::SetModes => "SET TRANSACTION",
+            Self::TwoPhase => "PREPARE TRANSACTION",
+            Self::FinishPrepared => "COMMIT PREPARED",
+        }
+    }
+}
+
+impl fmt::Display for TransactionVerb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The verbs by their number.
 const VERBS: [TransactionVerb; 9] = [
     TransactionVerb::Begin,

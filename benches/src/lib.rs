@@ -16,6 +16,7 @@ pub mod figures;
 pub mod load;
 pub mod machine;
 pub mod point;
+pub mod pools;
 pub mod rounds;
 pub mod server;
 pub mod spread;

@@ -18,6 +18,7 @@ struct Group {
 /// What a group takes beside cargo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Needs {
+    Nothing,
     Servers,
     /// What compiles libpg_query, a system that is left out where that is not there.
     Libclang,
@@ -26,7 +27,7 @@ enum Needs {
 /// How the program of a group is told that libpg_query can be built.
 const PG_QUERY: &str = "--pg-query";
 
-const GROUPS: [Group; 2] = [
+const GROUPS: [Group; 3] = [
     Group {
         name: "classify",
         what: "reading a statement: millpond beside sqlparser, libpg_query, a scan and a look-up",
@@ -36,6 +37,11 @@ const GROUPS: [Group; 2] = [
         name: "compare",
         what: "point reads on loopback: millpond beside deadpool-postgres and tokio-postgres",
         needs: Needs::Servers,
+    },
+    Group {
+        name: "pool",
+        what: "taking a connection and giving it back: millpond beside deadpool, bb8, mobc and fast_pool",
+        needs: Needs::Nothing,
     },
 ];
 
@@ -68,6 +74,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         bail!("there is no group `{}`\n\n{}", options.group, groups());
     };
     let more = match group.needs {
+        Needs::Nothing => None,
         Needs::Servers => postgres::ensure(workspace).map(|()| None)?,
         Needs::Libclang => pg_query(&options.rest),
     };

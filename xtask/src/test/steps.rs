@@ -58,7 +58,11 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(xtask("functions", &["functions", "--check"]));
         steps.push(Step { name: "examples".to_owned(), run: Box::new(examples::run) });
         steps.push(xtask("demo", &["demo", "--seconds", "8"]));
-        steps.push(xtask("bench", &["bench", "compare", "--quick"]));
+        steps.push(xtask("bench compare", &["bench", "compare", "--quick"]));
+    }
+    if full {
+        const SHORT: &[&str] = &["bench", "pool", "--quick", "--", "--rounds", "1", "--window-ms", "20"];
+        steps.push(xtask("bench pool", SHORT));
     }
     Ok(steps)
 }

@@ -38,7 +38,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::ReasonKind;
-use crate::functions::Verdict;
+use crate::functions::{BY_ARGUMENT, Verdict};
 
 /// What a database holds; see the [module](self).
 #[derive(Clone, Debug, Default)]
@@ -183,35 +183,6 @@ fn strictest<'e>(entries: impl Iterator<Item = &'e Entry>) -> Known {
     }
     known
 }
-
-/// Functions that run a text, read a relation, or make a value of a type, that their arguments name: the server's own, and those of the
-/// extensions `tablefunc` and `xml2`. They are harmless only where nothing is.
-const BY_ARGUMENT: &[&str] = &[
-    "array_in",
-    "array_recv",
-    "connectby",
-    "crosstab",
-    "crosstab2",
-    "crosstab3",
-    "crosstab4",
-    "database_to_xml",
-    "database_to_xml_and_xmlschema",
-    "domain_in",
-    "domain_recv",
-    "multirange_in",
-    "multirange_recv",
-    "pg_input_error_info",
-    "pg_input_is_valid",
-    "range_in",
-    "range_recv",
-    "record_in",
-    "record_recv",
-    "schema_to_xml",
-    "schema_to_xml_and_xmlschema",
-    "table_to_xml",
-    "table_to_xml_and_xmlschema",
-    "xpath_table",
-];
 
 impl Catalog {
     /// Takes the rows that a catalog is made of.

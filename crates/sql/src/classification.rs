@@ -95,6 +95,12 @@ impl Classification {
         Self::of(self.access(), self.effects(), self.reason(), self.transaction(), statements)
     }
 
+    /// The same with more effects.
+    pub(crate) const fn with_effects(self, effects: Effects) -> Self {
+        let effects = self.effects().union(effects);
+        Self::of(self.access(), effects, self.reason(), self.transaction(), self.facts.statements())
+    }
+
     /// The same, unknown for that reason.
     pub(crate) const fn unknown(self, kind: ReasonKind, span: Span) -> Self {
         let reason = Reason::new(kind, span);

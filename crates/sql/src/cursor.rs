@@ -22,6 +22,8 @@ pub(crate) struct Cursor<'a> {
     /// The last token of a routine was one behind which a statement of its body, or the end of the body, comes.
     starts_part: bool,
     tail: Tail,
+    /// The body of the routine may be one statement, so that no `END` is waited for.
+    is_loose: bool,
     place: Place,
     /// The end of the last token that was handed out.
     end: u32,
@@ -70,6 +72,7 @@ impl<'a> Cursor<'a> {
             is_named: false,
             starts_part: false,
             tail: Tail::Open,
+            is_loose: false,
             place: Place::Start,
             end: 0,
         }
@@ -95,6 +98,7 @@ impl<'a> Cursor<'a> {
         self.is_named = false;
         self.starts_part = false;
         self.tail = Tail::Open;
+        self.is_loose = false;
         loop {
             match self.peek().kind() {
                 Kind::Semicolon => {
@@ -282,7 +286,14 @@ impl<'a> Cursor<'a> {
                 Some(Keyword::Procedure | Keyword::Function | Keyword::Trigger | Keyword::Event),
             ) => self.place = Place::Routine,
             (Place::Definition, Some(Keyword::Package)) => self.place = Place::Rest,
-            (Place::Routine, Some(word)) if self.opens_body(word) => self.place = Place::Rest,
+            (Place::Routine, Some(word)) if self.opens_body(word) => {
+                self.place = Place::Rest;
+                // Any of the others can stand in an expression of a body that is one statement.
+                self.is_loose = word != Keyword::Begin;
+                if self.is_loose {
+                    self.tail = Tail::End;
+                }
+            }
             (Place::Rest, word) => self.note_rest(token, word == Some(Keyword::End)),
             _ => {}
         }
@@ -306,10 +317,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// Follows a body up to what may stand behind it: something comes behind an `END` and its semicolon, and no other `END`
-    /// follows that. Where a body ends is not worked out.
+    /// follows that; or something behind the semicolon of what may be one statement. Where a body ends is not worked out.
     fn note_rest(&mut self, token: Token, is_end: bool) {
         self.tail = match (self.tail, token.kind()) {
-            _ if is_end => Tail::End,
+            _ if is_end && !self.is_loose => Tail::End,
             (Tail::End, Kind::Semicolon) => Tail::Closed,
             (Tail::Closed, kind) if !matches!(kind, Kind::Semicolon | Kind::End | Kind::Bad) => Tail::Follows,
             (tail, _) => tail,

@@ -80,6 +80,10 @@ pub(crate) fn of(sql: &str, options: Options) -> Digest {
         }
         let token = lexer.next();
         if matches!(token.kind(), Kind::End) {
+            if lexer.conditional.seen {
+                // Some servers pass over a part of the text.
+                hash.byte(CONDITIONAL);
+            }
             return Digest(hash.0);
         }
         if token.kind() == Kind::Semicolon {
@@ -164,18 +168,24 @@ fn item(lexer: &mut Lexer<'_>, list: List, hash: &mut Fnv) {
             _ => {}
         }
         *lexer = ahead;
-        let is_sign = token.kind() == Kind::Operator && matches!(lexer.text(token), b"-" | b"+");
+        let is_sign = token.kind() == Kind::Operator
+            && matches!(lexer.text(token), b"-" | b"+")
+            && matches!(peek(lexer).kind(), Kind::Number | Kind::Param);
         if !(is_first && is_sign) {
             hash.token(token, lexer.text(token));
         }
         // A number, and so its sign, stands behind one of these.
-        is_first =
-            matches!(token.kind(), Kind::Open | Kind::OpenBracket | Kind::Comma) || (is_first && is_sign);
+        is_first = matches!(token.kind(), Kind::Open | Kind::OpenBracket | Kind::Comma);
         if list == List::Rows && depth == 0 {
             return;
         }
     }
 }
+
+/// Bytes that no token has: for any value, behind each token, and for an executable comment that not every server runs.
+const VALUE: u8 = 0xfe;
+const END: u8 = 0xff;
+const CONDITIONAL: u8 = 0xfd;
 
 struct Fnv(u64);
 
@@ -190,7 +200,7 @@ impl Fnv {
 
     fn token(&mut self, token: Token, text: &[u8]) {
         match token.kind() {
-            Kind::Text | Kind::Number | Kind::Param => self.byte(b'?'),
+            Kind::Text | Kind::Number | Kind::Param => self.byte(VALUE),
             Kind::Word | Kind::Name | Kind::UserVariable => {
                 for byte in text {
                     self.byte(byte.to_ascii_lowercase());
@@ -202,8 +212,8 @@ impl Fnv {
                 }
             }
         }
-        // A byte that no token has keeps `a b` and `ab` apart.
-        self.byte(0xff);
+        // It keeps `a b` and `ab` apart.
+        self.byte(END);
     }
 }
 
@@ -242,6 +252,26 @@ mod tests {
         }
         assert!(same("select a in (1, b, 2)", "select a in ($1, b, $2)"));
         assert!(!same("select a in (1), b", "select a in (1), (2), b"));
+    }
+
+    #[test]
+    fn a_sign_counts_where_it_is_no_numbers() {
+        for (one, other) in [
+            ("select a in (-b)", "select a in (b)"),
+            ("select a in (+ b)", "select a in (- b)"),
+            ("select a in (abs(-b))", "select a in (abs(b))"),
+            ("insert into t values (-a)", "insert into t values (a)"),
+            ("select array[-a]", "select array[a]"),
+            ("select a in (- (select 1))", "select a in ((select 1))"),
+            ("select a in (b, -b)", "select a in (b)"),
+            ("select a ? 'b'", "select a 'x' 'b'"),
+        ] {
+            assert!(!same(one, other), "{one} and {other}");
+        }
+        let mysql = |sql| digest(sql, Dialect::MySql);
+        assert_ne!(mysql("select a in (--b)"), mysql("select a in (b)"));
+        assert_ne!(mysql("delete from t /*!99999 where id = 1 */"), mysql("delete from t where id = 1"));
+        assert_ne!(mysql("select * from 0xa1z"), mysql("select * from 0xb2z"));
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Effects {
     pub const LARGE_OBJECT: Self = Self(1 << 10);
     /// Changes the current database: `USE`.
     pub const DATABASE: Self = Self(1 << 11);
-    /// Loads a library into the server process of the connection: `LOAD`.
+    /// Leaves in the server process of the connection what no command takes out again: a library (`LOAD`), a backup under way, a
+    /// connection of `dblink`.
     pub const LOAD: Self = Self(1 << 12);
     /// Speaks the copy protocol, which only a copy call of the driver can carry on.
     pub const COPY: Self = Self(1 << 13);

@@ -76,6 +76,35 @@ impl Folded {
     }
 }
 
+/// Functions that run a text, read a relation, or make a value of a type, that their arguments name: the server's own, and those of the
+/// extensions `tablefunc` and `xml2`. What these do, a text does not show.
+pub(crate) const BY_ARGUMENT: &[&str] = &[
+    "array_in",
+    "array_recv",
+    "connectby",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "database_to_xml",
+    "database_to_xml_and_xmlschema",
+    "domain_in",
+    "domain_recv",
+    "multirange_in",
+    "multirange_recv",
+    "pg_input_error_info",
+    "pg_input_is_valid",
+    "range_in",
+    "range_recv",
+    "record_in",
+    "record_recv",
+    "schema_to_xml",
+    "schema_to_xml_and_xmlschema",
+    "table_to_xml",
+    "table_to_xml_and_xmlschema",
+    "xpath_table",
+];
+
 /// How a function's name is qualified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Qualifier {
@@ -111,9 +140,9 @@ pub(crate) fn verdict(
     };
     let builtin = match (&schema, dialect) {
         _ if matches!(qualifier, Qualifier::Stored) => Verdict::Unknown,
-        (None, Dialect::Postgres) => postgres::verdict(name.as_bytes()),
+        (None, Dialect::Postgres) => postgres_verdict(name.as_str()),
         (Some(schema), Dialect::Postgres) if schema.as_bytes() == b"pg_catalog" => {
-            postgres::verdict(name.as_bytes())
+            postgres_verdict(name.as_str())
         }
         (None, Dialect::MySql) => mysql::verdict(name.as_bytes(), mysql::Family::MySql),
         (None, Dialect::MariaDb) => mysql::verdict(name.as_bytes(), mysql::Family::MariaDb),
@@ -154,7 +183,10 @@ fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: 
 
 /// What PostgreSQL's own function of that name does.
 pub(crate) fn postgres_verdict(name: &str) -> Verdict {
-    postgres::verdict(name.as_bytes())
+    match postgres::verdict(name.as_bytes()) {
+        Verdict::Reads if BY_ARGUMENT.contains(&name) => Verdict::Hidden(ReasonKind::HiddenFunction),
+        known => known,
+    }
 }
 
 /// Whether MySQL and MariaDB take a name for their own function only when its parenthesis follows at once.

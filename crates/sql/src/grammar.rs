@@ -37,10 +37,12 @@ pub(crate) fn classify(sql: &str, options: Options, functions: Option<&Functions
     // Some servers skip the code of conditional comments: the text must be harmless either way.
     let (skipped, other) = pass(sql, options, functions, true);
     let strictest = read.and(skipped);
-    if (conditional.mixed || other.mixed) && strictest.access().is_read() {
-        return strictest.unknown(ReasonKind::NotUnderstood, whole);
+    if !(conditional.mixed || other.mixed) {
+        return strictest;
     }
-    strictest
+    // Of more readings than two some were not looked at: anything may stand in them.
+    let any = strictest.with_effects(mysql_verbs::BLOCK.union(Effects::OUTSIDE));
+    if any.access().is_read() { any.unknown(ReasonKind::NotUnderstood, whole) } else { any }
 }
 
 /// Classifies a whole text of bytes.

@@ -25,9 +25,18 @@ pub(crate) const LONGEST_TEXT: usize = 1 << 30;
 pub(crate) struct Conditional {
     /// Whether there was one whose text some server skips.
     pub(crate) seen: bool,
-    /// Whether two of them asked for different versions, so that more than two readings exist.
+    /// Whether two of them are for different servers, so that more than two readings exist.
     pub(crate) mixed: bool,
-    version: Option<u32>,
+    asks: Option<Asks>,
+}
+
+/// Which servers run the code of an executable comment: MySQL passes over those of MariaDB, and MariaDB over some versions of the
+/// others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asks {
+    /// `/*M!` and not `/*!`.
+    is_mariadb: bool,
+    version: u32,
 }
 
 /// Reads one text.

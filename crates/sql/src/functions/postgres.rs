@@ -14,6 +14,8 @@ pub(super) fn verdict(name: &[u8]) -> Verdict {
 
 const WRITES: Verdict = Verdict::Writes(Effects::NONE);
 const OUTSIDE: Verdict = Verdict::Writes(Effects::OUTSIDE);
+/// It also leaves something in the server process of its connection.
+const HELD: Verdict = Verdict::Writes(Effects::OUTSIDE.union(Effects::LOAD));
 const ADVISORY: Verdict = Verdict::Session(Effects::ADVISORY_LOCK);
 const OBJECT: Verdict = Verdict::Session(Effects::LARGE_OBJECT);
 const VALUE: Verdict = Verdict::Session(Effects::SESSION_VALUE);
@@ -55,12 +57,12 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("cursor_to_xml", Verdict::Session(Effects::CURSOR)),
     ("cursor_to_xmlschema", Verdict::Session(Effects::CURSOR)),
     ("dblink", OUTSIDE),
-    ("dblink_connect", OUTSIDE),
-    ("dblink_connect_u", OUTSIDE),
+    ("dblink_connect", HELD),
+    ("dblink_connect_u", HELD),
     ("dblink_disconnect", OUTSIDE),
     ("dblink_exec", OUTSIDE),
-    ("dblink_open", OUTSIDE),
-    ("dblink_send_query", OUTSIDE),
+    ("dblink_open", HELD),
+    ("dblink_send_query", HELD),
     ("gin_clean_pending_list", WRITES),
     ("lastval", VALUE),
     ("lo_close", OBJECT),
@@ -89,8 +91,8 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_advisory_xact_lock", ADVISORY),
     ("pg_advisory_xact_lock_shared", ADVISORY),
     ("pg_backend_pid", VALUE),
-    ("pg_backup_start", OUTSIDE),
-    ("pg_backup_stop", OUTSIDE),
+    ("pg_backup_start", HELD),
+    ("pg_backup_stop", HELD),
     ("pg_cancel_backend", OUTSIDE),
     ("pg_clear_attribute_stats", WRITES),
     ("pg_clear_relation_stats", WRITES),

@@ -53,6 +53,7 @@ pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
             verbs::transaction(cursor)
         }
         K::Create | K::Drop => verbs::define(cursor, functions),
+        K::Alter if verbs::alters_event(cursor) => verbs::define(cursor, functions),
         K::Do | K::Call => {
             let mut findings = Findings::verb(Access::Unknown, ReasonKind::Routine, verb.span());
             cursor.next();
@@ -67,9 +68,9 @@ pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fi
             findings.effect(verbs::BLOCK, ReasonKind::Routine, verb.span());
             findings
         }
-        K::Load | K::Get => {
+        K::Load | K::Get | K::Handler | K::Kill | K::Purge => {
             let mut findings = simple(cursor, verb, keyword);
-            // User variables are read into and set.
+            // User variables are read into and set, and expressions run.
             walk_rest(cursor, functions, &mut findings);
             findings
         }

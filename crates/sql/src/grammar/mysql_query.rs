@@ -26,6 +26,9 @@ enum Before {
     Operator,
 }
 
+/// How many tokens a document and its path may have.
+const FAR: usize = 64;
+
 /// The walk over one statement.
 struct Walk<'c, 'a> {
     cursor: &'c mut Cursor<'a>,
@@ -184,7 +187,6 @@ impl<'c, 'a> Walk<'c, 'a> {
             Class::Unreserved | Class::System => match keyword {
                 K::Columns | K::Escape => matches!(self.before, Before::Value | Before::Group),
                 K::Of => self.before == Before::Keyword(K::Member),
-                K::Rollup => self.before == Before::Keyword(K::By),
                 K::Against => std::mem::take(&mut self.in_match),
                 K::Any | K::Some | K::Lateral => self.opens_query(),
                 _ => self.before == Before::Group || self.is_head(),
@@ -245,9 +247,38 @@ impl<'c, 'a> Walk<'c, 'a> {
             Qualifier::None if is_stored => Qualifier::Stored,
             other => other,
         };
+        let is_table = matches!(qualifier, Qualifier::None)
+            && lexer.text(token).eq_ignore_ascii_case(b"json_table")
+            && self.lists_columns();
+        if is_table {
+            self.before = Before::Operator;
+            return;
+        }
         let verdict = functions::verdict(lexer, self.functions, qualifier, token);
         findings.judge(verdict, token.span());
         self.before = Before::Operator;
+    }
+
+    /// Whether the parenthesis that comes next is that of `JSON_TABLE(document, 'path' COLUMNS (…))`. Without its columns MariaDB
+    /// takes the name for a stored function.
+    fn lists_columns(&self) -> bool {
+        let mut ahead = self.cursor.clone();
+        let (mut depth, mut is_path) = (0_usize, false);
+        for _ in 0..FAR {
+            let token = ahead.next();
+            match token.kind() {
+                Kind::Open => depth += 1,
+                Kind::Close if depth == 1 => return false,
+                Kind::Close => depth -= 1,
+                Kind::End | Kind::Bad => return false,
+                Kind::Word if depth == 1 && is_path && token.is(K::Columns) => {
+                    return ahead.peek().kind() == Kind::Open;
+                }
+                _ => {}
+            }
+            is_path = matches!(token.kind(), Kind::Text | Kind::Param);
+        }
+        false
     }
 
     /// Tables of the server that show one session, or one server.

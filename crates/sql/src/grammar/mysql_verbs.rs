@@ -182,10 +182,6 @@ pub(super) fn set(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fin
         findings.effect(Effects::SETTING, ReasonKind::SessionVerb, span);
         return findings;
     }
-    if first.is(K::Password) || is_any(cursor, first, &["default"]) {
-        findings.define(ReasonKind::DefiningVerb, span);
-        return findings;
-    }
     let mut ahead = cursor.clone();
     let scope = first.keyword().filter(|word| matches!(word, K::Session | K::Local | K::Global));
     if scope.is_some() {
@@ -206,26 +202,57 @@ pub(super) fn set(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Fin
         set_transaction(cursor, set, &mut findings);
         return findings;
     }
-    findings.effect(Effects::SETTING, ReasonKind::SessionVerb, span);
-    assignments(cursor, functions, &mut findings);
+    assignments(cursor, functions, span, &mut findings);
     findings
 }
 
-/// Looks through the assignments of a `SET` for what reaches beyond the session, then at their values.
-fn assignments(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings: &mut Findings) {
+/// Looks at each item of a `SET`: most change a setting of the session, some reach beyond it. Then at their values.
+fn assignments(cursor: &mut Cursor<'_>, functions: Option<&Functions>, span: Span, findings: &mut Findings) {
     let mut ahead = cursor.clone();
+    let (mut has_setting, mut names_accounts) = (false, false);
     loop {
-        let token = ahead.next();
-        if token.is_last() {
+        let first = ahead.peek();
+        let item = assignment(&mut ahead, findings);
+        let is_password = first.is(K::Password);
+        if is_password || is_any(cursor, first, &["default"]) {
+            findings.define(ReasonKind::DefiningVerb, first.span());
+            names_accounts = !is_password;
+        } else if item.has_value || !names_accounts {
+            has_setting = true;
+        }
+        if item.is_last {
             break;
         }
-        let next = ahead.peek();
-        let is_scope = match token.keyword() {
-            // `GLOBAL x` and `@@global.x`.
-            Some(K::Global) => true,
-            Some(K::Persist | K::PersistOnly) => true,
-            _ => false,
-        };
+    }
+    if has_setting {
+        findings.effect(Effects::SETTING, ReasonKind::SessionVerb, span);
+        walk_rest(cursor, functions, findings);
+    }
+}
+
+/// An item of a `SET`.
+struct Item {
+    /// It has an equals sign; the accounts of `DEFAULT ROLE a TO b, c` have none.
+    has_value: bool,
+    is_last: bool,
+}
+
+/// Passes over one item.
+fn assignment(cursor: &mut Cursor<'_>, findings: &mut Findings) -> Item {
+    let (mut depth, mut has_value) = (0_usize, false);
+    loop {
+        let token = cursor.next();
+        let next = cursor.peek();
+        match token.kind() {
+            Kind::End | Kind::Bad => return Item { has_value, is_last: true },
+            Kind::Comma if depth == 0 => return Item { has_value, is_last: false },
+            Kind::Open => depth += 1,
+            Kind::Close => depth = depth.saturating_sub(1),
+            Kind::Equals | Kind::Assign => has_value = true,
+            _ => {}
+        }
+        // `GLOBAL x` and `@@global.x`.
+        let is_scope = matches!(token.keyword(), Some(K::Global | K::Persist | K::PersistOnly));
         if is_scope && (next.is_word() || next.kind() == Kind::Dot) {
             findings.define(ReasonKind::DefiningVerb, Span::new(token.start(), next.end()));
         }
@@ -233,7 +260,6 @@ fn assignments(cursor: &mut Cursor<'_>, functions: Option<&Functions>, findings:
             findings.effect(Effects::TRANSACTION, ReasonKind::SessionVerb, token.span());
         }
     }
-    walk_rest(cursor, functions, findings);
 }
 
 /// `FLUSH …`; of tables it can take locks that the session keeps until `UNLOCK TABLES`.
@@ -258,15 +284,10 @@ pub(super) fn flush(cursor: &mut Cursor<'_>) -> Findings {
 
 /// MariaDB's `SET STATEMENT name = value, … FOR statement`.
 fn set_statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>, set: Token) -> Findings {
-    loop {
-        let token = cursor.next();
-        match token.kind() {
-            Kind::Word if token.is(K::For) => break,
-            Kind::End | Kind::Bad => {
-                return Findings::verb(Access::Unknown, ReasonKind::NotUnderstood, set.span());
-            }
-            _ => {}
-        }
+    // What the values do is added to what the statement does.
+    let mut values = cursor.clone();
+    if !effects_up_to(cursor, functions, K::For, &mut Findings::read(set.span())) {
+        return Findings::verb(Access::Unknown, ReasonKind::NotUnderstood, set.span());
     }
     // One in another is refused by the server.
     let mut findings = if cursor.peek().is(K::Set) {
@@ -274,8 +295,36 @@ fn set_statement(cursor: &mut Cursor<'_>, functions: Option<&Functions>, set: To
     } else {
         head(cursor, functions)
     };
+    effects_up_to(&mut values, functions, K::For, &mut findings);
     findings.effect(Effects::SETTING, ReasonKind::SessionVerb, set.span());
     findings
+}
+
+/// Passes over what stands in front of a word, in search of what counts for the session: calls and variables. Says whether the word
+/// comes.
+fn effects_up_to(
+    cursor: &mut Cursor<'_>,
+    functions: Option<&Functions>,
+    word: K,
+    findings: &mut Findings,
+) -> bool {
+    let mut before = cursor.peek();
+    loop {
+        let token = cursor.next();
+        match token.kind() {
+            Kind::Word if token.is(word) => return true,
+            Kind::End | Kind::Bad => return false,
+            Kind::UserVariable => {
+                findings.effect(Effects::USER_VARIABLE, ReasonKind::SessionName, token.span());
+            }
+            Kind::Open if before.is_word() => {
+                let verdict = functions::verdict(cursor.lexer(), functions, Qualifier::None, before);
+                findings.judge_effects(verdict, before.span());
+            }
+            _ => {}
+        }
+        before = token;
+    }
 }
 
 fn set_transaction(cursor: &mut Cursor<'_>, set: Token, findings: &mut Findings) {
@@ -333,13 +382,25 @@ pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Findings {
     findings
 }
 
-/// What a block of code may leave in its session.
+/// Whether `ALTER [DEFINER = account] EVENT` comes.
+pub(super) fn alters_event(cursor: &Cursor<'_>) -> bool {
+    let mut ahead = cursor.clone();
+    ahead.next();
+    // `DEFINER = 'a'@'b'` and its like have at most five tokens.
+    (0..6).any(|_| ahead.next().is(K::Event))
+}
+
+/// What a block of code may leave in its session: anything.
 pub(super) const BLOCK: Effects = Effects::SETTING
     .union(Effects::TRANSACTION)
     .union(Effects::TEMPORARY)
     .union(Effects::ADVISORY_LOCK)
+    .union(Effects::TABLE_LOCK)
+    .union(Effects::CURSOR)
+    .union(Effects::PREPARED)
+    .union(Effects::SESSION_VALUE)
     .union(Effects::USER_VARIABLE)
-    .union(Effects::PREPARED);
+    .union(Effects::DATABASE);
 
 /// `CREATE …` and `DROP …`.
 pub(super) fn define(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> Findings {
@@ -350,13 +411,22 @@ pub(super) fn define(cursor: &mut Cursor<'_>, functions: Option<&Functions>) -> 
     match next.keyword() {
         Some(K::Temporary) => findings.effect(Effects::TEMPORARY, ReasonKind::SessionName, next.span()),
         Some(K::Prepare) => findings.effect(Effects::PREPARED, ReasonKind::SessionVerb, next.span()),
+        // It may be the current one.
+        Some(K::Database | K::Schema) if verb.is(K::Drop) => {
+            findings.effect(Effects::DATABASE, ReasonKind::SessionVerb, next.span());
+        }
         _ => {}
     }
-    // The query that fills a new table runs at once, unlike a body.
-    let runs = next.is(K::Table) || next.is(K::Temporary);
+    // The query that fills a new table runs at once, unlike a body; so does what says when an event takes place.
+    let mut runs = next.is(K::Table) || next.is(K::Temporary);
     let mut before = verb;
     while !cursor.peek().is_last() && cursor.peek().kind() != Kind::Semicolon {
         let token = cursor.next();
+        if is_any(cursor, token, &["schedule"]) {
+            runs = true;
+        } else if token.is(K::Do) {
+            runs = false;
+        }
         if token.kind() == Kind::UserVariable {
             findings.effect(Effects::USER_VARIABLE, ReasonKind::SessionName, token.span());
         }

@@ -98,7 +98,10 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K, functions: Option<&F
     if !effects.is_empty() {
         findings.effect(effects, kind, verb.span());
     }
-    let runs = matches!(keyword, K::Call | K::Execute) || (keyword == K::Alter && cursor.peek().is(K::Table));
+    let what = cursor.peek();
+    // What is there already is checked at once.
+    let checks = what.is(K::Table) || cursor.lexer().text(what).eq_ignore_ascii_case(b"domain");
+    let runs = matches!(keyword, K::Call | K::Execute) || (keyword == K::Alter && checks);
     if runs {
         verbs::rest(cursor, verb, Calls::Run(functions), &mut findings);
     } else if matches!(access, Access::Definition | Access::Write) {

@@ -11,6 +11,7 @@ use crate::lexer::{Class, Keyword as K, Kind, Marks, Token};
 use crate::{Effects, ReasonKind, Span};
 
 use super::findings::Findings;
+use super::postgres_verbs::ESCAPED;
 use calls::only_name;
 use trail::Trail;
 
@@ -530,7 +531,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         let effects = match self.cursor.peek().kind() {
             _ if !findings.is_settled() => return,
             Kind::Dot => Effects::TEMPORARY,
-            Kind::Open => Effects::SETTING | Effects::ADVISORY_LOCK | Effects::SESSION_VALUE,
+            Kind::Open => ESCAPED,
             _ => return,
         };
         findings.effect(effects, ReasonKind::NotUnderstood, token.span());

@@ -1,7 +1,7 @@
 //! The tokens of MySQL and MariaDB: backslashes, back quotes, `#`, executable comments, variables.
 
 use super::keyword::MYSQL;
-use super::{DIGIT, Escapes, Kind, Lexer, PART, Piece, SINGLE, SPACE, Token, WORD, class, single};
+use super::{Asks, DIGIT, Escapes, Kind, Lexer, PART, Piece, SINGLE, SPACE, Token, WORD, class, single};
 use crate::Dialect;
 
 impl Lexer<'_> {
@@ -88,14 +88,20 @@ impl Lexer<'_> {
         }
         let text = &self.bytes[start..end];
         let all_digits = text.iter().all(u8::is_ascii_digit);
-        let based = matches!(text, [b'0', b'x' | b'b', ..]);
+        let is_based = match text {
+            [b'0', b'x', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit),
+            [b'0', b'b', digits @ ..] => {
+                !digits.is_empty() && digits.iter().all(|b| matches!(b, b'0' | b'1'))
+            }
+            _ => false,
+        };
         let exponent = text.iter().position(|b| b | 0x20 == b'e').is_some_and(|e| {
             text[..e].iter().all(u8::is_ascii_digit) && (e + 1 == text.len() || text[e + 1].is_ascii_digit())
         });
         if all_digits || exponent {
             return self.number(start);
         }
-        (if based { Kind::Number } else { Kind::Name }, end)
+        (if is_based { Kind::Number } else { Kind::Name }, end)
     }
 
     /// `@name`, `@'name'`, or the `@@` of a system variable.
@@ -134,6 +140,7 @@ impl Lexer<'_> {
     /// on the server, so both readings count. Says where to read on, if the comment has an end.
     fn comment(&mut self, start: usize) -> Option<usize> {
         let mariadb = self.options().dialect == Dialect::MariaDb;
+        let is_mariadb = self.at(start + 2) == Some(b'M');
         let (mark, certain) = match (self.at(start + 2), self.at(start + 3)) {
             (Some(b'!'), _) => (start + 3, true),
             (Some(b'M'), Some(b'!')) => (start + 4, mariadb),
@@ -161,8 +168,9 @@ impl Lexer<'_> {
             }
         }
         self.conditional.seen = true;
-        self.conditional.mixed |= self.conditional.version.is_some_and(|before| before != version);
-        self.conditional.version = Some(version);
+        let asks = Asks { is_mariadb, version };
+        self.conditional.mixed |= self.conditional.asks.is_some_and(|before| before != asks);
+        self.conditional.asks = Some(asks);
         if self.skip_conditional {
             let end = self.plain_comment_end(start + 2)?;
             // A server that skips it lets one more comment nest in it, so that it ends elsewhere than it seems to.
@@ -222,6 +230,13 @@ mod tests {
 
     #[test]
     fn names_may_start_with_a_digit() {
+        let kinds = |sql| {
+            let mut lexer = Lexer::new(sql, Options::new(Dialect::MySql));
+            [lexer.next().kind(), lexer.next().kind()]
+        };
+        assert_eq!(kinds("0x1F 0b01"), [Kind::Number, Kind::Number]);
+        assert_eq!(kinds("0xz 0b2"), [Kind::Name, Kind::Name]);
+        assert_eq!(kinds("0x 0X1F"), [Kind::Name, Kind::Name]);
         assert_eq!(texts("1a 1e5 0x1f 1.5 2for", Dialect::MySql), ["1a", "1e5", "0x1f", "1.5", "2for"]);
     }
 

@@ -161,7 +161,7 @@ fn item(lexer: &mut Lexer<'_>, list: List, hash: &mut Fnv) {
         let mut ahead = lexer.clone();
         let token = ahead.next();
         match token.kind() {
-            Kind::End | Kind::Bad => return,
+            Kind::End | Kind::Bad | Kind::Semicolon => return,
             Kind::Comma | Kind::Close | Kind::CloseBracket if depth == 0 => return,
             Kind::Open | Kind::OpenBracket => depth += 1,
             Kind::Close | Kind::CloseBracket => depth -= 1,
@@ -280,10 +280,11 @@ mod tests {
             "select a in (1, 2",
             "select a in (",
             "insert into t values (1), (",
-            "select a in (1, 'b",
             "values (1))",
+            "select a from t group by array[1, r a = $1",
         ] {
             assert!(same(sql, sql), "{sql}");
+            assert!(same(sql, &format!("{sql}\n;")), "{sql}");
             assert!(!same(sql, "select a in (1)"), "{sql}");
         }
     }

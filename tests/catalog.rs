@@ -8,7 +8,7 @@ use millpond::postgres::{CatalogSetting, Db};
 use millpond::{Event, Role};
 use millpond_lab::{Lab, Node};
 use millpond_postgres::load_catalog;
-use millpond_sql::{Catalog, Classifier, Dialect, ReasonKind, Route};
+use millpond_sql::{Classifier, Dialect, ReasonKind, Route};
 use millpond_tests::{Cluster, Events, builder, reads_on_replica, until, with_events};
 
 #[path = "catalog/statements.rs"]
@@ -65,9 +65,12 @@ async fn state(client: &Client, question: &str) -> String {
     client.query_one(question, &[]).await.expect("the state").get(0)
 }
 
-/// For whoever reads a failure.
-fn tell(catalog: &Catalog) {
+/// A classifier with what a node's database holds, which is told to whoever reads a failure.
+async fn knowing(node: &Client) -> Classifier {
+    let classifier = Classifier::new(Dialect::Postgres);
+    let catalog = load_catalog(node, &classifier).await.expect("a catalog");
     catalog.hazards().for_each(|hazard| println!("{hazard}"));
+    classifier.with_catalog(catalog.into())
 }
 
 struct Servers {
@@ -100,9 +103,7 @@ async fn what_the_catalog_calls_a_read_a_standby_runs_and_the_rest_it_refuses() 
     let mut wrong = Vec::new();
     // It can be asked of either.
     for node in [&servers.primary, &servers.standby] {
-        let catalog = load_catalog(node, &Classifier::new(Dialect::Postgres)).await.unwrap();
-        tell(&catalog);
-        let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
+        let classifier = knowing(node).await;
         for sql in READS {
             let answer = classifier.classify(sql);
             let found = (answer.route(), outcome(&servers.standby, sql).await);
@@ -228,9 +229,7 @@ async fn extensions_and_foreign_tables_are_in_the_catalog() {
         let set_up = format!("create extension {extension}; {set_up}").replace("PORT", &port);
         servers.primary.batch_execute(&set_up).await.unwrap();
         servers.lab.caught_up().await.unwrap();
-        let catalog = load_catalog(&servers.standby, &Classifier::new(Dialect::Postgres)).await.unwrap();
-        tell(&catalog);
-        let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
+        let classifier = knowing(&servers.standby).await;
         for sql in *reads {
             let answer = classifier.classify(sql);
             assert_eq!(answer.route(), Route::Replica, "{sql}: {}", answer.reason().display(sql));
@@ -310,14 +309,11 @@ async fn code_that_runs_unnamed_keeps_every_statement_off_the_standby() {
     for (set_up, sql, tear_down) in UNNAMED {
         servers.primary.batch_execute(set_up).await.unwrap();
         servers.lab.caught_up().await.unwrap();
-        let catalog = load_catalog(&servers.standby, &Classifier::new(Dialect::Postgres)).await.unwrap();
-        let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
+        let classifier = knowing(&servers.standby).await;
         assert_eq!(classifier.classify(sql).reason().kind(), ReasonKind::HiddenCode, "{sql}");
         assert_eq!(outcome(&servers.standby, sql).await, Err(READ_ONLY.to_owned()), "{sql}");
         servers.primary.batch_execute(tear_down).await.unwrap();
-        let catalog = load_catalog(&servers.primary, &Classifier::new(Dialect::Postgres)).await.unwrap();
-        tell(&catalog);
-        let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
+        let classifier = knowing(&servers.primary).await;
         let sql = "select p = p, p::int from odd_pair p order by p";
         let answer = classifier.classify(sql);
         assert_eq!(answer.route(), Route::Replica, "{}", answer.reason().display(sql));

@@ -29,22 +29,18 @@ pub const fn systems<'a>() -> [Contender<Bed<'a>>; 3] {
 
 /// The columns of the table.
 pub const COLUMNS: [Column; 11] = [
-    column("statements/s", "qps", 0, Beside::EndsAndRatio),
-    column("p50 ms", "p50_ms", 3, Beside::Nothing),
-    column("p99 ms", "p99_ms", 3, Beside::Ends),
-    column("client CPU", "client_cpu", 3, Beside::EndsAndRatio),
-    column("server CPU", "server_cpu", 3, Beside::EndsAndRatio),
-    column("starved %", "starved", 0, Beside::Nothing),
-    column("share", "share", 2, Beside::Nothing),
-    column("failed", "failed", 0, Beside::Nothing),
-    column("connections", "connections", 0, Beside::Nothing),
-    column("busy cores", "busy_cores", 2, Beside::Nothing),
-    column("others", "other_cores", 2, Beside::Nothing),
+    Column::new("statements/s", "qps", 0, Beside::EndsAndRatio),
+    Column::new("p50 ms", "p50_ms", 3, Beside::Nothing),
+    Column::new("p99 ms", "p99_ms", 3, Beside::Ends),
+    Column::new("client CPU", "client_cpu", 3, Beside::EndsAndRatio),
+    Column::new("server CPU", "server_cpu", 3, Beside::EndsAndRatio),
+    Column::new("starved %", "starved", 0, Beside::Nothing),
+    Column::new("share", "share", 2, Beside::Nothing),
+    Column::new("failed", "failed", 0, Beside::Nothing),
+    Column::new("connections", "connections", 0, Beside::Nothing),
+    Column::new("busy cores", "busy_cores", 2, Beside::Nothing),
+    Column::new("others", "other_cores", 2, Beside::Nothing),
 ];
-
-const fn column(title: &'static str, metric: &'static str, decimals: usize, beside: Beside) -> Column {
-    Column { title, metric, decimals, beside }
-}
 
 /// What a reader of the table must know.
 #[must_use]

@@ -1,8 +1,8 @@
 //! The one form of every number that the project claims, and its file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -53,6 +53,12 @@ pub struct Check {
     pub holds: bool,
     /// What was measured.
     pub figure: String,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", if self.holds { "holds" } else { "FAILS" }, self.name, self.figure)
+    }
 }
 
 /// All figures of a group.

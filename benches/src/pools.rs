@@ -34,16 +34,12 @@ pub const REFERENCE: &str = deadpool::Deadpool::NAME;
 
 /// The columns of the table.
 pub const COLUMNS: [Column; 5] = [
-    column("ns", "time", 1, Beside::EndsAndRatio),
-    column("p99 wait µs", "wait_p99", 1, Beside::EndsAndRatio),
-    column("share", "share", 2, Beside::Ends),
-    column("starved %", "starved", 0, Beside::Nothing),
-    column("busy cores", "busy_cores", 2, Beside::Nothing),
+    Column::new("ns", "time", 1, Beside::EndsAndRatio),
+    Column::new("p99 wait µs", "wait_p99", 1, Beside::EndsAndRatio),
+    Column::new("share", "share", 2, Beside::Ends),
+    Column::new("starved %", "starved", 0, Beside::Nothing),
+    Column::new("busy cores", "busy_cores", 2, Beside::Nothing),
 ];
-
-const fn column(title: &'static str, metric: &'static str, decimals: usize, beside: Beside) -> Column {
-    Column { title, metric, decimals, beside }
-}
 
 /// The pools.
 #[must_use]

@@ -19,6 +19,14 @@ pub struct Column {
     pub beside: Beside,
 }
 
+impl Column {
+    /// One of that heading, metric, digits and companions.
+    #[must_use]
+    pub const fn new(title: &'static str, metric: &'static str, decimals: usize, beside: Beside) -> Self {
+        Self { title, metric, decimals, beside }
+    }
+}
+
 /// What stands beside a median.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beside {

@@ -44,7 +44,7 @@ fn main() -> Result<()> {
         report.checks.extend(checks(&measured));
     }
     for check in &report.checks {
-        println!("{} {}: {}", if check.holds { "holds" } else { "FAILS" }, check.name, check.figure);
+        println!("{check}");
     }
     println!("\nwritten to {}", report.write(&folder())?.display());
     Ok(())

@@ -104,7 +104,7 @@ fn main() -> Result<()> {
     drop(contenders);
     server.down()?;
     for check in &report.checks {
-        println!("{} {}: {}", if check.holds { "holds" } else { "FAILS" }, check.name, check.figure);
+        println!("{check}");
     }
     if names.len() < systems().len() {
         // It would stand in the place of a whole one, and compare nothing.

@@ -54,7 +54,7 @@ fn main() -> Result<()> {
          at checkout.\n"
     );
     for check in &report.checks {
-        println!("{} {}: {}", if check.holds { "holds" } else { "FAILS" }, check.name, check.figure);
+        println!("{check}");
     }
     println!("\nwritten to {}", report.write(&folder())?.display());
     Ok(())

@@ -256,18 +256,9 @@ impl Db {
         }
     }
 
-    /// What the database holds, as it was asked last, with all that is not known to only read. Nothing before the first
+    /// What the database holds, as it was asked last, with all that is not known to only read:
+    /// [`Catalog::hazards`]. Nothing before the first
     /// answer, for a lone primary, and where it is not asked ([`CatalogSetting`](crate::CatalogSetting)).
-    ///
-    /// ```no_run
-    /// # async fn f() -> millpond_cluster::Result<()> {
-    /// # let db = millpond_postgres::Db::connect("postgres://a,b/shop").await?;
-    /// for hazard in db.catalog().iter().flat_map(|catalog| catalog.hazards()) {
-    ///     println!("goes to the primary: {hazard}");
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
     #[must_use]
     pub fn catalog(&self) -> Option<Arc<Catalog>> {
         self.handle.catalog()

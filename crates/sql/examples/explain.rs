@@ -5,6 +5,7 @@
 //! echo "select 1 for update" | cargo run -q -p millpond-sql --example explain -- --dialect mysql
 //! ```
 
+use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::{env, process};
 
@@ -16,7 +17,7 @@ usage: explain [--dialect postgres|mysql|mariadb] [--] [SQL]
 Without SQL it is read from standard input.";
 
 fn main() -> io::Result<()> {
-    let (dialect, sql) = match arguments(env::args().skip(1)) {
+    let (dialect, sql) = match arguments(env::args_os().skip(1)) {
         Arguments::Explain(dialect, sql) => (dialect, sql),
         Arguments::Help => {
             println!("{USAGE}");
@@ -28,7 +29,7 @@ fn main() -> io::Result<()> {
         }
     };
     let bytes = match sql {
-        Some(sql) => sql.into_bytes(),
+        Some(sql) => sql,
         None => {
             let mut bytes = Vec::new();
             io::stdin().read_to_end(&mut bytes)?;
@@ -44,28 +45,29 @@ fn main() -> io::Result<()> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Arguments {
-    Explain(Dialect, Option<String>),
+    Explain(Dialect, Option<Vec<u8>>),
     Help,
     Wrong(String),
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> Arguments {
+fn arguments(mut words: impl Iterator<Item = OsString>) -> Arguments {
     let mut dialect = Dialect::Postgres;
     let mut sql = None;
     let mut are_options = true;
     while let Some(word) = words.next() {
         // `--a comment` is a text, and `--option` a slip.
-        let is_option = word.strip_prefix("--").is_some_and(|rest| !rest.contains(char::is_whitespace));
-        match word.as_str() {
+        let text = word.to_str().unwrap_or_default();
+        let is_option = text.strip_prefix("--").is_some_and(|rest| !rest.contains(char::is_whitespace));
+        match text {
             "-h" | "--help" if are_options => return Arguments::Help,
             "--" if are_options => are_options = false,
-            "--dialect" if are_options => match words.next().unwrap_or_default().parse() {
+            "--dialect" if are_options => match words.next().unwrap_or_default().to_string_lossy().parse() {
                 Ok(named) => dialect = named,
                 Err(error) => return Arguments::Wrong(error.to_string()),
             },
-            _ if are_options && is_option => return Arguments::Wrong(format!("there is no option {word}")),
+            _ if are_options && is_option => return Arguments::Wrong(format!("there is no option {text}")),
             _ if sql.is_some() => return Arguments::Wrong("one text only: put it in quotes".to_owned()),
-            _ => sql = Some(word),
+            _ => sql = Some(word.into_encoded_bytes()),
         }
     }
     Arguments::Explain(dialect, sql)
@@ -130,15 +132,15 @@ mod tests {
     use super::*;
 
     fn read(words: &[&str]) -> Arguments {
-        arguments(words.iter().map(|word| (*word).to_owned()))
+        arguments(words.iter().map(OsString::from))
     }
 
     #[test]
     fn texts_may_look_like_options() {
-        let text = |sql: &str| Arguments::Explain(Dialect::Postgres, Some(sql.to_owned()));
+        let text = |sql: &str| Arguments::Explain(Dialect::Postgres, Some(sql.into()));
         assert_eq!(read(&["-- a comment"]), text("-- a comment"));
         assert_eq!(read(&["--", "--dialect"]), text("--dialect"));
-        let mysql = Arguments::Explain(Dialect::MySql, Some("select 1".to_owned()));
+        let mysql = Arguments::Explain(Dialect::MySql, Some("select 1".into()));
         assert_eq!(read(&["--dialect", "mysql", "select 1"]), mysql);
     }
 

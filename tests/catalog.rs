@@ -321,6 +321,33 @@ async fn code_that_runs_unnamed_keeps_every_statement_off_the_standby() {
     }
 }
 
+/// What shows how far a sequence has come.
+const COUNTED: &[&str] = &[
+    "select last_value from counter",
+    "select public.counter.last_value from public.counter",
+    "select n from counted",
+    "select last_value from pg_sequences where sequencename = 'counter'",
+    "select last_value from pg_catalog.pg_sequences where sequencename = 'counter'",
+    "select pg_sequence_last_value('counter'::regclass)",
+];
+
+#[tokio::test]
+async fn sequences_are_ahead_on_a_standby_and_read_on_the_primary() {
+    let servers = Servers::up().await;
+    let set_up = "create sequence counter; create view counted as select last_value as n from counter;
+        select nextval('counter')";
+    servers.primary.batch_execute(set_up).await.unwrap();
+    servers.lab.caught_up().await.unwrap();
+    let classifier = knowing(&servers.standby).await;
+    for sql in COUNTED {
+        let answer = classifier.classify(sql);
+        assert_eq!(answer.route(), Route::Primary, "{sql}: {}", answer.reason().display(sql));
+        let asked = async |client: &Client| client.query_one(*sql, &[]).await.unwrap().get::<_, i64>(0);
+        let (primary, standby) = (asked(&servers.primary).await, asked(&servers.standby).await);
+        assert!(standby > primary, "{sql}: {standby} on the standby, {primary} on the primary");
+    }
+}
+
 /// Functions that only read, though their text does not show it, and what calls them.
 const CALLERS: &str = "
     create type celsius as (degrees int);

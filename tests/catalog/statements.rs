@@ -48,12 +48,10 @@ pub(crate) const READS: &[&str] = &[
     "select * from good_steps",
     // Views of the server.
     "select count(*) from pg_stat_activity a join pg_stat_user_tables t on true",
-    "select count(*) from pg_catalog.pg_class, pg_stats, pg_stat_replication, pg_sequences",
+    "select count(*) from pg_catalog.pg_class, pg_stats, pg_stat_replication",
     "select table_name from information_schema.tables where table_schema = 'public'",
     "select pg_table_size('item'), pg_get_viewdef('ticket'::regclass)",
     // Sequences, and what only writing does.
-    "select last_value, is_called from numbers",
-    "select last_value from public.filled_n_seq",
     "select id, n, doubled, checked, good from filled",
     "select id from child",
     "select * from wholly",

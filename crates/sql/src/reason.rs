@@ -164,6 +164,8 @@ reason_kinds! {
     TemporaryTable => "temporary_table",
     /// A foreign table, or a table with such a part: what it reads is on another server.
     ForeignTable => "foreign_table",
+    /// A sequence: what a replica shows of it can be ahead of the primary, which logs some values in advance.
+    Sequence => "sequence",
     /// It reads as far as the text shows, and what the database holds is not known yet.
     CatalogMissing => "catalog_missing",
     /// The verb sets or asks for the state of one session.
@@ -272,6 +274,9 @@ impl fmt::Display for DisplayReason<'_> {
             ReasonKind::RowSecurity => ("the row security of ", " is not known to only read"),
             ReasonKind::UnloggedTable => ("", " is unlogged, or has such a part"),
             ReasonKind::TemporaryTable => ("", " is temporary, or has such a part"),
+            ReasonKind::Sequence => {
+                ("", " is a sequence, or shows some: a replica can be ahead of the primary")
+            }
             ReasonKind::ForeignTable => ("", " is a foreign table, or has such a part"),
             ReasonKind::SessionVerb => ("", " belongs to one session"),
             ReasonKind::SessionName => ("", " lives in one session"),

@@ -76,6 +76,7 @@ impl Object {
     const fn word(&self) -> &'static str {
         match (self.what, self.kind) {
             (What::Relation, ReasonKind::HiddenView) => "view",
+            (What::Relation, ReasonKind::Sequence) => "sequence",
             (What::Relation, _) => "table",
             (What::Function, _) => "function",
             (What::Type, _) => "type",
@@ -142,6 +143,7 @@ impl Builder {
             (RelationKind::ForeignTable, _) => ReasonKind::ForeignTable,
             (_, Persistence::Unlogged) => ReasonKind::UnloggedTable,
             (_, Persistence::Temporary) => ReasonKind::TemporaryTable,
+            (RelationKind::Sequence, _) => ReasonKind::Sequence,
             (RelationKind::View, _) => ReasonKind::HiddenView,
             _ if row.policies.is_empty() => ReasonKind::HiddenCode,
             _ => ReasonKind::RowSecurity,
@@ -152,6 +154,7 @@ impl Builder {
             ReasonKind::ForeignTable => Some("a foreign table"),
             ReasonKind::UnloggedTable => Some("unlogged"),
             ReasonKind::TemporaryTable => Some("temporary"),
+            ReasonKind::Sequence => Some("a sequence"),
             ReasonKind::HiddenView if row.definition.is_none() => Some("its definition is not known"),
             _ => None,
         };

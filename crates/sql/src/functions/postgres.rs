@@ -20,7 +20,7 @@ const ADVISORY: Verdict = Verdict::Session(Effects::ADVISORY_LOCK);
 const OBJECT: Verdict = Verdict::Session(Effects::LARGE_OBJECT);
 const VALUE: Verdict = Verdict::Session(Effects::SESSION_VALUE);
 const SETTING: Verdict = Verdict::Session(Effects::SETTING);
-/// It reads, and a standby refuses it.
+/// It reads, and a standby refuses it or answers otherwise.
 const PRIMARY: Verdict = Verdict::Primary;
 const LOCAL: Verdict = Verdict::Local;
 
@@ -158,6 +158,7 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_restore_relation_stats", WRITES),
     ("pg_rotate_logfile", OUTSIDE),
     ("pg_rotate_logfile_old", OUTSIDE),
+    ("pg_sequence_last_value", PRIMARY),
     ("pg_start_backup", OUTSIDE),
     ("pg_stat_clear_snapshot", VALUE),
     ("pg_stat_file", LOCAL),
@@ -259,7 +260,6 @@ const HARMLESS: &[&str] = &[
     "pg_prepared_xact",
     "pg_relation_size",
     "pg_safe_snapshot_blocking_pids",
-    "pg_sequence_last_value",
     "pg_show_all_file_settings",
     "pg_show_replication_origin_status",
     "pg_sleep",

@@ -70,7 +70,10 @@ impl Findings {
     pub(super) fn named(&mut self, kind: ReasonKind, span: Span) {
         match kind {
             // It is known what these do: they read, on a primary.
-            ReasonKind::ForeignTable | ReasonKind::TemporaryTable | ReasonKind::UnloggedTable => {
+            ReasonKind::ForeignTable
+            | ReasonKind::Sequence
+            | ReasonKind::TemporaryTable
+            | ReasonKind::UnloggedTable => {
                 self.write(kind, span);
             }
             _ => self.unknown(kind, span),

@@ -548,6 +548,9 @@ impl<'c, 'a> Walk<'c, 'a> {
         };
         let is = |name: &[u8]| text.eq_ignore_ascii_case(name);
         let is_temporary = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"pg_temp"));
+        if is(b"pg_sequences") {
+            return findings.write(ReasonKind::Sequence, token.span());
+        }
         let effect = if is_temporary && self.cursor.peek().kind() == Kind::Dot {
             Effects::TEMPORARY
         } else if is(b"pg_cursors") {

@@ -8,8 +8,8 @@ pub mod mobc;
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -114,6 +114,9 @@ impl Bed {
 /// Longer than any pool lets a caller wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a worker is held for the others to begin beside it.
+const HOLD: Duration = Duration::from_millis(5);
+
 /// Runs whose workers were fewer than wanted are repeated: left alone, a runtime often has all tasks on one worker.
 const TRIES: usize = 4;
 
@@ -195,13 +198,22 @@ fn run<P: Pool>(bed: &Bed, timed: Timed) -> Result<Run> {
     let is_over = Arc::new(AtomicBool::new(false));
     // Each worker starts its share of the tasks, and none begins before all have.
     let starters = bed.workers.min(tasks);
-    let started = Arc::new(Barrier::new(starters + 1));
+    let arrived = Arc::new(AtomicUsize::new(0));
     let mut all = JoinSet::new();
     for starter in 0..starters {
-        let (pool, is_over, started) = (pool.clone(), Arc::clone(&is_over), Arc::clone(&started));
+        let (pool, is_over, arrived) = (pool.clone(), Arc::clone(&is_over), Arc::clone(&arrived));
         let share = tasks / starters + usize::from(starter < tasks % starters);
         let start = async move {
-            started.wait();
+            arrived.fetch_add(1, Ordering::Relaxed);
+            // Holds its worker, so that the next starter runs on another; but a worker may have taken both from the
+            // queue with nobody told, and then this one must let it run.
+            while arrived.load(Ordering::Relaxed) < starters {
+                let until = Instant::now() + HOLD;
+                while arrived.load(Ordering::Relaxed) < starters && Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+                yield_now().await;
+            }
             let mut tasks = JoinSet::new();
             for _ in 0..share {
                 tasks.spawn(repeat(pool.clone(), Arc::clone(&is_over), yields, timed));
@@ -210,7 +222,9 @@ fn run<P: Pool>(bed: &Bed, timed: Timed) -> Result<Run> {
         };
         all.spawn_on(start, runtime.handle());
     }
-    started.wait();
+    while arrived.load(Ordering::Relaxed) < starters {
+        std::thread::yield_now();
+    }
     let (begun, cpu) = (Instant::now(), cpu::of_this_process());
     std::thread::sleep(bed.window);
     let (elapsed, cpu) = (begun.elapsed(), cpu::of_this_process() - cpu);

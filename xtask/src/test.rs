@@ -6,13 +6,18 @@ mod steps;
 
 use std::{
     io::{self, Write as _},
-    time::Instant,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
 
 use crate::{command::Kept, workspace::Workspace};
 use report::{Outcome, Row};
+
+/// How long one step may take. The longest, with everything still to be compiled, takes a quarter of this.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// Do all set-up and run every check and test.
 ///
@@ -59,6 +64,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             println!("\n== {} of {count}: {} ==", number + 1, step.name);
             let _ = io::stdout().flush();
             let (start, kept) = (Instant::now(), Kept::default());
+            let _limited = limited(step.name.clone());
             let outcome = match (step.run)(workspace, &kept) {
                 Ok(outcome) => outcome,
                 Err(error) => {
@@ -79,4 +85,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// Ends this program with a message if what is returned still stands at the limit: better one lost run than one that
+/// never ends.
+fn limited(step: String) -> mpsc::Sender<()> {
+    let (standing, ended) = mpsc::channel();
+    thread::spawn(move || {
+        if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            println!(
+                "\n== {step} did not end within {} minutes; nothing after it was run ==",
+                LIMIT.as_secs() / 60
+            );
+            std::process::exit(1);
+        }
+    });
+    standing
 }

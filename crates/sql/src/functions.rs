@@ -9,6 +9,7 @@ mod postgres_generated;
 mod table;
 
 pub(crate) use postgres::EFFECTS as POSTGRES_EFFECTS;
+pub(crate) use postgres::is_of_one_server;
 
 use crate::classifier::Functions;
 use crate::lexer::{Class, Kind, Lexer, Token};

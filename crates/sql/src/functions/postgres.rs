@@ -9,7 +9,34 @@ static TABLE: NameTable = NameTable::new(EFFECTS, [READS, HARMLESS]);
 
 /// What a call of a built-in does.
 pub(super) fn verdict(name: &[u8]) -> Verdict {
-    TABLE.verdict(name)
+    match TABLE.verdict(name) {
+        Verdict::Reads if name.starts_with(b"pg_stat_get_") => LOCAL,
+        known => known,
+    }
+}
+
+/// Whether a view of the server's own shows what one server does at the moment: its statistics, locks, slots, files and
+/// memory. A replica has others than the primary.
+///
+/// What only asks who answers, such as `pg_is_in_recovery()`, is no such thing: the answer is right wherever it comes from.
+pub(crate) fn is_of_one_server(view: &[u8]) -> bool {
+    const VIEWS: &[&str] = &[
+        "pg_aios",
+        "pg_backend_memory_contexts",
+        "pg_file_settings",
+        "pg_hba_file_rules",
+        "pg_ident_file_mappings",
+        "pg_locks",
+        "pg_replication_origin_status",
+        "pg_replication_slots",
+        "pg_shmem_allocations",
+        "pg_shmem_allocations_numa",
+    ];
+    let starts =
+        |prefix: &[u8]| view.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    starts(b"pg_stat_")
+        || starts(b"pg_statio_")
+        || VIEWS.iter().any(|name| view.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 const WRITES: Verdict = Verdict::Writes(Effects::NONE);
@@ -90,12 +117,19 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_advisory_unlock_shared", ADVISORY),
     ("pg_advisory_xact_lock", ADVISORY),
     ("pg_advisory_xact_lock_shared", ADVISORY),
+    ("pg_available_wal_summaries", LOCAL),
     ("pg_backend_pid", VALUE),
     ("pg_backup_start", HELD),
     ("pg_backup_stop", HELD),
+    ("pg_blocking_pids", LOCAL),
     ("pg_cancel_backend", OUTSIDE),
     ("pg_clear_attribute_stats", WRITES),
     ("pg_clear_relation_stats", WRITES),
+    ("pg_conf_load_time", LOCAL),
+    ("pg_control_checkpoint", LOCAL),
+    ("pg_control_init", LOCAL),
+    ("pg_control_recovery", LOCAL),
+    ("pg_control_system", LOCAL),
     ("pg_copy_logical_replication_slot", WRITES),
     ("pg_copy_physical_replication_slot", WRITES),
     ("pg_create_logical_replication_slot", WRITES),
@@ -111,12 +145,23 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_drop_replication_slot", WRITES),
     ("pg_export_snapshot", Verdict::Session(Effects::TRANSACTION)),
     ("pg_extension_config_dump", WRITES),
+    ("pg_get_aios", LOCAL),
+    ("pg_get_backend_memory_contexts", LOCAL),
+    ("pg_get_loaded_modules", LOCAL),
+    ("pg_get_replication_slots", LOCAL),
     // A sequence on a standby runs ahead of the primary's.
     ("pg_get_sequence_data", PRIMARY),
+    ("pg_get_shmem_allocations", LOCAL),
+    ("pg_get_shmem_allocations_numa", LOCAL),
+    ("pg_get_wal_summarizer_state", LOCAL),
+    ("pg_hba_file_rules", LOCAL),
+    ("pg_ident_file_mappings", LOCAL),
     ("pg_import_system_collations", WRITES),
     ("pg_is_in_backup", LOCAL),
     ("pg_is_other_temp_schema", Verdict::Session(Effects::TEMPORARY)),
+    ("pg_isolation_test_session_is_blocked", LOCAL),
     ("pg_listening_channels", Verdict::Session(Effects::LISTEN)),
+    ("pg_lock_status", LOCAL),
     ("pg_log_backend_memory_contexts", OUTSIDE),
     ("pg_log_standby_snapshot", WRITES),
     ("pg_logical_emit_message", WRITES),
@@ -135,7 +180,9 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_ls_waldir", LOCAL),
     ("pg_my_temp_schema", Verdict::Session(Effects::TEMPORARY)),
     ("pg_nextoid", WRITES),
+    ("pg_notification_queue_usage", LOCAL),
     ("pg_notify", OUTSIDE),
+    ("pg_postmaster_start_time", LOCAL),
     ("pg_prepared_statement", Verdict::Session(Effects::PREPARED)),
     ("pg_promote", OUTSIDE),
     ("pg_read_binary_file", LOCAL),
@@ -158,11 +205,18 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_restore_relation_stats", WRITES),
     ("pg_rotate_logfile", OUTSIDE),
     ("pg_rotate_logfile_old", OUTSIDE),
+    ("pg_safe_snapshot_blocking_pids", LOCAL),
     ("pg_sequence_last_value", PRIMARY),
+    ("pg_show_all_file_settings", LOCAL),
+    ("pg_show_replication_origin_status", LOCAL),
     ("pg_start_backup", OUTSIDE),
     ("pg_stat_clear_snapshot", VALUE),
     ("pg_stat_file", LOCAL),
     ("pg_stat_force_next_flush", OUTSIDE),
+    ("pg_stat_get_backend_io", LOCAL),
+    ("pg_stat_get_backend_wal", LOCAL),
+    ("pg_stat_get_io", LOCAL),
+    ("pg_stat_get_recovery_prefetch", LOCAL),
     ("pg_stat_get_snapshot_timestamp", VALUE),
     ("pg_stat_get_xact_blocks_fetched", VALUE),
     ("pg_stat_get_xact_blocks_hit", VALUE),
@@ -177,6 +231,7 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_stat_get_xact_tuples_newpage_updated", VALUE),
     ("pg_stat_get_xact_tuples_returned", VALUE),
     ("pg_stat_get_xact_tuples_updated", VALUE),
+    ("pg_stat_have_stats", LOCAL),
     ("pg_stat_reset", OUTSIDE),
     ("pg_stat_reset_backend_stats", OUTSIDE),
     ("pg_stat_reset_replication_slot", OUTSIDE),
@@ -196,6 +251,7 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_try_advisory_xact_lock_shared", ADVISORY),
     ("pg_wal_replay_pause", OUTSIDE),
     ("pg_wal_replay_resume", OUTSIDE),
+    ("pg_wal_summary_contents", LOCAL),
     ("pg_walfile_name", PRIMARY),
     ("pg_walfile_name_offset", PRIMARY),
     // A part of CREATE FUNCTION.
@@ -223,57 +279,31 @@ const HARMLESS: &[&str] = &[
     "current_query",
     "gen_random_uuid",
     "lo_get",
-    "pg_available_wal_summaries",
-    "pg_blocking_pids",
     "pg_collation_actual_version",
-    "pg_control_checkpoint",
-    "pg_control_init",
-    "pg_control_recovery",
-    "pg_control_system",
     "pg_database_collation_actual_version",
     "pg_database_size",
-    "pg_get_aios",
-    "pg_get_backend_memory_contexts",
-    "pg_get_loaded_modules",
     "pg_get_multixact_members",
-    "pg_get_shmem_allocations",
-    "pg_get_shmem_allocations_numa",
     "pg_get_wait_events",
     "pg_get_wal_replay_pause_state",
     "pg_get_wal_resource_managers",
-    "pg_get_wal_summarizer_state",
-    "pg_hba_file_rules",
-    "pg_ident_file_mappings",
     "pg_indexes_size",
     "pg_is_in_recovery",
     "pg_is_wal_replay_paused",
-    "pg_isolation_test_session_is_blocked",
     "pg_jit_available",
     "pg_last_committed_xact",
     "pg_last_wal_receive_lsn",
     "pg_last_wal_replay_lsn",
     "pg_last_xact_replay_timestamp",
-    "pg_lock_status",
-    "pg_notification_queue_usage",
     "pg_partition_ancestors",
     "pg_partition_tree",
     "pg_prepared_xact",
     "pg_relation_size",
-    "pg_safe_snapshot_blocking_pids",
-    "pg_show_all_file_settings",
-    "pg_show_replication_origin_status",
     "pg_sleep",
     "pg_sleep_for",
     "pg_sleep_until",
-    "pg_stat_get_backend_io",
-    "pg_stat_get_backend_wal",
-    "pg_stat_get_io",
-    "pg_stat_get_recovery_prefetch",
-    "pg_stat_have_stats",
     "pg_table_size",
     "pg_tablespace_size",
     "pg_total_relation_size",
-    "pg_wal_summary_contents",
     "pg_xact_commit_timestamp",
     "pg_xact_commit_timestamp_origin",
     "pg_xact_status",
@@ -321,7 +351,8 @@ mod tests {
             assert_eq!(verdict(name.as_bytes()), *effect, "{name}");
         }
         for name in READS.iter().chain(HARMLESS) {
-            let has_effect = EFFECTS.iter().any(|(known, _)| known == name);
+            let has_effect =
+                EFFECTS.iter().any(|(known, _)| known == name) || name.starts_with("pg_stat_get_");
             assert_eq!(verdict(name.as_bytes()) == Verdict::Reads, !has_effect, "{name}");
         }
     }

@@ -551,6 +551,9 @@ impl<'c, 'a> Walk<'c, 'a> {
         if is(b"pg_sequences") {
             return findings.write(ReasonKind::Sequence, token.span());
         }
+        if functions::is_of_one_server(text) {
+            return findings.judge(Verdict::Local, token.span());
+        }
         let effect = if is_temporary && self.cursor.peek().kind() == Kind::Dot {
             Effects::TEMPORARY
         } else if is(b"pg_cursors") {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use millpond::postgres::Db;
+use millpond::postgres::{Builder, Db};
 use millpond::{Error, ErrorKind, Event, Outcome};
 use millpond_lab::{Lab, StopMode};
 use millpond_tests::{Events, builder, reads_on_replica, until};
@@ -70,6 +70,37 @@ async fn a_setting_that_cannot_be() {
     says(&builder().max_size(0).connect().await.unwrap_err(), &["max_size"]);
     says(&builder().probe_interval(Duration::ZERO).connect().await.unwrap_err(), &["probe_interval"]);
     assert!(builder().ssl_mode("maybe").is_err());
+    let refused = async |builder: Builder| builder.connect().await.unwrap_err();
+    says(&refused(builder().allow_function("rate(int)")).await, &["rate(int)", "without parentheses"]);
+    says(
+        &refused(builder().allow_function("f").allow_function("nextval")).await,
+        &["nextval", "cannot be allowed"],
+    );
+    says(
+        &refused(builder().deny_function("shop.rate.x")).await,
+        &["shop.rate.x", "is no name of a function"],
+    );
+}
+
+#[tokio::test]
+async fn several_statements_where_one_is_asked_for() {
+    let lab = Lab::builder().replicas(0).up().await.unwrap();
+    let db = Db::connect(&lab.url("postgres")).await.unwrap();
+    let text = "create table t (); create table u ()";
+    let transaction = db.begin().await.unwrap();
+    for error in [
+        db.query(text, &[]).await.unwrap_err(),
+        db.execute(text, &[]).await.unwrap_err(),
+        db.query_raw(text, &[]).await.err().unwrap(),
+        transaction.query(text, &[]).await.unwrap_err(),
+        transaction.execute(text, &[]).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::SeveralStatements, Outcome::NotSent));
+        says(&error, &["2 statements", "batch_execute"]);
+    }
+    transaction.batch_execute(text).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(db.query("select from t, u;", &[]).await.unwrap().len(), 0);
 }
 
 #[test]

@@ -408,6 +408,8 @@ async fn a_handle_knows_from_the_start_what_a_view_hides() {
     let db = builder(&servers.lab, &Events::default()).connect().await.unwrap();
     let explained = db.explain("select n from over_ticket").to_string();
     assert!(explained.starts_with("primary: over_ticket is a view"), "{explained}");
+    assert!(explained.contains("view public.over_ticket: ticket is a view"), "the cause: {explained}");
+    assert!(explained.contains("declare its functions STABLE"), "what to do: {explained}");
     let first: i64 = db.query_one("select n from ticket", &[]).await.unwrap().get(0);
     let second: i64 = db.query_one("select n from ticket", &[]).await.unwrap().get(0);
     assert_eq!((first + 1, db.status().healed), (second, 0));

@@ -227,3 +227,9 @@ grant usage on schema public, far, shadow to reader;
 grant select on all tables in schema public, far, shadow to reader;
 grant usage, select on all sequences in schema public to reader;
 grant select on large object 424242 to reader;
+
+-- What extensions have beside the server's own, and what only a call with a name for an argument means.
+create function public.gen_random_uuid() returns uuid language plpgsql volatile
+    as $$ begin perform nextval('public.numbers'); return null; end $$;
+create function public.ascii(letter text) returns int language plpgsql volatile
+    as $$ begin perform nextval('public.numbers'); return 1; end $$;

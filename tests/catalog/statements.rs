@@ -31,6 +31,8 @@ pub(crate) const READS: &[&str] = &[
     "select s.name from item i, lateral reads_set(i.id) s, rows from (reads_set(1), reads_set(2)) r",
     "select (reads_set(1)).name",
     "select has_settings(1)",
+    // The server has its own, which is meant.
+    "select gen_random_uuid() is not null",
     "select good_sum(id) from item",
     "select good_sum(id) filter (where id > 0) over (order by id) from item",
     // Views.
@@ -144,6 +146,8 @@ pub(crate) const HAZARDS: &[(&str, ReasonKind, Standby)] = &[
     ("select * from U&\"t\\0069cket\"", ReasonKind::NotUnderstood, READ_ONLY),
     ("select * from shadow.pg_class", HiddenView, READ_ONLY),
     ("select shadow.initcap('a')", HiddenFunction, READ_ONLY),
+    ("select public.gen_random_uuid()", HiddenFunction, READ_ONLY),
+    ("select ascii(letter => 'a')", HiddenFunction, READ_ONLY),
     // Tables.
     ("select * from scratch", UnloggedTable, UNSUPPORTED),
     ("select * from parted", UnloggedTable, UNSUPPORTED),
@@ -212,6 +216,7 @@ pub(crate) const OVERCAUTIOUS: &[(&str, &str)] = &[
     ("select id from only parent", "an unlogged part counts even where only the parent is read"),
     ("select * from parted where id = 1", "which partitions are read is not worked out"),
     ("select id from with_bad_domain", "where a row is made, and its domains are checked, is not worked out"),
+    ("select ascii('a')", "the server's own is meant, unless the argument is named"),
     ("select initcap('a')", "a name that another schema has too, though none that is looked in"),
     ("select count(*) from pg_class", "a name that another schema has too, though none that is looked in"),
 ];

@@ -44,6 +44,9 @@ impl Statements {
     }
 }
 
+/// What helps against what is hidden.
+const SAYS_SO: &str = "if it only reads, declare its functions STABLE, or name them to allow_function()";
+
 /// What the database held before the start, as a count of definitions.
 const FIRST: u64 = 1;
 
@@ -68,11 +71,30 @@ impl Knowledge {
     /// Why a text is no plain read.
     pub(crate) fn why(&self, classification: &Classification, sql: &str) -> String {
         let reason = classification.reason();
-        let hidden = match reason.kind() {
-            ReasonKind::HiddenCode => self.hidden_code(),
-            _ => None,
-        };
-        hidden.map_or_else(|| reason.display(sql).to_string(), |event| event.to_string())
+        let shown = reason.display(sql);
+        match reason.kind() {
+            ReasonKind::HiddenCode => {
+                self.hidden_code().map_or_else(|| shown.to_string(), |event| event.to_string())
+            }
+            ReasonKind::HiddenView
+            | ReasonKind::HiddenFunction
+            | ReasonKind::HiddenOperator
+            | ReasonKind::HiddenType
+            | ReasonKind::RowSecurity => match self.hazard(reason.span().of(sql)) {
+                Some(hazard) => format!("{shown}: {hazard}; {SAYS_SO}"),
+                None => format!("{shown}; {SAYS_SO}"),
+            },
+            _ => shown.to_string(),
+        }
+    }
+
+    /// What the catalog has against the object that a statement calls by `words`.
+    fn hazard(&self, words: &str) -> Option<String> {
+        let name = words.rsplit('.').next()?.trim();
+        let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+        let name = unquoted.map_or_else(|| name.to_lowercase(), str::to_owned);
+        let catalog = self.catalog()?;
+        catalog.hazards().find(|hazard| hazard.name() == name).map(ToString::to_string)
     }
 
     /// What the database holds, as far as it was asked.

@@ -44,6 +44,8 @@ pub enum ErrorKind {
     ConnectionLost,
     /// The statement needs or sets the state of one connection, and a routed handle has none.
     SessionStatement,
+    /// The text has several statements, and the call takes one.
+    SeveralStatements,
     /// The call gave no, or more than one, row where one was asked for.
     RowCount,
     /// A token that cannot be used here.

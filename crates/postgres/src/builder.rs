@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use millpond_cluster::sql::{Classifier, Dialect};
+use millpond_cluster::sql::{Classifier, Dialect, FunctionNameError};
 use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode};
 
 use crate::connector::{Connector, PasswordCallback};
 use crate::tls::Tls;
 use crate::url::{Address, SslMode, Url, addresses, config_of};
-use crate::{Db, Postgres, Result};
+use crate::{Db, Error, Postgres, Result};
 
 /// Every setting of a [`Db`]. Each is optional; bad values are refused by name when it connects.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct Builder {
     url: Url,
     password: Option<PasswordCallback>,
     config: ClusterConfig,
+    /// The first function that cannot be allowed or denied.
+    bad_function: Option<FunctionNameError>,
 }
 
 /// Whether to ask what the database holds, so that it is known what views, user functions, operators, casts, row security
@@ -48,7 +50,7 @@ impl Builder {
     ///
     /// A URL that cannot be read.
     pub fn from_url(url: &str) -> Result<Self> {
-        Ok(Self { url: Url::parse(url)?, password: None, config: ClusterConfig::default() })
+        Ok(Self::new(Url::parse(url)?))
     }
 
     /// From the driver's configuration, with all nodes as its hosts. Its own `ssl_mode` says nothing here: see
@@ -56,7 +58,11 @@ impl Builder {
     #[must_use]
     pub fn from_config(config: tokio_postgres::Config) -> Self {
         let url = Url { config, ssl_mode: None, ssl_root_cert: None };
-        Self { url, password: None, config: ClusterConfig::default() }
+        Self::new(url)
+    }
+
+    fn new(url: Url) -> Self {
+        Self { url, password: None, config: ClusterConfig::default(), bad_function: None }
     }
 
     /// Asks for the password whenever a connection is opened, for passwords that rotate.
@@ -160,19 +166,25 @@ impl Builder {
     /// write after all, the replica refuses the statement.
     #[must_use]
     pub fn allow_function(self, name: &str) -> Self {
-        self.classifier(|classifier| classifier.allow_function(name))
+        self.classifier(|classifier| classifier.try_allow_function(name))
     }
 
     /// Takes a function for one that writes, be it a built-in, and so what calls it; see
     /// [`Classifier::deny_function`](millpond_cluster::sql::Classifier::deny_function).
     #[must_use]
     pub fn deny_function(self, name: &str) -> Self {
-        self.classifier(|classifier| classifier.deny_function(name))
+        self.classifier(|classifier| classifier.try_deny_function(name))
     }
 
-    fn classifier(mut self, change: impl FnOnce(Classifier) -> Classifier) -> Self {
-        let classifier = self.config.classifier.take().unwrap_or_else(|| Classifier::new(Dialect::Postgres));
-        self.config.classifier = Some(change(classifier));
+    fn classifier(
+        mut self,
+        change: impl FnOnce(Classifier) -> std::result::Result<Classifier, FunctionNameError>,
+    ) -> Self {
+        let classifier = self.config.classifier.clone().unwrap_or_else(|| Classifier::new(Dialect::Postgres));
+        match change(classifier) {
+            Ok(classifier) => self.config.classifier = Some(classifier),
+            Err(error) => self.bad_function = self.bad_function.or(Some(error)),
+        }
         self
     }
 
@@ -207,6 +219,9 @@ impl Builder {
     ///
     /// Cancel safe: a dropped future closes what it opened.
     pub async fn connect(self) -> Result<Db> {
+        if let Some(error) = &self.bad_function {
+            return Err(Error::config(error.to_string()));
+        }
         let segment_size = Arc::new(AtomicU64::new(0));
         let connector = |address: &Address| {
             let node: Arc<str> = address.name().into();

@@ -140,7 +140,8 @@ impl<'r> Object<'r> {
             .volatility(volatility)
             .body(self.word(2), body)
             .arity(arity)
-            .settings(self.word(4));
+            .settings(self.word(4))
+            .covered(self.word(5) == "covered");
         let function = texts.flatten().fold(function, Function::defaults);
         self.needs.iter().fold(function, |function, (kind, schema, name)| match *kind {
             "f" => function.component(schema, name),

@@ -101,7 +101,8 @@ select 'function', n.nspname::text, p.proname::text,
        array[p.prokind::text, p.provolatile::text, l.lanname::text,
              case when p.pronargs - p.pronargdefaults <= 1 and (p.pronargs >= 1 or p.provariadic <> 0)
                   then 'one' else 'other' end,
-             coalesce(pg_catalog.array_to_string(p.proconfig, ' '), '')],
+             coalesce(pg_catalog.array_to_string(p.proconfig, ' '), ''),
+             case when builtin.oid is null then '' else 'covered' end],
        array[coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc),
              pg_catalog.pg_get_expr(p.proargdefaults, 0)],
        needs.kinds, needs.schemas, needs.names
@@ -109,6 +110,12 @@ from pg_catalog.pg_proc as p
 join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
 join pg_catalog.pg_language as l on l.oid = p.prolang
 left join function_needs as needs on needs.function = p.oid
+-- A call in which arguments are named could still mean the other one.
+left join pg_catalog.pg_proc as builtin
+    on builtin.oid < 16384 and builtin.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+   and builtin.proname = p.proname and builtin.proargtypes = p.proargtypes
+   and p.prokind = 'f' and builtin.prokind = 'f' and p.provariadic = 0 and builtin.provariadic = 0
+   and p.proargnames is null
 where p.oid >= 16384
 
 union all

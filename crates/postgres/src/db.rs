@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
-use millpond_cluster::sql::{Catalog, Classification, Dialect, Effects};
+use millpond_cluster::sql::{Catalog, Classification, Dialect, Effects, ReasonKind};
 use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -175,14 +175,7 @@ impl Db {
     ///
     /// As [`query`](Db::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
-        let classification = self.handle.classify(sql);
-        let effects = classification.effects();
-        if effects.contains(Effects::COPY) {
-            return Err(copy_refused());
-        }
-        if effects.binds_session() && classification.statements() < 2 {
-            return Err(session_statement(sql, &classification));
-        }
+        let classification = admit_batch(&self.handle, sql)?;
         self.handle
             .run(Statement::text(sql, &classification, Dialect::Postgres), &mut Batch { sql, classification })
             .await
@@ -247,10 +240,12 @@ impl Db {
         Ok(Lease::new(connection, self.handle.clone(), purpose))
     }
 
-    /// Where a statement would go now, and why; nowhere, if the handle would refuse it.
+    /// Where a text would go now, and why; nowhere, if the handle would refuse it. Of one statement it is what
+    /// [`query`](Db::query) and [`execute`](Db::execute) would do with it, of several what
+    /// [`batch_execute`](Db::batch_execute) would.
     #[must_use]
     pub fn explain(&self, sql: &str) -> Explanation {
-        match admit(&self.handle, sql) {
+        match admit_batch(&self.handle, sql) {
             Ok(_) => self.handle.explain(sql),
             Err(error) => Explanation::refused(error.to_string()),
         }
@@ -347,17 +342,45 @@ fn wrong_row_count(count: usize) -> Error {
     )
 }
 
-/// Refuses a statement that a routed handle cannot run: it has no connection of its own.
+/// Refuses a text that a routed handle cannot run as one statement: it has no connection of its own, and the protocol of
+/// prepared statements takes one at a time.
 fn admit(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
     let classification = handle.classify(sql);
+    one_statement(&classification)?;
+    refuse(sql, &classification)?;
+    Ok(classification)
+}
+
+/// Refuses a text of any number of statements that a routed handle cannot run. What several leave in their connection is
+/// taken away behind them.
+fn admit_batch(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
+    let classification = handle.classify(sql);
+    refuse(sql, &classification)?;
+    Ok(classification)
+}
+
+fn refuse(sql: &str, classification: &Classification) -> Result<()> {
     let effects = classification.effects();
     if effects.contains(Effects::COPY) {
         return Err(copy_refused());
     }
-    if effects.binds_session() {
-        return Err(session_statement(sql, &classification));
+    if effects.binds_session() && classification.statements() < 2 {
+        return Err(session_statement(sql, classification));
     }
-    Ok(classification)
+    Ok(())
+}
+
+/// Refuses several statements where one is asked for.
+pub(crate) fn one_statement(classification: &Classification) -> Result<()> {
+    let count = classification.statements();
+    if count < 2 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::SeveralStatements,
+        Outcome::NotSent,
+        format!("the text has {count} statements, and this call takes one: use batch_execute()"),
+    ))
 }
 
 fn session_statement(sql: &str, classification: &Classification) -> Error {
@@ -369,10 +392,18 @@ fn session_statement(sql: &str, classification: &Classification) -> Error {
     } else {
         "use a lease from get(), or a transaction from begin()"
     };
-    let why = classification.reason().display(sql);
+    let reason = classification.reason();
+    // What makes it no read can be something else, and would mislead here.
+    let why = match reason.kind() {
+        ReasonKind::SessionVerb
+        | ReasonKind::SessionName
+        | ReasonKind::SessionFunction
+        | ReasonKind::Transaction => format!(": {}", reason.display(sql)),
+        _ => String::new(),
+    };
     Error::new(
         ErrorKind::SessionStatement,
         Outcome::NotSent,
-        format!("the statement needs one connection for itself ({effects}): {why}; {instead}"),
+        format!("the statement needs one connection for itself ({effects}){why}; {instead}"),
     )
 }

@@ -2,14 +2,14 @@ use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use millpond_cluster::sql::{Dialect, Effects, TransactionVerb, classify, split};
+use millpond_cluster::sql::{Classification, Dialect, Effects, TransactionVerb, classify, split};
 use millpond_cluster::{Handle, NodeLease};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::connection::Capture;
-use crate::db::{one_row, row_or_none};
+use crate::db::{one_row, one_statement, row_or_none};
 use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result};
 
 /// A transaction on one connection. Dropped without [`commit`](Transaction::commit), it is rolled back in the
@@ -106,7 +106,7 @@ impl Transaction {
     ///
     /// As [`query`](Transaction::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
-        self.admit(sql)?;
+        self.admit_any(sql, &self.handle.classify(sql))?;
         self.call(pin!(self.connection.batch_execute(sql, Capture::Nothing))).await?;
         Ok(())
     }
@@ -162,10 +162,16 @@ impl Transaction {
     }
 
     /// Refuses what would end the transaction behind its back, and notes what a statement will leave behind.
+    /// Refuses a text that a call for one statement cannot run here.
     fn admit(&self, sql: &str) -> Result<()> {
-        self.check_epoch()?;
         let classification = self.handle.classify(sql);
-        if self.handle.may_define(sql, &classification) {
+        one_statement(&classification)?;
+        self.admit_any(sql, &classification)
+    }
+
+    fn admit_any(&self, sql: &str, classification: &Classification) -> Result<()> {
+        self.check_epoch()?;
+        if self.handle.may_define(sql, classification) {
             self.defines.store(true, Ordering::Relaxed);
         }
         let effects = classification.effects();
@@ -177,7 +183,7 @@ impl Transaction {
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
         }
-        self.connection.soil_by(&classification);
+        self.connection.soil_by(classification);
         Ok(())
     }
 

@@ -47,7 +47,7 @@ impl Analysis {
         for part in &parts {
             tables.statement(part.of(text), part.span.start(), &part.classification, options, functions);
         }
-        Self { classification, digest: digest::of(text, options), parts, tables: tables.finish() }
+        Self { classification, digest: digest::of(text, options), parts, tables: tables.finish(functions) }
     }
 
     /// What the whole text does, as [`classify`](crate::classify) says it.

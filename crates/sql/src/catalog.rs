@@ -44,6 +44,8 @@ use crate::functions::{BY_ARGUMENT, Verdict};
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     path: Vec<Box<str>>,
+    /// Whether names without a schema are looked up among the server's own first.
+    looks_in_its_own_first: bool,
     functions: Names,
     relations: Names,
     /// Domains and what is made of them, by type.
@@ -73,6 +75,10 @@ struct Entry {
     kind: ReasonKind,
     /// Of those, how many functions can be called in the spelling of a column.
     pending_attributes: usize,
+    /// Of those, how many functions only a call with its schema means.
+    pending_covered: usize,
+    /// Whether it brings tables with it that a text does not name: a view, a parent of others, one with row security.
+    brings_tables: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -210,6 +216,15 @@ impl Catalog {
         if BY_ARGUMENT.contains(&name) {
             return Verdict::Hidden(ReasonKind::HiddenFunction);
         }
+        let means_own = builtin == Verdict::Reads
+            && schema.is_none()
+            && scope == Scope::Path
+            && self.looks_in_its_own_first;
+        if means_own
+            && self.functions.entries(name).iter().all(|entry| entry.pending == entry.pending_covered)
+        {
+            return Verdict::Reads;
+        }
         match self.functions.find(schema, name, scope, &self.path) {
             Known::Nothing => builtin,
             Known::Reads => Verdict::Reads,
@@ -232,6 +247,12 @@ impl Catalog {
 
     pub(crate) fn relation(&self, schema: Option<&str>, name: &str, scope: Scope) -> Option<ReasonKind> {
         self.relations.find(schema, name, scope, &self.path).hazard()
+    }
+
+    /// Whether a relation of that name brings tables with it that a text does not name.
+    pub(crate) fn brings_tables(&self, schema: Option<&str>, name: &str) -> bool {
+        let mut entries = self.relations.entries(name).iter();
+        entries.any(|entry| entry.brings_tables && schema.is_none_or(|schema| *schema == *entry.schema))
     }
 
     pub(crate) fn type_name(&self, schema: Option<&str>, name: &str, scope: Scope) -> Option<ReasonKind> {

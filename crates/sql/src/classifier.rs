@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalog::{self, Catalog, Scope};
-use crate::{Analysis, Classification, Dialect, Digest, Statements, digest, grammar};
+use crate::{
+    Analysis, Classification, Dialect, Digest, FunctionNameError, Statements, digest, function_name, grammar,
+};
 
 /// How the server reads literals, and which server it is.
 #[derive(Clone, Copy, Debug)]
@@ -71,30 +73,54 @@ impl Classifier {
     }
 
     /// Takes a function for one that only reads, whatever its arguments. `name` is written as statements write it: letters count as
-    /// lower case outside of quotes, and with a schema and a point only calls with that schema are meant.
+    /// lower case outside of quotes, and with a schema and a point only calls with that schema are meant. A text that is no
+    /// such name, or is that of a built-in with an effect, changes nothing; [`try_allow_function`](Self::try_allow_function)
+    /// says so.
     ///
-    /// A built-in that is known to write stays so. Views, operators and casts that call the function are taken to read where the
-    /// [catalog](Self::catalog_builder) was told of it.
+    /// Views, operators and casts that call the function are taken to read where the [catalog](Self::catalog_builder) was told of
+    /// it, so before [`with_catalog`](Self::with_catalog).
     #[must_use]
     pub fn allow_function(mut self, name: &str) -> Self {
-        let name = as_kept(name, self.options.dialect);
-        self.functions.denied.remove(&*name);
-        self.functions.allowed.insert(name.into());
+        if let Ok(name) = function_name::parse_allowed(name, self.options.dialect) {
+            self.functions.denied.remove(&*name);
+            self.functions.allowed.insert(name.into());
+        }
         self
+    }
+
+    /// Like [`allow_function`](Self::allow_function), with an answer.
+    ///
+    /// # Errors
+    ///
+    /// A text that is no name of a function, or the name of a built-in with an effect.
+    pub fn try_allow_function(self, name: &str) -> Result<Self, FunctionNameError> {
+        function_name::parse_allowed(name, self.options.dialect)?;
+        Ok(self.allow_function(name))
     }
 
     /// Takes a function for one that writes, even where it is a built-in that reads. `name` is as for
     /// [`allow_function`](Self::allow_function), but without a schema it is that function in any, also in the spelling of a
-    /// column: `t.area`.
+    /// column: `t.area`. A text that is no such name changes nothing; [`try_deny_function`](Self::try_deny_function) says so.
     ///
     /// What is no function to the server, such as `COALESCE`, cannot be denied. Views, operators and casts that call the
     /// function are denied too where the [catalog](Self::catalog_builder) was told of it.
     #[must_use]
     pub fn deny_function(mut self, name: &str) -> Self {
-        let name = as_kept(name, self.options.dialect);
-        self.functions.allowed.remove(&*name);
-        self.functions.denied.insert(name.into());
+        if let Ok(name) = function_name::parse(name, self.options.dialect) {
+            self.functions.allowed.remove(&*name);
+            self.functions.denied.insert(name.into());
+        }
         self
+    }
+
+    /// Like [`deny_function`](Self::deny_function), with an answer.
+    ///
+    /// # Errors
+    ///
+    /// A text that is no name of a function.
+    pub fn try_deny_function(self, name: &str) -> Result<Self, FunctionNameError> {
+        function_name::parse(name, self.options.dialect)?;
+        Ok(self.deny_function(name))
     }
 
     /// Takes the rows of a catalog, in which functions that were allowed or denied by name so far are what was said of them, and so
@@ -184,21 +210,6 @@ impl Classifier {
     pub fn analyze(&self, sql: &str) -> Analysis {
         Analysis::new(sql, self.options, Some(&self.functions))
     }
-}
-
-/// A name as the server keeps it: in lower case but for what stands in quotes, and without these.
-fn as_kept(name: &str, dialect: Dialect) -> String {
-    let mut kept = String::with_capacity(name.len());
-    let mut quote = None;
-    for letter in name.chars() {
-        match quote {
-            Some(open) if letter == open => quote = None,
-            Some(_) if dialect == Dialect::Postgres => kept.push(letter),
-            None if matches!(letter, '"' | '`') => quote = Some(letter),
-            _ => kept.push(letter.to_ascii_lowercase()),
-        }
-    }
-    kept
 }
 
 #[cfg(test)]

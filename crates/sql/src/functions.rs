@@ -30,6 +30,8 @@ pub(crate) enum Verdict {
     Writes(Effects),
     /// The catalog has it, and does not know it to read.
     Hidden(ReasonKind),
+    /// The user says that it writes.
+    Denied,
     /// Its name is on no list.
     Unknown,
 }
@@ -141,12 +143,10 @@ pub(crate) fn verdict(
     };
     let builtin = match (&schema, dialect) {
         _ if matches!(qualifier, Qualifier::Stored) => Verdict::Unknown,
-        (None, Dialect::Postgres) => postgres_verdict(name.as_str()),
+        (None, _) => builtin(name.as_str(), dialect),
         (Some(schema), Dialect::Postgres) if schema.as_bytes() == b"pg_catalog" => {
             postgres_verdict(name.as_str())
         }
-        (None, Dialect::MySql) => mysql::verdict(name.as_bytes(), mysql::Family::MySql),
-        (None, Dialect::MariaDb) => mysql::verdict(name.as_bytes(), mysql::Family::MariaDb),
         (Some(_), _) => Verdict::Unknown,
     };
     // What an older server takes for a user's function, the catalog knows.
@@ -174,11 +174,18 @@ fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: 
     let key = std::str::from_utf8(&key[..length]).unwrap_or("");
     debug_assert!(key.ends_with(name.as_str()));
     match builtin {
-        _ if user.denied.contains(key) || user.denied.contains(name.as_str()) => {
-            Verdict::Writes(Effects::NONE)
-        }
+        _ if user.denied.contains(key) || user.denied.contains(name.as_str()) => Verdict::Denied,
         Verdict::Unknown | Verdict::Hidden(_) if user.allowed.contains(key) => Verdict::Reads,
         known => known,
+    }
+}
+
+/// What the server's own function of that name does.
+pub(crate) fn builtin(name: &str, dialect: Dialect) -> Verdict {
+    match dialect {
+        Dialect::Postgres => postgres_verdict(name),
+        Dialect::MySql => mysql::verdict(name.as_bytes(), mysql::Family::MySql),
+        Dialect::MariaDb => mysql::verdict(name.as_bytes(), mysql::Family::MariaDb),
     }
 }
 

@@ -9,6 +9,7 @@ mod cursor;
 mod dialect;
 mod digest;
 mod effects;
+mod function_name;
 mod functions;
 mod grammar;
 mod lexer;
@@ -25,6 +26,7 @@ pub use classifier::Classifier;
 pub use dialect::{Dialect, ParseDialectError};
 pub use digest::{Digest, ParseDigestError, digest};
 pub use effects::Effects;
+pub use function_name::FunctionNameError;
 #[doc(no_inline)]
 pub use millpond_core::Access;
 pub use reason::{DisplayReason, Reason, ReasonKind, Span};

@@ -132,6 +132,8 @@ reason_kinds! {
     WritingVerb => "writing_verb",
     /// The verb changes the schema or the server.
     DefiningVerb => "defining_verb",
+    /// The verb changes no data, and is for the primary: `NOTIFY`, `CHECKPOINT`.
+    PrimaryVerb => "primary_verb",
     /// A statement inside another one changes data, as in `WITH x AS (DELETE …)`.
     NestedWrite => "nested_write",
     /// `INTO` makes a table, writes a file or sets a variable.
@@ -140,6 +142,8 @@ reason_kinds! {
     RowLocks => "row_locks",
     /// A built-in function writes, or has another effect that a replica refuses or must not have.
     WritingFunction => "writing_function",
+    /// A function that was denied by name.
+    DeniedFunction => "denied_function",
     /// A built-in function that no replica runs, though it only reads.
     PrimaryFunction => "primary_function",
     /// A function sets or asks for the state of one session.
@@ -258,10 +262,12 @@ impl fmt::Display for DisplayReason<'_> {
             }
             ReasonKind::WritingVerb => ("", " changes data"),
             ReasonKind::DefiningVerb => ("", " changes the schema or the server"),
+            ReasonKind::PrimaryVerb => ("", " is for the primary"),
             ReasonKind::NestedWrite => ("", " inside the statement changes data"),
             ReasonKind::Into => ("", " stores the result"),
             ReasonKind::RowLocks => ("SELECT with ", " takes row locks"),
             ReasonKind::WritingFunction => ("", "() writes"),
+            ReasonKind::DeniedFunction => ("", "() was denied by name"),
             ReasonKind::PrimaryFunction => ("", "() runs on a primary only"),
             ReasonKind::SessionFunction => ("", "() belongs to one session"),
             ReasonKind::UnknownFunction => ("", "() is not a known function"),
@@ -288,6 +294,7 @@ impl fmt::Display for DisplayReason<'_> {
             ReasonKind::Unterminated => ("", " has no end"),
             ReasonKind::Nul => ("the text has a NUL byte", ""),
             ReasonKind::NotUtf8 => ("the text is not UTF-8", ""),
+            ReasonKind::Nesting if span.of(self.sql).is_empty() => ("a parenthesis has no end", ""),
             ReasonKind::Nesting => ("", " is nested too deep or does not match"),
         };
         f.write_str(before)?;

@@ -44,7 +44,9 @@ impl Tables {
     ///
     /// Only then can anything be concluded from a table that is not listed. A list is incomplete where the text runs what is
     /// not in it or reads what its values name: a routine, a prepared statement, a user's function, `query_to_xml()`; where
-    /// it has an executable comment, or a name that cannot be told; in definitions; and in whatever is not understood.
+    /// it has an executable comment, or a name that cannot be told; in definitions; and in whatever is not understood. With a
+    /// [catalog](crate::Catalog) it is incomplete too where a view, a table with partitions or children, or one with row security is
+    /// named. Without one these are taken for tables, and what triggers, rules and foreign keys write is known to neither.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         matches!(self.completeness, Completeness::Complete)
@@ -215,7 +217,7 @@ impl Collector {
     }
 
     /// All of them, each once.
-    pub(crate) fn finish(mut self) -> Tables {
+    pub(crate) fn finish(mut self, functions: Option<&Functions>) -> Tables {
         self.all
             .sort_by(|a, b| (&a.name, &a.schema, a.span.start()).cmp(&(&b.name, &b.schema, b.span.start())));
         self.all.dedup_by(|later, first| {
@@ -226,6 +228,13 @@ impl Collector {
             is_same
         });
         self.all.sort_by_key(|table| table.span.start());
+        let catalog = functions.and_then(|functions| functions.catalog.as_deref());
+        let brings_tables = |table: &Table| {
+            catalog.is_some_and(|catalog| catalog.brings_tables(table.schema(), table.name()))
+        };
+        if self.all.iter().any(brings_tables) {
+            self.completeness = Completeness::Partial;
+        }
         Tables { all: self.all.into(), completeness: self.completeness }
     }
 }

@@ -365,3 +365,41 @@ fn a_function_in_the_spelling_of_a_field_is_asked_for_where_more_of_the_name_fol
         assert!(!classifier.classify(sql).is_plain_read(), "{sql}");
     }
 }
+
+#[test]
+fn a_list_of_tables_is_incomplete_where_the_catalog_knows_of_more_behind_a_name() {
+    let catalog = Catalog::builder()
+        .search_path(["public"])
+        .relation(view("cheap", "select * from item"))
+        .relation(relation("item", RelationKind::Table))
+        .relation(relation("part", RelationKind::Table))
+        .relation(relation("parted", RelationKind::Table).child("public", "part"))
+        .relation(relation("guarded", RelationKind::Table).policy("owner in (select id from member)"))
+        .build();
+    let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
+    let is_complete = |sql| classifier.analyze(sql).tables().is_complete();
+    for sql in ["select * from item", "delete from part", "select * from other.cheap, unknown"] {
+        assert!(is_complete(sql), "{sql}");
+    }
+    for sql in
+        ["select * from cheap", "delete from public.parted", "select * from item join guarded using (id)"]
+    {
+        assert!(!is_complete(sql), "{sql}");
+    }
+}
+
+#[test]
+fn a_call_without_a_schema_means_the_servers_own_function_of_the_same_arguments() {
+    let with = |path: &[&str], covered| {
+        let function = Function::new("public", "gen_random_uuid", FunctionKind::Function).covered(covered);
+        let catalog = Catalog::builder().search_path(path).function(function).build();
+        Classifier::new(Dialect::Postgres).with_catalog(catalog.into())
+    };
+    let (own, others) = ("select gen_random_uuid()", "select public.gen_random_uuid()");
+    for path in [&["pg_catalog", "public"][..], &["public"], &["pg_temp_3", "pg_catalog", "public"], &[]] {
+        assert!(with(path, true).classify(own).is_plain_read(), "{path:?}");
+        assert!(!with(path, false).classify(own).is_plain_read(), "{path:?}");
+        assert!(!with(path, true).classify(others).is_plain_read(), "{path:?}");
+    }
+    assert!(!with(&["public", "pg_catalog"], true).classify(own).is_plain_read());
+}

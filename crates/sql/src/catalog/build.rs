@@ -34,6 +34,10 @@ struct Object {
     /// Why a statement that names it is no read.
     kind: ReasonKind,
     arity: Arity,
+    /// A function that only a call with its schema means; see [`Function::covered`].
+    is_covered: bool,
+    /// A relation with which tables come that a text does not name.
+    brings_tables: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,8 @@ impl Object {
             needs: Vec::new(),
             kind,
             arity: Arity::Other,
+            is_covered: false,
+            brings_tables: false,
         }
     }
 
@@ -105,6 +111,7 @@ impl Builder {
     pub fn function(mut self, row: Function) -> Self {
         let mut object = Object::new(What::Function, &row.schema, &row.name, ReasonKind::HiddenFunction);
         object.arity = row.arity;
+        object.is_covered = row.is_covered;
         object.needs = row.needs;
         if self.functions.allows(&row.schema, &row.name) {
             object.needs.clear();
@@ -149,6 +156,9 @@ impl Builder {
             _ => ReasonKind::RowSecurity,
         };
         let mut object = Object::new(What::Relation, &row.schema, &row.name, kind);
+        object.brings_tables = row.kind == RelationKind::View
+            || !row.policies.is_empty()
+            || row.needs.iter().any(|need| need.what == Kind::Relation);
         object.needs = row.needs;
         object.never = match kind {
             ReasonKind::ForeignTable => Some("a foreign table"),
@@ -216,6 +226,11 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Catalog {
         let mut catalog = Catalog { path: self.path, ..Catalog::default() };
+        // The server looks in its own schema first when the path does not name it. Functions are not looked for among
+        // temporary objects.
+        let first = catalog.path.iter().find(|schema| !schema.starts_with("pg_temp"));
+        catalog.looks_in_its_own_first = first.is_none_or(|first| **first == *"pg_catalog")
+            || !catalog.path.contains(&"pg_catalog".into());
         for object in &self.objects {
             catalog.enter(object);
         }
@@ -271,11 +286,14 @@ impl Catalog {
     /// The object is there, and not known to read.
     fn enter(&mut self, object: &Object) {
         let attributes = usize::from(object.arity == Arity::One);
+        let covered = usize::from(object.is_covered);
         let entry = |schema: &str| Entry {
             schema: schema.into(),
             pending: 1,
             kind: object.kind,
             pending_attributes: attributes,
+            pending_covered: covered,
+            brings_tables: object.brings_tables,
         };
         for name in spellings(object) {
             let Some(names) = self.names_mut(object.what) else { continue };
@@ -284,6 +302,8 @@ impl Catalog {
                 Some(entry) => {
                     entry.pending += 1;
                     entry.pending_attributes += attributes;
+                    entry.pending_covered += covered;
+                    entry.brings_tables |= object.brings_tables;
                 }
                 None => entries.push(entry(&object.schema)),
             }
@@ -304,6 +324,7 @@ impl Catalog {
             for entry in entries.filter(|entry| entry.schema == object.schema) {
                 entry.pending -= 1;
                 entry.pending_attributes -= attributes;
+                entry.pending_covered -= usize::from(object.is_covered);
             }
         }
         if object.what == What::Operator {

@@ -71,6 +71,7 @@ pub struct Function {
     pub(crate) defaults: Vec<Box<str>>,
     pub(crate) arity: Arity,
     pub(crate) settings: Box<str>,
+    pub(crate) is_covered: bool,
     pub(crate) needs: Vec<Need>,
 }
 
@@ -88,6 +89,7 @@ impl Function {
             defaults: Vec::new(),
             arity: Arity::One,
             settings: "".into(),
+            is_covered: false,
             needs: Vec::new(),
         }
     }
@@ -125,6 +127,14 @@ impl Function {
     #[must_use]
     pub fn settings(mut self, settings: &str) -> Self {
         self.settings = settings.into();
+        self
+    }
+
+    /// Whether the server has one of its own with the same name and arguments, which a call without a schema means while
+    /// the server's own schema is looked in first: `gen_random_uuid()` beside that of the extension `pgcrypto`. Default: no.
+    #[must_use]
+    pub const fn covered(mut self, is_covered: bool) -> Self {
+        self.is_covered = is_covered;
         self
     }
 

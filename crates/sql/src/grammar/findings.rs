@@ -130,6 +130,7 @@ impl Findings {
                 self.write(ReasonKind::WritingFunction, span);
                 self.effect(effects, ReasonKind::WritingFunction, span);
             }
+            Verdict::Denied => self.write(ReasonKind::DeniedFunction, span),
             Verdict::Hidden(kind) => self.unknown(kind, span),
             Verdict::Unknown => self.unknown(ReasonKind::UnknownFunction, span),
         }

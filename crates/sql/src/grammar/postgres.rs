@@ -78,10 +78,11 @@ fn simple(cursor: &mut Cursor<'_>, verb: Token, keyword: K, functions: Option<&F
         | K::Refresh
         | K::Reindex
         | K::Cluster => (Access::Definition, ReasonKind::DefiningVerb, Effects::NONE),
-        K::Truncate | K::Vacuum | K::Analyze | K::Analyse | K::Checkpoint => {
+        K::Truncate | K::Vacuum | K::Analyze | K::Analyse => {
             (Access::Write, ReasonKind::WritingVerb, Effects::NONE)
         }
-        K::Notify => (Access::Write, ReasonKind::WritingVerb, Effects::OUTSIDE),
+        K::Checkpoint => (Access::Write, ReasonKind::PrimaryVerb, Effects::NONE),
+        K::Notify => (Access::Write, ReasonKind::PrimaryVerb, Effects::OUTSIDE),
         K::Listen | K::Unlisten => (Access::Write, ReasonKind::SessionVerb, Effects::LISTEN),
         K::Lock => (Access::Write, ReasonKind::SessionVerb, Effects::TABLE_LOCK),
         K::Load => (Access::Write, ReasonKind::SessionVerb, Effects::LOAD),

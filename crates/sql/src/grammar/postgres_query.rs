@@ -137,6 +137,9 @@ impl<'c, 'a> Walk<'c, 'a> {
                 Kind::End => {
                     if self.depth > 0 {
                         findings.broken(ReasonKind::Nesting, token.span());
+                    } else if self.is_in(WITH) {
+                        // It breaks off before its statement.
+                        findings.unknown(ReasonKind::NotUnderstood, self.trail.back(1).span());
                     }
                     return;
                 }
@@ -495,8 +498,10 @@ impl<'c, 'a> Walk<'c, 'a> {
             return findings.unknown(ReasonKind::NotUnderstood, token.span());
         }
         let verdict = functions::verdict(self.cursor.lexer(), self.functions, Qualifier::None, token);
-        let is_known =
-            matches!(verdict, Verdict::Writes(_) | Verdict::Session(_) | Verdict::Primary | Verdict::Local);
+        let is_known = matches!(
+            verdict,
+            Verdict::Writes(_) | Verdict::Denied | Verdict::Session(_) | Verdict::Primary | Verdict::Local
+        );
         if is_known {
             findings.judge(verdict, token.span());
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{Health, NodeId, Role, Snapshot};
-use millpond_sql::{Cache, Catalog, Classification, Classifier, ReasonKind};
+use millpond_sql::{Analysis, Cache, Catalog, Classification, Classifier, ReasonKind};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -66,6 +66,11 @@ impl Knowledge {
     /// What a text does, as far as the last catalog shows.
     pub(crate) fn classify(&self, sql: &str) -> Classification {
         self.statements.load().answers.classify(sql)
+    }
+
+    /// All that a text shows.
+    pub(crate) fn analyze(&self, sql: &str) -> Arc<Analysis> {
+        self.statements.load().answers.analyze(sql)
     }
 
     /// Why a text is no plain read.

@@ -5,7 +5,7 @@ use millpond_core::{
     Access, ClusterId, Decision, Freshness, Position, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
     TokenError, TokenPosition, decide,
 };
-use millpond_sql::{Catalog, Classification};
+use millpond_sql::{Analysis, Catalog, Classification};
 
 use crate::cluster::Shared;
 use crate::definition::may_define;
@@ -133,6 +133,12 @@ impl<B: Backend> Handle<B> {
         let is_known = shared.knows_catalog(&shared.snapshot.load());
         let classification = shared.knowledge.classify(sql);
         if is_known { classification } else { classification.without_catalog() }
+    }
+
+    /// All that a text shows, as far as the last catalog shows what is behind it.
+    #[must_use]
+    pub fn analyze(&self, sql: &str) -> Arc<Analysis> {
+        self.shared().knowledge.analyze(sql)
     }
 
     /// Whether a text may define something, as far as the text and `classification` show: then the catalog may be another

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
-use millpond_cluster::sql::{Catalog, Classification, Dialect, Effects, ReasonKind};
+use millpond_cluster::sql::{Analysis, Catalog, Classification, Dialect, Effects, ReasonKind};
 use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -238,6 +238,13 @@ impl Db {
     pub async fn get_read(&self) -> Result<Lease> {
         let (connection, purpose) = self.handle.run(Statement::connection(Access::Read), &mut Take).await?;
         Ok(Lease::new(connection, self.handle.clone(), purpose))
+    }
+
+    /// All that a text shows, as far as what the database holds is known: what it does, each of its statements, the tables it
+    /// names, its digest.
+    #[must_use]
+    pub fn analyze(&self, sql: &str) -> Arc<Analysis> {
+        self.handle.analyze(sql)
     }
 
     /// Where a text would go now, and why; nowhere, if the handle would refuse it. Of one statement it is what

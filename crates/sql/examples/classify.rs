@@ -94,12 +94,8 @@ fn answer(line: &[u8]) -> Result<Value, String> {
         let text = record.get(name).and_then(Value::as_str);
         text.ok_or_else(|| format!("no object with a text `{name}`"))
     };
-    let dialect = match field("dialect")? {
-        "postgres" => Dialect::Postgres,
-        "mysql" => Dialect::MySql,
-        "mariadb" => Dialect::MariaDb,
-        other => return Err(format!("no dialect {other:?}: there are postgres, mysql and mariadb")),
-    };
+    let name = field("dialect")?;
+    let dialect: Dialect = name.parse().map_err(|error| format!("{name:?}: {error}"))?;
     let sql = field("sql")?;
     let answer = classify(sql, dialect);
     Ok(json!({
@@ -143,7 +139,7 @@ mod tests {
             (b"{\"dialect\": \"mysql\", \"sql\": 1}", "line 4 of the input: no object with a text `sql`"),
             (
                 b"{\"dialect\": \"oracle\", \"sql\": \"\"}",
-                "line 4 of the input: no dialect \"oracle\": there are postgres, mysql and mariadb",
+                "line 4 of the input: \"oracle\": there is no such dialect: there are postgres, mysql and mariadb",
             ),
         ];
         for (line, expected) in cases {

@@ -12,8 +12,11 @@ use foldhash::fast::RandomState;
 
 use crate::{Analysis, Classification, Classifier};
 
-/// How many answers each thread keeps at hand; a power of two.
-const AT_HAND: usize = 256;
+/// How many sets of answers each thread keeps at hand; a power of two.
+const SETS: usize = 512;
+
+/// How many answers a set has: two texts whose hashes meet do not drive each other out.
+const WAYS: usize = 2;
 
 /// Longer texts are not kept: they are rarely the same twice, and reading one takes longer than finding it by little.
 const LONGEST: usize = 8 * 1024;
@@ -28,7 +31,7 @@ const OVERHEAD: usize = size_of::<Entry>() + 48;
 ///
 /// A text that this thread asked for lately is found without a lock and without an allocation; one that only other threads asked for, a lock. Memory is bounded by [`capacity`](Self::with_capacity), and what
 /// was not asked for lately is forgotten first. Texts of more than 8 KiB are classified each time. Each thread
-/// also holds on to the last 256 answers that it gave, of all caches together. An [`analyze`](Self::analyze)d text is remembered with
+/// also holds on to the last thousand answers that it gave, of all caches together. An [`analyze`](Self::analyze)d text is remembered with
 /// its analysis, which counts as memory too.
 ///
 /// An answer depends on the classifier's settings and on what it knows about functions. When these change, make a new
@@ -74,8 +77,9 @@ impl Entry {
 const COUNTS: usize = 2 * size_of::<usize>();
 
 thread_local! {
-    /// The answers that this thread gave last, each at the place that its hash says.
-    static RECENT: RefCell<[Option<Arc<Entry>>; AT_HAND]> = const { RefCell::new([const { None }; AT_HAND]) };
+    /// The answers that this thread gave last, each in the set that its hash says, the newest first.
+    static RECENT: RefCell<[[Option<Arc<Entry>>; WAYS]; SETS]> =
+        const { RefCell::new([const { [const { None }; WAYS] }; SETS]) };
 }
 
 impl Cache {
@@ -142,10 +146,13 @@ impl Cache {
         let at_hand = RECENT.try_with(|recent| {
             let mut recent = recent.borrow_mut();
             #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
-            let slot = &mut recent[hash as usize % AT_HAND];
-            match slot {
-                Some(entry) if self.answers(entry, hash, sql) => answer(entry),
-                _ => answer(slot.insert(self.entry(sql, hash))),
+            let [first, second] = &mut recent[hash as usize % SETS];
+            match (&*first, &*second) {
+                (Some(entry), _) | (_, Some(entry)) if self.answers(entry, hash, sql) => answer(entry),
+                _ => {
+                    *second = first.take();
+                    answer(first.insert(self.entry(sql, hash)))
+                }
             }
         });
         // A thread that is ending has nothing at hand.

@@ -36,8 +36,12 @@ impl fmt::Display for Dialect {
 impl FromStr for Dialect {
     type Err = ParseDialectError;
 
-    /// Reads what [`as_str`](Self::as_str) gives, in any case.
+    /// Reads what [`as_str`](Self::as_str) gives, in any case, and the schemes of PostgreSQL's URLs and tools: `postgresql`,
+    /// `pg`.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if ["postgresql", "pg"].iter().any(|other| name.eq_ignore_ascii_case(other)) {
+            return Ok(Self::Postgres);
+        }
         let all = [Self::Postgres, Self::MySql, Self::MariaDb];
         let found = all.into_iter().find(|dialect| name.eq_ignore_ascii_case(dialect.as_str()));
         found.ok_or(ParseDialectError(()))
@@ -59,6 +63,7 @@ mod tests {
             assert_eq!(dialect.as_str().parse(), Ok(dialect));
         }
         assert_eq!("MySQL".parse(), Ok(Dialect::MySql));
+        assert_eq!("PostgreSQL".parse(), Ok(Dialect::Postgres));
         assert!("oracle".parse::<Dialect>().is_err());
     }
 }

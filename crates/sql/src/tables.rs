@@ -60,7 +60,7 @@ impl Tables {
     }
 
     /// All of them, in the order of their first mention.
-    pub fn iter(&self) -> impl Iterator<Item = &Table> {
+    pub fn iter(&self) -> std::slice::Iter<'_, Table> {
         self.all.iter()
     }
 
@@ -89,8 +89,17 @@ impl Tables {
     }
 }
 
+impl<'a> IntoIterator for &'a Tables {
+    type Item = &'a Table;
+    type IntoIter = std::slice::Iter<'a, Table>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.iter()
+    }
+}
+
 /// A table that a text names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Table {
     schema: Option<Box<str>>,
     name: Box<str>,

@@ -323,6 +323,7 @@ async fn code_that_runs_unnamed_keeps_every_statement_off_the_standby() {
 
 /// What shows how far a sequence has come.
 const COUNTED: &[&str] = &[
+    "select counts()",
     "select last_value from counter",
     "select public.counter.last_value from public.counter",
     "select n from counted",
@@ -335,6 +336,8 @@ const COUNTED: &[&str] = &[
 async fn sequences_are_ahead_on_a_standby_and_read_on_the_primary() {
     let servers = Servers::up().await;
     let set_up = "create sequence counter; create view counted as select last_value as n from counter;
+        create function counts() returns bigint language plpgsql stable
+            as $$ begin return (select last_value from pg_sequences where sequencename = 'counter'); end $$;
         select nextval('counter')";
     servers.primary.batch_execute(set_up).await.unwrap();
     servers.lab.caught_up().await.unwrap();
@@ -346,6 +349,75 @@ async fn sequences_are_ahead_on_a_standby_and_read_on_the_primary() {
         let (primary, standby) = (asked(&servers.primary).await, asked(&servers.standby).await);
         assert!(standby > primary, "{sql}: {standby} on the standby, {primary} on the primary");
     }
+}
+
+/// A type whose order is known by a symbol of its own, over a function that takes a lock.
+const ORDERED: &str = "
+    create type ordered as (n int);
+    create function same(a ordered, b ordered) returns boolean language plpgsql volatile
+        as $$ begin perform pg_advisory_lock(5); return a.n = b.n; end $$;
+    create function less(a ordered, b ordered) returns boolean language sql immutable as 'select a.n < b.n';
+    create function compares(a ordered, b ordered) returns int language sql immutable as 'select a.n - b.n';
+    create operator @== (leftarg = ordered, rightarg = ordered, function = same);
+    create operator @< (leftarg = ordered, rightarg = ordered, function = less);
+    create operator class ordered_ops default for type ordered using btree
+        as operator 1 @<, operator 3 @==, function 1 compares(ordered, ordered)";
+
+#[tokio::test]
+async fn operators_that_grouping_uses_run_without_being_named() {
+    let servers = Servers::up().await;
+    servers.primary.batch_execute(ORDERED).await.unwrap();
+    servers.lab.caught_up().await.unwrap();
+    let classifier = knowing(&servers.standby).await;
+    let answer =
+        classifier.classify("select distinct o from (values (row(1)::ordered), (row(1)::ordered)) v (o)");
+    assert_eq!((answer.route(), answer.reason().kind()), (Route::Primary, ReasonKind::HiddenCode));
+    assert!(
+        classifier.catalog().unwrap().hazards().any(|hazard| hazard.is_unnamed() && hazard.name() == "same")
+    );
+}
+
+#[tokio::test]
+async fn a_backslash_ends_no_literal_whatever_the_database_says() {
+    let servers = Servers::up().await;
+    servers
+        .primary
+        .batch_execute("alter database postgres set standard_conforming_strings = off")
+        .await
+        .unwrap();
+    servers.lab.caught_up().await.unwrap();
+    let db = Db::connect(&servers.lab.url("postgres")).await.unwrap();
+    let show = "show standard_conforming_strings";
+    for node in [db.latest(), db.any()] {
+        let setting: String = node.query_one(show, &[]).await.unwrap().get(0);
+        assert_eq!(setting, "on");
+    }
+    let lease = db.get().await.unwrap();
+    lease.batch_execute("set standard_conforming_strings = off").await.unwrap();
+    drop(lease);
+    let setting: String = db.query_one(show, &[]).await.unwrap().get(0);
+    assert_eq!(setting, "on", "a reset keeps it");
+}
+
+#[tokio::test]
+async fn connections_with_another_search_path_go_when_it_changes() {
+    let servers = Servers::up().await;
+    let set_up = "create schema beside; create view beside.plain as select nextval('public.numbers') as n;
+        create table public.plain as select 1::bigint as n;
+        alter role postgres set search_path = beside, public";
+    servers.primary.batch_execute(set_up).await.unwrap();
+    servers.lab.caught_up().await.unwrap();
+    let db = builder(&servers.lab, &Events::default()).connect().await.unwrap();
+    let any = db.any();
+    until("replicas are known", async || any.explain("select 1").role() == Some(Role::Replica)).await;
+    assert_eq!(any.explain("select * from plain").role(), Some(Role::Primary));
+    let path = async || any.query_one("show search_path", &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(path().await, "beside, public");
+    db.execute("alter role postgres reset search_path", &[]).await.unwrap();
+    servers.lab.caught_up().await.unwrap();
+    until("the path is known", async || any.explain("select * from plain").role() == Some(Role::Replica))
+        .await;
+    assert_eq!(path().await, "\"$user\", public");
 }
 
 /// Functions that only read, though their text does not show it, and what calls them.

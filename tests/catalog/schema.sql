@@ -231,5 +231,23 @@ grant select on large object 424242 to reader;
 -- What extensions have beside the server's own, and what only a call with a name for an argument means.
 create function public.gen_random_uuid() returns uuid language plpgsql volatile
     as $$ begin perform nextval('public.numbers'); return null; end $$;
+create function public.md5(text default 'x') returns text language plpgsql volatile
+    as $$ begin perform nextval('public.numbers'); return 'x'; end $$;
+-- Words of PL/pgSQL that a function can have for a name.
+create function assert(int) returns int language plpgsql volatile
+    as $$ begin perform nextval('public.numbers'); return 1; end $$;
+create function asserts() returns int language plpgsql stable
+    as $$ declare n int; begin n := assert(1); return n; end $$;
+-- What only the primary, or one server, has the answer to, in PL/pgSQL.
+create function sequences_seen() returns bigint language plpgsql stable
+    as $$ begin return (select count(*) from pg_sequences); end $$;
+create function locks_seen() returns bigint language plpgsql stable
+    as $$ begin return (select count(*) from "pg_locks"); end $$;
+-- The state of an aggregate is of a type too.
+create function keeps(anyelement, int) returns anyelement language plpgsql immutable as 'begin return $1; end';
+create aggregate domain_sum(int) (sfunc = keeps, stype = bad_domain, initcond = '3');
+-- An array whose name was taken.
+create type _worse_domain as (a int);
+create domain worse_domain as int check (draws(value) > 0);
 create function public.ascii(letter text) returns int language plpgsql volatile
     as $$ begin perform nextval('public.numbers'); return 1; end $$;

@@ -148,6 +148,10 @@ pub(crate) const HAZARDS: &[(&str, ReasonKind, Standby)] = &[
     ("select shadow.initcap('a')", HiddenFunction, READ_ONLY),
     ("select public.gen_random_uuid()", HiddenFunction, READ_ONLY),
     ("select ascii(letter => 'a')", HiddenFunction, READ_ONLY),
+    ("select md5()", HiddenFunction, READ_ONLY),
+    ("select asserts()", HiddenFunction, READ_ONLY),
+    ("select domain_sum(id) from item", HiddenFunction, READ_ONLY),
+    ("select '{1}'::___worse_domain", HiddenType, READ_ONLY),
     // Tables.
     ("select * from scratch", UnloggedTable, UNSUPPORTED),
     ("select * from parted", UnloggedTable, UNSUPPORTED),
@@ -212,6 +216,7 @@ pub(crate) const OVERCAUTIOUS: &[(&str, &str)] = &[
         "select count(*) from pg_stat_activity a join pg_stat_replication r on true",
         "what one server does is no plain read: a replica would tell of itself",
     ),
+    ("select sequences_seen(), locks_seen()", "which of their columns is read is not worked out"),
     ("select * from over_trapped", "that its owner is free of row security is not worked out"),
     ("select id from only parent", "an unlogged part counts even where only the parent is read"),
     ("select * from parted where id = 1", "which partitions are read is not worked out"),

@@ -144,6 +144,10 @@ impl Knowledge {
         !is_same
     }
 
+    fn search_path(&self) -> Option<Vec<String>> {
+        self.catalog().map(|catalog| catalog.search_path().map(str::to_owned).collect())
+    }
+
     /// What runs without being named and keeps every read on the primary.
     fn hidden_code(&self) -> Option<Event> {
         let catalog = self.catalog()?;
@@ -181,7 +185,12 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
         let defined = knowledge.definitions();
         let pause = match load(&*shared, node).await {
             Ok(classifier) => {
+                let path = knowledge.search_path();
                 let is_new = knowledge.learn(classifier, defined);
+                if path.is_some() && path != knowledge.search_path() {
+                    // Connections look names up as they did when they were opened.
+                    shared.nodes.iter().for_each(|node| node.evict());
+                }
                 failures.over(&shared);
                 if let Some(event) = knowledge.hidden_code().filter(|_| is_new) {
                     shared.tell(&event);

@@ -18,6 +18,12 @@ with function_needs as (
                                         a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]) as u (oid)
         join pg_catalog.pg_proc as c on c.oid = u.oid::oid
         where a.aggfnoid::oid >= 16384
+        union
+        select a.aggfnoid::oid, 't', t.typnamespace, t.typname::text
+        from pg_catalog.pg_aggregate as a
+        cross join lateral unnest(array[a.aggtranstype, a.aggmtranstype]) as u (oid)
+        join pg_catalog.pg_type as t on t.oid = u.oid
+        where a.aggfnoid::oid >= 16384 and u.oid >= 16384
     ) as x
     join pg_catalog.pg_namespace as n on n.oid = x.namespace
     group by x.function
@@ -115,7 +121,7 @@ left join pg_catalog.pg_proc as builtin
     on builtin.oid < 16384 and builtin.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
    and builtin.proname = p.proname and builtin.proargtypes = p.proargtypes
    and p.prokind = 'f' and builtin.prokind = 'f' and p.provariadic = 0 and builtin.provariadic = 0
-   and p.proargnames is null
+   and p.proargnames is null and p.pronargdefaults = 0
 where p.oid >= 16384
 
 union all
@@ -155,6 +161,15 @@ left join type_needs as needs on needs.type = t.oid
 left join checks on checks.type = t.oid
 where t.oid >= 16384 and (t.typtype = 'd' or (t.typtype in ('c', 'r', 'm') and needs.kinds is not null))
 
+-- An array whose name is not that of its elements with a line in front.
+union all
+select 'type', n.nspname::text, a.typname::text, null, null, array['t'], array[en.nspname::text], array[e.typname::text]
+from pg_catalog.pg_type as e
+join pg_catalog.pg_namespace as en on en.oid = e.typnamespace
+join pg_catalog.pg_type as a on a.oid = e.typarray
+join pg_catalog.pg_namespace as n on n.oid = a.typnamespace
+where e.oid >= 16384 and a.typname <> ('_' || e.typname)
+
 -- Besides where they are named, some casts are called by every conversion, by the assignments in bodies of functions, and
 -- by the server's own functions that make text and JSON of anything.
 union all
@@ -179,6 +194,18 @@ union all
 select 'unnamed', null, null, null, null, array['f'], array[fn.nspname::text], array[f.proname::text]
 from pg_catalog.pg_amproc as a
 join pg_catalog.pg_proc as f on f.oid = a.amproc
+join pg_catalog.pg_namespace as fn on fn.oid = f.pronamespace
+join pg_catalog.pg_language as l on l.oid = f.prolang
+where a.oid >= 16384 and l.lanname not in ('c', 'internal')
+
+-- The operators of operator classes, which sorting, grouping and comparing rows or arrays use whatever their symbols are.
+union all
+select distinct 'unnamed', null, null, null::text[], null::text[], array['f'], array[fn.nspname::text], array[f.proname::text]
+from pg_catalog.pg_amop as a
+join pg_catalog.pg_operator as o on o.oid = a.amopopr
+cross join lateral unnest(array[o.oid, o.oprnegate, o.oprcom]) as u (oid)
+join pg_catalog.pg_operator as any_of on any_of.oid = u.oid
+join pg_catalog.pg_proc as f on f.oid = any_of.oprcode
 join pg_catalog.pg_namespace as fn on fn.oid = f.pronamespace
 join pg_catalog.pg_language as l on l.oid = f.prolang
 where a.oid >= 16384 and l.lanname not in ('c', 'internal')

@@ -37,11 +37,14 @@ impl Connector {
             config
                 .password(fetched.unwrap_or_else(|panic| Err(panic.into())).map_err(DriverError::Password)?);
         }
+        // In the startup options they survive RESET ALL, and stand over those of the role and the database. Last, so that they
+        // stand over what the user set there too. The classifier reads literals as the standard has them.
+        let options = config.get_options().unwrap_or_default();
+        let mut options = format!("{options} -c standard_conforming_strings=on");
         if purpose == Purpose::Read {
-            // In the startup options it survives RESET ALL. Last, so that it stands over what the user set there.
-            let options = config.get_options().unwrap_or_default();
-            config.options(format!("{options} -c default_transaction_read_only=on").trim());
+            options.push_str(" -c default_transaction_read_only=on");
         }
+        config.options(options.trim());
         let client = match &self.tls {
             Tls::Plain => open(&config, NoTls).await?,
             #[cfg(feature = "rustls")]

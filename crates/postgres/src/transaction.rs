@@ -161,7 +161,6 @@ impl Transaction {
         Ok(())
     }
 
-    /// Refuses what would end the transaction behind its back, and notes what a statement will leave behind.
     /// Refuses a text that a call for one statement cannot run here.
     fn admit(&self, sql: &str) -> Result<()> {
         let classification = self.handle.classify(sql);
@@ -169,6 +168,7 @@ impl Transaction {
         self.admit_any(sql, &classification)
     }
 
+    /// Refuses what would end the transaction behind its back, and notes what a text will leave behind.
     fn admit_any(&self, sql: &str, classification: &Classification) -> Result<()> {
         self.check_epoch()?;
         if self.handle.may_define(sql, classification) {

@@ -18,20 +18,24 @@ const SETS: usize = 512;
 /// How many answers a set has: two texts whose hashes meet do not drive each other out.
 const WAYS: usize = 2;
 
+/// Longer texts are not kept at hand, so that a thread holds on to no more than it has to.
+const LONGEST_AT_HAND: usize = 1024;
+
 /// Longer texts are not kept: they are rarely the same twice, and reading one takes longer than finding it by little.
 const LONGEST: usize = 8 * 1024;
 
 /// Larger analyses are not kept: a text of the longest length can name thousands of tables.
-const LARGEST: usize = 16 * 1024;
+const LARGEST: usize = 4 * 1024;
 
 /// What an entry takes beside its text: itself, its counts, its place in a table.
 const OVERHEAD: usize = size_of::<Entry>() + 48;
 
 /// A [`Classifier`] that remembers its answers by text.
 ///
-/// A text that this thread asked for lately is found without a lock and without an allocation; one that only other threads asked for, a lock. Memory is bounded by [`capacity`](Self::with_capacity), and what
+/// A text of up to 1 KiB that this thread asked for lately is found without a lock and without an allocation, any other that is
+/// remembered without an allocation. Memory is bounded by [`capacity`](Self::with_capacity), and what
 /// was not asked for lately is forgotten first. Texts of more than 8 KiB are classified each time. Each thread
-/// also holds on to the last thousand answers that it gave, of all caches together. An [`analyze`](Self::analyze)d text is remembered with
+/// also holds on to the last thousand answers that it gave to such texts, of all caches together, be they gone. An [`analyze`](Self::analyze)d text is remembered with
 /// its analysis, which counts as memory too.
 ///
 /// An answer depends on the classifier's settings and on what it knows about functions. When these change, make a new
@@ -143,6 +147,9 @@ impl Cache {
     #[inline(always)]
     fn at_hand<A>(&self, sql: &str, answer: impl Fn(&Arc<Entry>) -> A) -> A {
         let hash = self.hasher.hash_one(sql);
+        if sql.len() > LONGEST_AT_HAND {
+            return answer(&self.entry(sql, hash));
+        }
         let at_hand = RECENT.try_with(|recent| {
             let mut recent = recent.borrow_mut();
             #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]

@@ -197,6 +197,11 @@ impl Catalog {
         Builder::default()
     }
 
+    /// The schemas in which names without one are looked up, the first first.
+    pub fn search_path(&self) -> impl Iterator<Item = &str> {
+        self.path.iter().map(|schema| &**schema)
+    }
+
     /// The objects that are not known to read.
     pub fn hazards(&self) -> impl Iterator<Item = &Hazard> {
         self.hazards.iter()

@@ -35,9 +35,12 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    /// Whether the user said of a function that it only reads.
-    pub(crate) fn allows(&self, schema: &str, name: &str) -> bool {
-        is_in(&self.allowed, schema, name) && !self.denies(schema, name)
+    /// Whether the user said of a function that it only reads: without a schema, of that which the search path finds.
+    pub(crate) fn allows(&self, schema: &str, name: &str, path: &[Box<str>]) -> bool {
+        let is_found = path.iter().any(|known| **known == *schema);
+        let is_allowed = is_in(&self.allowed, schema, name) && (is_found || !self.allowed.contains(name));
+        let is_named = self.allowed.contains(&*format!("{schema}{}{name}", function_name::SEPARATOR));
+        (is_allowed || is_named) && !self.denies(schema, name)
     }
 
     /// Whether the user said of a function that it writes.
@@ -47,7 +50,8 @@ impl Functions {
 }
 
 fn is_in(names: &HashSet<Box<str>>, schema: &str, name: &str) -> bool {
-    !names.is_empty() && (names.contains(name) || names.contains(&*format!("{schema}.{name}")))
+    !names.is_empty()
+        && (names.contains(name) || names.contains(&*format!("{schema}{}{name}", function_name::SEPARATOR)))
 }
 
 /// Classifies texts for one server, with its settings and with functions that were allowed or denied by name.
@@ -73,7 +77,8 @@ impl Classifier {
     }
 
     /// Takes a function for one that only reads, whatever its arguments. `name` is written as statements write it: letters count as
-    /// lower case outside of quotes, and with a schema and a point only calls with that schema are meant. A text that is no
+    /// lower case outside of quotes, and with a schema and a point only calls with that schema are meant, without one
+    /// that function which the search path finds. A text that is no
     /// such name, or is that of a built-in with an effect, changes nothing; [`try_allow_function`](Self::try_allow_function)
     /// says so.
     ///

@@ -5,6 +5,9 @@ use std::fmt;
 use crate::Dialect;
 use crate::functions::{self, Verdict};
 
+/// What stands between a schema and a name that are kept together: no name has it.
+pub(crate) const SEPARATOR: char = '\0';
+
 /// The longest name that a server keeps whole, in bytes.
 const LONGEST: usize = 63;
 
@@ -41,8 +44,8 @@ impl FunctionNameError {
     }
 }
 
-/// A name as the server keeps it, in lower case but for what stands in quotes, and without these; with its schema and a
-/// point in front if it has one.
+/// A name as the server keeps it, in lower case but for what stands in quotes, and without these; with its schema in front
+/// if it has one.
 pub(crate) fn parse(name: &str, dialect: Dialect) -> Result<String, FunctionNameError> {
     let mut kept = String::with_capacity(name.len());
     let mut rest = name;
@@ -51,7 +54,7 @@ pub(crate) fn parse(name: &str, dialect: Dialect) -> Result<String, FunctionName
         match (after, part) {
             ("", _) => return Ok(kept),
             (after, 0) if after.starts_with('.') => {
-                kept.push('.');
+                kept.push(SEPARATOR);
                 rest = &after[1..];
             }
             _ => break,
@@ -63,7 +66,7 @@ pub(crate) fn parse(name: &str, dialect: Dialect) -> Result<String, FunctionName
 /// Like [`parse`], of a name that is to be allowed.
 pub(crate) fn parse_allowed(name: &str, dialect: Dialect) -> Result<String, FunctionNameError> {
     let kept = parse(name, dialect)?;
-    let own = kept.strip_prefix("pg_catalog.").unwrap_or(&kept);
+    let own = kept.strip_prefix("pg_catalog\0").unwrap_or(&kept);
     match functions::builtin(own, dialect) {
         Verdict::Reads | Verdict::Hidden(_) | Verdict::Unknown => Ok(kept),
         _ => Err(FunctionNameError { name: name.into(), problem: Problem::Writes }),
@@ -104,7 +107,7 @@ mod tests {
     fn a_name_is_kept_as_the_server_keeps_it() {
         for (name, kept) in [
             ("ST_DWithin", "st_dwithin"),
-            ("Geo.\"Volume\"", "geo.Volume"),
+            ("Geo.\"Volume\"", "geo\0Volume"),
             ("\"a.b\"", "a.b"),
             ("\"a(1)\"", "a(1)"),
             ("größe", "größe"),
@@ -112,7 +115,7 @@ mod tests {
         ] {
             assert_eq!(parse(name, Dialect::Postgres).as_deref(), Ok(kept), "{name}");
         }
-        assert_eq!(parse("`My`.`F(x)`", Dialect::MySql).as_deref(), Ok("my.f(x)"));
+        assert_eq!(parse("`My`.`F(x)`", Dialect::MySql).as_deref(), Ok("my\0f(x)"));
         assert_eq!(parse("2nd", Dialect::MariaDb).as_deref(), Ok("2nd"));
     }
 

@@ -12,6 +12,7 @@ pub(crate) use postgres::EFFECTS as POSTGRES_EFFECTS;
 pub(crate) use postgres::is_of_one_server;
 
 use crate::classifier::Functions;
+use crate::function_name::SEPARATOR;
 use crate::lexer::{Class, Kind, Lexer, Token};
 use crate::{Dialect, Effects, ReasonKind};
 
@@ -166,7 +167,7 @@ fn with_user(builtin: Verdict, user: &Functions, schema: Option<&Folded>, name: 
     let mut length = 0;
     if let Some(schema) = schema {
         key[..schema.length].copy_from_slice(schema.as_bytes());
-        key[schema.length] = b'.';
+        key[schema.length] = SEPARATOR as u8;
         length = schema.length + 1;
     }
     key[length..length + name.length].copy_from_slice(name.as_bytes());

@@ -45,8 +45,9 @@ impl Tables {
     /// Only then can anything be concluded from a table that is not listed. A list is incomplete where the text runs what is
     /// not in it or reads what its values name: a routine, a prepared statement, a user's function, `query_to_xml()`; where
     /// it has an executable comment, or a name that cannot be told; in definitions; and in whatever is not understood. With a
-    /// [catalog](crate::Catalog) it is incomplete too where a view, a table with partitions or children, or one with row security is
-    /// named. Without one these are taken for tables, and what triggers, rules and foreign keys write is known to neither.
+    /// [catalog](crate::Catalog) it is incomplete too where a view, a foreign table, a table with partitions or children, or one with
+    /// row security is named. Without one these are taken for tables. What a name [brings with it](Self) otherwise is known to neither:
+    /// triggers, rules, foreign keys, defaults, operators, casts, types, and the views of the server's own.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         matches!(self.completeness, Completeness::Complete)

@@ -113,11 +113,6 @@ impl Builder {
         object.arity = row.arity;
         object.is_covered = row.is_covered;
         object.needs = row.needs;
-        if self.functions.allows(&row.schema, &row.name) {
-            object.needs.clear();
-            self.objects.push(object);
-            return self;
-        }
         let promises = row.volatility != Volatility::Volatile;
         match (row.kind, &*row.language, row.body) {
             _ if self.functions.denies(&row.schema, &row.name) => object.never = Some("denied by name"),
@@ -143,6 +138,18 @@ impl Builder {
         self
     }
 
+    /// What was allowed by name reads, whatever it reaches.
+    fn allow(&mut self) {
+        let (functions, path) = (&self.functions, &self.path);
+        for object in self.objects.iter_mut().filter(|object| object.what == What::Function) {
+            if functions.allows(&object.schema, &object.name, path) {
+                object.never = None;
+                object.needs.clear();
+                object.texts.clear();
+            }
+        }
+    }
+
     /// Adds a table, view or sequence.
     #[must_use]
     pub fn relation(mut self, row: Relation) -> Self {
@@ -156,7 +163,7 @@ impl Builder {
             _ => ReasonKind::RowSecurity,
         };
         let mut object = Object::new(What::Relation, &row.schema, &row.name, kind);
-        object.brings_tables = row.kind == RelationKind::View
+        object.brings_tables = matches!(row.kind, RelationKind::View | RelationKind::ForeignTable)
             || !row.policies.is_empty()
             || row.needs.iter().any(|need| need.what == Kind::Relation);
         object.needs = row.needs;
@@ -224,7 +231,8 @@ impl Builder {
     /// holds for all of it by what its functions name, no call of it can come to anything else. Where not, no statement is
     /// a read, whatever the bodies say.
     #[must_use]
-    pub fn build(self) -> Catalog {
+    pub fn build(mut self) -> Catalog {
+        self.allow();
         let mut catalog = Catalog { path: self.path, ..Catalog::default() };
         // The server looks in its own schema first when the path does not name it. Functions are not looked for among
         // temporary objects.

@@ -129,7 +129,7 @@ fn may_open(lexer: &Lexer<'_>, functions: &Functions, name: Token, before: [Opti
         // An operator, a comma, another parenthesis.
         _ => return true,
     };
-    if is_language && !is_behind_dot {
+    if is_language && !is_behind_dot && !is_users(lexer, functions, name) {
         return true;
     }
     let qualifier = match before[2] {
@@ -140,6 +140,15 @@ fn may_open(lexer: &Lexer<'_>, functions: &Functions, name: Token, before: [Opti
     functions::verdict(lexer, Some(functions), qualifier, name) == Verdict::Reads
 }
 
+/// Whether the database has a function of that name, which a word of the language may call then.
+fn is_users(lexer: &Lexer<'_>, functions: &Functions, name: Token) -> bool {
+    let is_word = matches!(name.class(), Class::Reserved | Class::Construct);
+    let catalog = functions.catalog.as_deref();
+    !is_word
+        && functions::Folded::new(lexer, name)
+            .is_none_or(|name| catalog.is_some_and(|catalog| catalog.has_function(name.as_str())))
+}
+
 /// Whether a word names something that is not known to read.
 fn is_hazard(lexer: &Lexer<'_>, functions: &Functions, token: Token, before: [Option<Token>; 3]) -> bool {
     let is_behind_dot = before[0].is_some_and(|token| token.kind() == Kind::Dot);
@@ -147,7 +156,7 @@ fn is_hazard(lexer: &Lexer<'_>, functions: &Functions, token: Token, before: [Op
     if is_language && !is_behind_dot {
         return false;
     }
-    if is_session(lexer.text(token)) {
+    if is_elsewhere(lexer.text(token)) {
         return true;
     }
     if is_behind_dot {
@@ -166,9 +175,13 @@ fn is_hazard(lexer: &Lexer<'_>, functions: &Functions, token: Token, before: [Op
     names::object(lexer, functions, qualifier, token, names::Place::Relation).is_some()
 }
 
-/// Whether a name belongs to one session.
-fn is_session(text: &[u8]) -> bool {
+/// Whether a name belongs to one session or one server, or shows sequences.
+fn is_elsewhere(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"\"").unwrap_or(text);
+    let text = text.strip_suffix(b"\"").unwrap_or(text);
+    if functions::is_of_one_server(text) || text.eq_ignore_ascii_case(b"pg_sequences") {
+        return true;
+    }
     let names: [&[u8]; 3] = [b"pg_temp", b"pg_cursors", b"pg_prepared_statements"];
     names.iter().any(|name| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
 }

@@ -27,6 +27,8 @@ pub(crate) fn is_of_one_server(view: &[u8]) -> bool {
         "pg_hba_file_rules",
         "pg_ident_file_mappings",
         "pg_locks",
+        // A standby shows none.
+        "pg_prepared_xacts",
         "pg_replication_origin_status",
         "pg_replication_slots",
         "pg_shmem_allocations",
@@ -91,6 +93,8 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("dblink_open", HELD),
     ("dblink_send_query", HELD),
     ("gin_clean_pending_list", WRITES),
+    // Of the extension isn: declared immutable, and sets a mode of its session.
+    ("isn_weak", SETTING),
     ("lastval", VALUE),
     ("lo_close", OBJECT),
     ("lo_creat", WRITES),
@@ -184,6 +188,7 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_notify", OUTSIDE),
     ("pg_postmaster_start_time", LOCAL),
     ("pg_prepared_statement", Verdict::Session(Effects::PREPARED)),
+    ("pg_prepared_xact", PRIMARY),
     ("pg_promote", OUTSIDE),
     ("pg_read_binary_file", LOCAL),
     ("pg_read_file", LOCAL),
@@ -296,7 +301,6 @@ const HARMLESS: &[&str] = &[
     "pg_last_xact_replay_timestamp",
     "pg_partition_ancestors",
     "pg_partition_tree",
-    "pg_prepared_xact",
     "pg_relation_size",
     "pg_sleep",
     "pg_sleep_for",

@@ -282,25 +282,40 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     /// Tables of the server that show one session, or one server.
-    fn session_name(&self, token: Token, findings: &mut Findings) {
+    fn session_name(&mut self, token: Token, findings: &mut Findings) {
         let text = self.cursor.lexer().text(token);
         let text = match token.kind() {
             Kind::Quoted => text.get(1..text.len() - 1).unwrap_or_default(),
             _ => text,
         };
         let is = |name: &str| text.eq_ignore_ascii_case(name.as_bytes());
-        if !matches!(text.first().map(u8::to_ascii_lowercase), Some(b's' | b'p' | b'g' | b'u' | b'o')) {
+        let starts = |prefix: &str| {
+            text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        let is_schema = self.cursor.peek().kind() == Kind::Dot;
+        if !matches!(
+            text.first().map(u8::to_ascii_lowercase),
+            Some(b'g' | b'i' | b'm' | b'o' | b'p' | b's' | b'u')
+        ) {
             return;
         }
         if is("session_status")
             || is("session_variables")
+            || is("system_variables")
             || is("session_account_connect_attrs")
             || is("profiling")
             || is("user_variables")
             || is("optimizer_trace")
         {
             findings.effect(Effects::SESSION_VALUE, ReasonKind::SessionName, token.span());
-        } else if is("processlist") || is("global_status") {
+        } else if is("processlist")
+            || is("global_status")
+            || is("metadata_lock_info")
+            || is("slow_log")
+            || is("general_log")
+            || starts("innodb_")
+            || (is_schema && (is("performance_schema") || is("sys")))
+        {
             findings.effect(Effects::OUTSIDE, ReasonKind::ServerFile, token.span());
         }
     }

@@ -243,6 +243,17 @@ create function sequences_seen() returns bigint language plpgsql stable
     as $$ begin return (select count(*) from pg_sequences); end $$;
 create function locks_seen() returns bigint language plpgsql stable
     as $$ begin return (select count(*) from "pg_locks"); end $$;
+-- Cursors of the session, in PL/pgSQL.
+create function fetches(c refcursor) returns int language plpgsql stable
+    as $$ declare n int; begin fetch c into n; return n; end $$;
+create function opens() returns refcursor language plpgsql stable
+    as $$ declare c refcursor := 'mine'; begin open c for select 1; return c; end $$;
+create function seeded() returns int language sql stable set seed = 0.25 as 'select 1';
+-- A cast to an array, which statements name by its elements.
+create function numbers_of(i item) returns float4[] language plpgsql volatile
+    as $$ begin return array[nextval('public.numbers')]; end $$;
+create cast (item as float4[]) with function numbers_of(item);
+create table defaulting_table (id int, n int default draws_though_immutable(1));
 -- The state of an aggregate is of a type too.
 create function keeps(anyelement, int) returns anyelement language plpgsql immutable as 'begin return $1; end';
 create aggregate domain_sum(int) (sfunc = keeps, stype = bad_domain, initcond = '3');

@@ -212,6 +212,7 @@ fn add(builder: Builder, object: &Object<'_>) -> Builder {
             builder.cast(Cast::new(object.schema, object.name, schema, name))
         }
         ("unnamed", Some((_, schema, name))) => builder.unnamed_function(schema, name),
+        ("encoding", _) => builder.folds_all_letters(true),
         _ => builder,
     }
 }

@@ -2,7 +2,16 @@
 -- what, schema, name, words, texts, and what it needs (kinds f, r, t, c; schemas; names).
 -- It runs on PostgreSQL 14 to 18, needs no rights, and prints names as seen with the search path that it runs with.
 -- Everything is joined by number, once for all objects of a kind: asked for one by one, thousands took minutes.
-with function_needs as (
+with recursive operator_group (start, oid) as (
+    -- The planner may take a negator or commutator instead, and the commutator of that.
+    select o.oid, o.oid from pg_catalog.pg_operator as o where o.oid >= 16384
+    union
+    select g.start, u.oid
+    from operator_group as g
+    join pg_catalog.pg_operator as o on o.oid = g.oid
+    cross join lateral unnest(array[o.oprnegate, o.oprcom]) as u (oid)
+    where u.oid <> 0
+), function_needs as (
     select x.function, pg_catalog.array_agg(x.kind) as kinds, pg_catalog.array_agg(n.nspname::text) as schemas,
            pg_catalog.array_agg(x.name) as names
     from (
@@ -99,6 +108,12 @@ with function_needs as (
     group by k.contypid
 )
 
+select 'encoding', null::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, null::text[], null::text[], null::text[],
+       null::text[], null::text[]
+from pg_catalog.pg_database as d
+where d.datname = pg_catalog.current_database() and pg_catalog.pg_encoding_max_length(d.encoding) = 1
+
+union all
 select 'path', null, s::text, null, null, null, null, null
 from unnest(pg_catalog.current_schemas(true)) as s
 
@@ -139,14 +154,13 @@ left join policies on policies.relation = c.oid
 where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't'
   and n.nspname <> 'pg_toast'
 
--- The planner may take its negator or commutator instead.
 union all
 select 'operator', n.nspname::text, o.oprname::text, null, null,
        pg_catalog.array_agg('f'::text), pg_catalog.array_agg(fn.nspname::text), pg_catalog.array_agg(f.proname::text)
 from pg_catalog.pg_operator as o
 join pg_catalog.pg_namespace as n on n.oid = o.oprnamespace
-cross join lateral unnest(array[o.oid, o.oprnegate, o.oprcom]) as u (oid)
-join pg_catalog.pg_operator as any_of on any_of.oid = u.oid
+join operator_group as g on g.start = o.oid
+join pg_catalog.pg_operator as any_of on any_of.oid = g.oid
 join pg_catalog.pg_proc as f on f.oid = any_of.oprcode
 join pg_catalog.pg_namespace as fn on fn.oid = f.pronamespace
 where o.oid >= 16384 and o.oprcode <> 0
@@ -176,7 +190,9 @@ union all
 select kind.word, tn.nspname::text, t.typname::text, null, null,
        array['f'], array[fn.nspname::text], array[f.proname::text]
 from pg_catalog.pg_cast as c
-join pg_catalog.pg_type as t on t.oid = c.casttarget
+join pg_catalog.pg_type as target on target.oid = c.casttarget
+-- Statements name an array by its elements.
+join pg_catalog.pg_type as t on t.oid in (target.oid, target.typelem)
 join pg_catalog.pg_namespace as tn on tn.oid = t.typnamespace
 join pg_catalog.pg_proc as f on f.oid = c.castfunc
 join pg_catalog.pg_namespace as fn on fn.oid = f.pronamespace
@@ -202,9 +218,8 @@ where a.oid >= 16384 and l.lanname not in ('c', 'internal')
 union all
 select distinct 'unnamed', null, null, null::text[], null::text[], array['f'], array[fn.nspname::text], array[f.proname::text]
 from pg_catalog.pg_amop as a
-join pg_catalog.pg_operator as o on o.oid = a.amopopr
-cross join lateral unnest(array[o.oid, o.oprnegate, o.oprcom]) as u (oid)
-join pg_catalog.pg_operator as any_of on any_of.oid = u.oid
+join operator_group as g on g.start = a.amopopr
+join pg_catalog.pg_operator as any_of on any_of.oid = g.oid
 join pg_catalog.pg_proc as f on f.oid = any_of.oprcode
 join pg_catalog.pg_namespace as fn on fn.oid = f.pronamespace
 join pg_catalog.pg_language as l on l.oid = f.prolang

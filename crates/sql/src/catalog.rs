@@ -46,6 +46,8 @@ pub struct Catalog {
     path: Vec<Box<str>>,
     /// Whether names without a schema are looked up among the server's own first.
     looks_in_its_own_first: bool,
+    /// Whether names with letters outside of ASCII can be others.
+    folds_all_letters: bool,
     functions: Names,
     relations: Names,
     /// Domains and what is made of them, by type.
@@ -245,13 +247,21 @@ impl Catalog {
     /// Why a column's name is no read: a function of that name can be called in its spelling, and a value made one of a
     /// type of that name.
     pub(crate) fn attribute(&self, name: &str) -> Option<ReasonKind> {
+        if let Some(kind) = self.other_name(name) {
+            return Some(kind);
+        }
         let functions = self.functions.entries(name).iter().filter(|entry| entry.pending_attributes > 0);
         let types = self.types.entries(name).iter().filter(|entry| entry.pending > 0);
         functions.chain(types).map(|entry| entry.kind).next()
     }
 
     pub(crate) fn relation(&self, schema: Option<&str>, name: &str, scope: Scope) -> Option<ReasonKind> {
-        self.relations.find(schema, name, scope, &self.path).hazard()
+        self.other_name(name).or_else(|| self.relations.find(schema, name, scope, &self.path).hazard())
+    }
+
+    /// Why it is not known what a name is.
+    fn other_name(&self, name: &str) -> Option<ReasonKind> {
+        (self.folds_all_letters && !name.is_ascii()).then_some(ReasonKind::NotUnderstood)
     }
 
     /// Whether a relation of that name brings tables with it that a text does not name.
@@ -262,7 +272,7 @@ impl Catalog {
 
     pub(crate) fn type_name(&self, schema: Option<&str>, name: &str, scope: Scope) -> Option<ReasonKind> {
         let find = |names: &Names| names.find(schema, name, scope, &self.path).hazard();
-        find(&self.types).or_else(|| find(&self.casts))
+        self.other_name(name).or_else(|| find(&self.types)).or_else(|| find(&self.casts))
     }
 
     /// Why a value that becomes one of that type, without a cast that is named, is no read.

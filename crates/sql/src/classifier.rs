@@ -159,7 +159,8 @@ impl Classifier {
         self.functions.catalog.as_ref()
     }
 
-    /// PostgreSQL's setting of that name; on, as it is by default, a backslash in a plain literal is itself.
+    /// PostgreSQL's setting of that name; on, as it is by default, a backslash in a plain literal is itself. Bodies in a
+    /// [catalog](Self::catalog_builder) are read as with it on.
     #[must_use]
     pub const fn standard_conforming_strings(mut self, on: bool) -> Self {
         self.options.standard_conforming_strings = on;

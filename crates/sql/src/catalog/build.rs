@@ -9,7 +9,7 @@ use super::{
     Cast, Catalog, Entry, Function, Hazard, Names, Operator, OperatorEntry, Relation, Scope, UserType,
 };
 use crate::classifier::{Functions, Options};
-use crate::functions::{self, Verdict};
+use crate::functions::{self, BY_ARGUMENT, Verdict};
 use crate::{Dialect, ReasonKind, grammar};
 
 /// Takes the rows of a [`Catalog`].
@@ -18,6 +18,7 @@ pub struct Builder {
     /// What the user says of functions.
     functions: Functions,
     path: Vec<Box<str>>,
+    folds_all_letters: bool,
     objects: Vec<Object>,
 }
 
@@ -106,6 +107,14 @@ impl Builder {
         self
     }
 
+    /// Says that the server folds letters outside of ASCII, as it does in an encoding of one byte for each. Names with such letters
+    /// can then be other names, and make no read. Default: no.
+    #[must_use]
+    pub const fn folds_all_letters(mut self, folds: bool) -> Self {
+        self.folds_all_letters = folds;
+        self
+    }
+
     /// Adds a function, procedure or aggregate.
     #[must_use]
     pub fn function(mut self, row: Function) -> Self {
@@ -125,6 +134,12 @@ impl Builder {
             // A standby refuses it.
             _ if row.settings.contains("transaction_read_only") => {
                 object.never = Some("makes its transaction one that writes");
+            }
+            // The setting stays when the function ends.
+            _ if row.settings.to_ascii_lowercase().contains("seed=") => object.never = Some("sets the seed"),
+            // Under another name it still runs the text that it is given.
+            (_, "c", Some(symbol)) if BY_ARGUMENT.iter().any(|known| symbol.starts_with(known)) => {
+                object.never = Some("reads what its arguments name");
             }
             (_, "internal" | "c", _) if promises => {}
             (_, "internal" | "c", _) => object.never = Some("volatile, in C"),
@@ -233,7 +248,8 @@ impl Builder {
     #[must_use]
     pub fn build(mut self) -> Catalog {
         self.allow();
-        let mut catalog = Catalog { path: self.path, ..Catalog::default() };
+        let mut catalog =
+            Catalog { path: self.path, folds_all_letters: self.folds_all_letters, ..Catalog::default() };
         // The server looks in its own schema first when the path does not name it. Functions are not looked for among
         // temporary objects.
         let first = catalog.path.iter().find(|schema| !schema.starts_with("pg_temp"));

@@ -114,6 +114,9 @@ fn does_more(token: Token) -> bool {
             | K::Deallocate
             | K::Reassign
             | K::Treat
+            | K::Fetch
+            | K::Move
+            | K::Close
             | K::Temp
             | K::Temporary
     )
@@ -180,6 +183,10 @@ fn is_elsewhere(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"\"").unwrap_or(text);
     let text = text.strip_suffix(b"\"").unwrap_or(text);
     if functions::is_of_one_server(text) || text.eq_ignore_ascii_case(b"pg_sequences") {
+        return true;
+    }
+    // A cursor that stays open when its function has ended.
+    if text.eq_ignore_ascii_case(b"open") {
         return true;
     }
     let names: [&[u8]; 3] = [b"pg_temp", b"pg_cursors", b"pg_prepared_statements"];

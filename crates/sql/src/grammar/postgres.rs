@@ -42,6 +42,10 @@ pub(super) fn head(cursor: &mut Cursor<'_>, functions: Option<&Functions>, purpo
         K::Insert | K::Update | K::Delete | K::Merge => {
             let mut findings = match purpose {
                 Purpose::Run => Findings::verb(Access::Write, ReasonKind::WritingVerb, verb.span()),
+                // Planning a write works out constant calls in what only writing uses: defaults, rules, checks.
+                Purpose::Plan if functions.is_some_and(|functions| functions.catalog.is_some()) => {
+                    Findings::verb(Access::Unknown, ReasonKind::HiddenCode, verb.span())
+                }
                 Purpose::Plan => Findings::read(verb.span()),
             };
             walk(cursor, functions, purpose, &mut findings);

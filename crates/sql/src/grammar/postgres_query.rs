@@ -391,8 +391,11 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// Something is done, unless the statement is only planned.
     fn act(&self, kind: ReasonKind, span: Span, findings: &mut Findings) {
+        let has_catalog = self.functions.is_some_and(|functions| functions.catalog.is_some());
         if self.purpose == Purpose::Run {
             findings.write(kind, span);
+        } else if kind == ReasonKind::NestedWrite && has_catalog {
+            findings.unknown(ReasonKind::HiddenCode, span);
         }
     }
 

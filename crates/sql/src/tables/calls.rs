@@ -44,6 +44,8 @@ impl Finder<'_, '_> {
         let known = functions::verdict(lexer, self.functions, qualifier, name);
         let is_closed = match (builtin, known) {
             (Verdict::Reads, Verdict::Reads) => !self.reads_more(name),
+            // The state of a server is in no table.
+            (Verdict::Local, Verdict::Local) => true,
             (Verdict::Session(effects), Verdict::Session(_)) => NO_TABLE.contains(effects),
             // Nobody knows such a function, and the statement reads all the same: the word is something else.
             (Verdict::Unknown, Verdict::Unknown) => self.access.is_read(),

@@ -49,7 +49,7 @@ fn main() -> Result<()> {
         report.checks.extend(checks(&measured, &bed));
     }
     println!(
-        "\nns: of the run per connection taken, by all tasks together; waits are timed in a run of their own.\n\
+        "\nns: of the run per connection taken, by all tasks together; one wait in 16 is timed, in a run of its own.\n\
          share: of the most served task beside the least served. A wait timeout is set everywhere; bb8 and mobc do not check \
          at checkout.\n"
     );

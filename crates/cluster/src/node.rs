@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millpond_core::{Load, NodeId, PeakEwma};
-use millpond_pool::{ConfigError, Lease, Manager, Pool, Returned};
+use millpond_pool::{ConfigError, Lease, Manager, Pool, Returned, Severity};
 use tokio::sync::Notify;
 
 use crate::latency::Recorder;
@@ -49,8 +49,12 @@ impl<B: Backend> Manager for NodeManager<B> {
         self.backend.reset(connection).await
     }
 
-    fn is_permanent(&self, error: &B::Error) -> bool {
-        self.backend.failure(error).kind == FailureKind::Denied
+    fn severity(&self, error: &B::Error) -> Severity {
+        match self.backend.failure(error).kind {
+            // The password may have been changed: it is asked for with every connect.
+            FailureKind::Denied => Severity::Refreshable,
+            _ => Severity::Transient,
+        }
     }
 }
 

@@ -165,7 +165,9 @@ impl<'a, B: Backend> Search<'a, B> {
             _ => None,
         };
         let (text, cause) = match error {
-            AcquireError::Connect(cause) => ("connecting".to_owned(), Some(cause)),
+            AcquireError::Connect(cause) | AcquireError::Down { cause, .. } => {
+                ("connecting".to_owned(), Some(cause))
+            }
             AcquireError::Timeout { cause, .. } => {
                 (format!("waiting for a connection: {error}"), cause.as_ref())
             }

@@ -1,54 +1,86 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::Manager;
-use crate::pool::Shared;
-use crate::state::Entry;
+use crate::driver::Shared;
+use crate::state::{Fate, Loan};
+use crate::{CloseReason, Manager};
 
 /// A connection on loan from a [`Pool`](crate::Pool). Dropping it gives the connection back, inside or outside a
 /// runtime.
 pub struct Lease<M: Manager> {
-    /// `None` only while it is being dropped or handed on.
-    entry: Option<Entry<M::Connection>>,
+    /// `None` only while it is being dropped or taken apart.
+    loan: Option<Loan<M::Connection>>,
     shared: Arc<Shared<M>>,
 }
 
 impl<M: Manager> Lease<M> {
-    pub(crate) const fn new(entry: Entry<M::Connection>, shared: Arc<Shared<M>>) -> Self {
-        Self { entry: Some(entry), shared }
-    }
-
-    /// Takes the connection out of a lease that nobody received, so that it can go to the next in line.
-    pub(crate) fn into_entry(mut self) -> Option<Entry<M::Connection>> {
-        self.entry.take()
+    #[inline]
+    pub(crate) const fn new(loan: Loan<M::Connection>, shared: Arc<Shared<M>>) -> Self {
+        Self { loan: Some(loan), shared }
     }
 
     /// Whether the pool retired this connection's generation since it was opened. It is closed on return.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
-        self.entry.as_ref().is_some_and(|entry| entry.generation != self.shared.generation())
+        self.loan().generation < self.shared.lock().generation()
+    }
+
+    /// When the connection was opened.
+    #[must_use]
+    pub fn opened_at(&self) -> Instant {
+        self.loan().opened
+    }
+
+    /// How often the connection was handed out, this time included.
+    #[must_use]
+    pub fn uses(&self) -> u64 {
+        self.loan().uses
+    }
+
+    #[inline]
+    fn loan(&self) -> &Loan<M::Connection> {
+        self.loan.as_ref().expect("a lease holds its connection until it is dropped")
+    }
+
+    /// Closes the connection instead of giving it back.
+    pub fn close(mut self) {
+        if let Some(loan) = self.loan.take() {
+            Shared::release(&self.shared, loan, Fate::Close(CloseReason::Broken));
+        }
+    }
+
+    /// Takes the connection out of the pool, which may open another one in its place.
+    #[must_use]
+    pub fn detach(mut self) -> M::Connection {
+        let mut loan = self.loan.take().expect("a lease holds its connection until it is dropped");
+        Shared::detach(&self.shared, &mut loan);
+        loan.connection
     }
 }
 
 impl<M: Manager> Deref for Lease<M> {
     type Target = M::Connection;
 
+    #[inline]
     fn deref(&self) -> &M::Connection {
-        &self.entry.as_ref().expect("a lease holds its connection until it is dropped").connection
+        &self.loan().connection
     }
 }
 
 impl<M: Manager> DerefMut for Lease<M> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut M::Connection {
-        &mut self.entry.as_mut().expect("a lease holds its connection until it is dropped").connection
+        &mut self.loan.as_mut().expect("a lease holds its connection until it is dropped").connection
     }
 }
 
 impl<M: Manager> Drop for Lease<M> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            Shared::take_back(&self.shared, entry);
+        if let Some(loan) = self.loan.take() {
+            Shared::take_back(&self.shared, loan);
         }
     }
 }

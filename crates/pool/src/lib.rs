@@ -1,15 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod acquire;
+mod codel;
 mod config;
+mod driver;
 mod error;
+mod event;
+mod handoff;
 mod lease;
 mod manager;
+mod parking;
 mod pool;
+mod rt;
+mod snapshot;
 mod state;
 
-pub use config::{Builder, ConfigError};
+pub use acquire::Acquire;
+pub use config::{Builder, ConfigError, HookFuture};
 pub use error::{AcquireError, ConnectError, Phase};
+pub use event::{CloseReason, Event};
 pub use lease::Lease;
-pub use manager::{Manager, Returned};
-pub use pool::Pool;
-pub use state::Status;
+pub use manager::{Manager, Returned, Severity};
+pub use pool::{AcquireOptions, Pool};
+pub use snapshot::{Counters, Snapshot, Status};

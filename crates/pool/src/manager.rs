@@ -1,6 +1,8 @@
 use std::future::Future;
 
 /// Opens connections and keeps them clean, for a [`Pool`](crate::Pool).
+///
+/// A method that panics costs its connection and nothing else.
 pub trait Manager: Send + Sync + 'static {
     /// What is pooled.
     type Connection: Send + 'static;
@@ -11,8 +13,19 @@ pub trait Manager: Send + Sync + 'static {
     /// longer than the pool's connect timeout.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
-    /// Whether the connection can still be used, as far as can be told without I/O.
+    /// Whether the connection can still be used, as far as can be told without I/O. Asked before it is handed out.
     fn is_open(&self, connection: &Self::Connection) -> bool;
+
+    /// Asks the other side whether it is still there. Runs in a task of the pool's when a connection has rested for longer than
+    /// [`check_after`](crate::Builder::check_after), is dropped when it takes longer than the pool's check timeout, and the
+    /// connection is closed when it fails. Says yes until it is overridden.
+    fn check(
+        &self,
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = connection;
+        std::future::ready(Ok(()))
+    }
 
     /// Looks at a connection that comes back, without I/O.
     fn returned(&self, connection: &mut Self::Connection) -> Returned;
@@ -24,10 +37,15 @@ pub trait Manager: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Whether trying again cannot help (no such database, a wrong password): then everybody who waits is told at
-    /// once.
-    fn is_permanent(&self, _error: &Self::Error) -> bool {
-        false
+    /// What an error of [`connect`](Self::connect) means for trying again.
+    fn severity(&self, error: &Self::Error) -> Severity {
+        let _ = error;
+        Severity::Transient
+    }
+
+    /// Called with a connection that leaves the pool, just before it is dropped.
+    fn closing(&self, connection: &mut Self::Connection) {
+        let _ = connection;
     }
 }
 
@@ -41,4 +59,18 @@ pub enum Returned {
     Soiled,
     /// It is of no use any more.
     Broken,
+}
+
+/// What an error of opening a connection means for trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a manager answers one of the three; there is no fourth")]
+pub enum Severity {
+    /// It may go better later: tried again with a growing pause.
+    Transient,
+    /// It may go better at once, and only then: a password that was changed and is asked for anew. Tried once more
+    /// without a pause; the second such error in a row is permanent.
+    Refreshable,
+    /// Trying again cannot help, as long as nobody changes something elsewhere: no such database. Whoever waits is told at
+    /// once.
+    Permanent,
 }

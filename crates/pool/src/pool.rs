@@ -1,23 +1,22 @@
-//! The driver: takes the state's lock, runs connects and resets in tasks, hands leases over.
+//! The public words.
 
 use std::fmt;
+use std::panic::Location;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use futures_util::future::select;
 
-use crate::config::Config;
-use crate::state::{Admission, Entry, Placement, State, Status};
-use crate::{AcquireError, Builder, ConnectError, Lease, Manager, Phase, Returned};
+use crate::acquire::Acquire;
+use crate::config::{AfterConnect, DEFAULT_CLASS, Limits, Listener, Timeouts};
+use crate::driver::Shared;
+use crate::rt::{now, sleep_until};
+use crate::state::{Caller, Deliveries};
+use crate::{Builder, CloseReason, ConfigError, Manager, Snapshot, Status};
 
-type LockedState<M> = State<<M as Manager>::Connection, Handover<M>, ConnectError<<M as Manager>::Error>>;
-type Handover<M> = oneshot::Sender<Result<Lease<M>, AcquireError<<M as Manager>::Error>>>;
-
-/// A pool of connections. Cheap to clone; all clones are one pool.
+/// A pool of connections. Cheap to clone; all clones are one pool. The last of them, and of the leases, that is dropped
+/// closes it.
 pub struct Pool<M: Manager> {
     shared: Arc<Shared<M>>,
 }
@@ -34,6 +33,36 @@ impl<M: Manager> fmt::Debug for Pool<M> {
     }
 }
 
+/// How to acquire a connection, where it is to differ from what the pool was built with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AcquireOptions {
+    deadline: Option<Instant>,
+    class: Option<&'static str>,
+}
+
+impl AcquireOptions {
+    /// As the pool was built.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { deadline: None, class: None }
+    }
+
+    /// When to give up. Default: after the pool's acquire timeout.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// For which [class](Builder::class) of callers. Default: `default`. A name that the pool was not built with stands for
+    /// that too.
+    #[must_use]
+    pub const fn class(mut self, name: &'static str) -> Self {
+        self.class = Some(name);
+        self
+    }
+}
+
 impl<M: Manager> Pool<M> {
     /// A builder over `manager`.
     #[must_use]
@@ -41,35 +70,32 @@ impl<M: Manager> Pool<M> {
         Builder::new(manager)
     }
 
-    pub(crate) fn new(manager: M, config: Config) -> Self {
-        let state = State::new(config.max_size, config.max_connecting);
-        let runtime = Handle::current();
-        Self {
-            shared: Arc::new(Shared {
-                manager,
-                config,
-                runtime,
-                state: Mutex::new(state),
-                emptied: Notify::new(),
-            }),
-        }
+    pub(crate) fn new(
+        manager: M,
+        limits: Limits,
+        timeouts: Timeouts,
+        after_connect: Option<AfterConnect<M>>,
+        listener: Option<Listener>,
+    ) -> Self {
+        Self { shared: Shared::new(manager, limits, timeouts, after_connect, listener) }
     }
 
     /// Takes a connection, within the pool's acquire timeout.
     ///
     /// # Errors
     ///
-    /// [`AcquireError`] with the phase that used up the time, or the reason why no connection can be opened.
+    /// [`AcquireError`](crate::AcquireError) with the phase that used up the time, or the reason why no connection can be had.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a dropped future leaves the queue, and passes on a connection that it was handed already. A
-    /// connect under way goes on and its connection rests in the pool.
-    pub async fn acquire(&self) -> Result<Lease<M>, AcquireError<M::Error>> {
-        self.acquire_until(Instant::now() + self.shared.config.acquire_timeout).await
+    /// connect or check under way goes on, and its connection rests in the pool.
+    #[track_caller]
+    pub fn acquire(&self) -> Acquire<'_, M> {
+        self.acquire_at(AcquireOptions::new(), Location::caller())
     }
 
-    /// Takes a connection before `deadline`.
+    /// Takes a connection before `deadline`, by the clock of tokio or of the standard library.
     ///
     /// # Errors
     ///
@@ -78,75 +104,113 @@ impl<M: Manager> Pool<M> {
     /// # Cancel safety
     ///
     /// As [`acquire`](Pool::acquire).
-    pub async fn acquire_until(&self, deadline: Instant) -> Result<Lease<M>, AcquireError<M::Error>> {
-        let shared = &self.shared;
-        let mut received = None;
-        let handover = || {
-            let (handover, receiver) = oneshot::channel();
-            received = Some(receiver);
-            handover
+    #[track_caller]
+    pub fn acquire_until(&self, deadline: impl Into<Instant>) -> Acquire<'_, M> {
+        self.acquire_at(AcquireOptions::new().deadline(deadline.into()), Location::caller())
+    }
+
+    /// Takes a connection as the options say.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Pool::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Pool::acquire).
+    #[track_caller]
+    pub fn acquire_with(&self, options: AcquireOptions) -> Acquire<'_, M> {
+        self.acquire_at(options, Location::caller())
+    }
+
+    #[inline]
+    fn acquire_at(&self, options: AcquireOptions, site: &'static Location<'static>) -> Acquire<'_, M> {
+        let asked = now();
+        let deadline = options.deadline.unwrap_or_else(|| asked + self.shared.timeouts.acquire);
+        let class = match options.class {
+            None => self.shared.default_class,
+            Some(name) => self.shared.class(name),
         };
-        let mut stale = Vec::new();
-        let admission = shared.lock().admit(handover, |entry| shared.is_usable(entry), &mut stale);
-        drop(stale);
-        let (ticket, received) = match (admission, received) {
-            (Admission::Idle(entry), _) => return Ok(Lease::new(entry, Arc::clone(shared))),
-            (Admission::Wait { ticket }, Some(received)) => (ticket, received),
-            (Admission::Wait { .. } | Admission::Closed, _) => return Err(AcquireError::Closed),
-        };
-        // Declared before `received`, so dropped after it: whatever was handed over before the ticket is gone goes
-        // back through the lease's own drop.
-        let _place = Place { shared, ticket };
-        let received = pin!(received);
-        let started = Instant::now();
-        Shared::start_connects(shared);
-        match timeout_at(deadline, received).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(AcquireError::Closed),
-            Err(_) => {
-                let state = shared.lock();
-                let phase = if state.status().connecting > 0 { Phase::Connect } else { Phase::Wait };
-                Err(AcquireError::Timeout { phase, waited: started.elapsed(), cause: state.last_error() })
-            }
-        }
+        Acquire::new(&self.shared, Caller { class, asked, deadline, site })
     }
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
     pub fn evict(&self) {
-        let idle = self.shared.lock().evict();
-        drop(idle);
-        Shared::start_connects(&self.shared);
+        let next = self.generation() + 1;
+        self.evict_before(next);
     }
 
-    /// Stops handing out connections, closes idle ones, and waits until the others came back or `deadline` has
-    /// passed. Says whether all are closed.
+    /// Closes every connection of a generation before that: idle ones now, the others when they come back. New ones are of that
+    /// generation.
+    pub fn evict_before(&self, generation: u64) {
+        let mut state = self.shared.lock();
+        let idle = state.evict_before(generation);
+        Shared::gather(&self.shared, state, Deliveries::new(), now());
+        self.shared.discard_all(idle, CloseReason::Evicted);
+    }
+
+    /// Of which generation new connections are. The first is 0.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.shared.lock().generation()
+    }
+
+    /// Sets the most connections. More are opened when they are wanted; idle ones that are too many are closed now, the others when they
+    /// come back.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when the other settings need more.
+    pub fn resize(&self, max_size: usize) -> Result<(), ConfigError> {
+        let (now, mut out) = (now(), Deliveries::new());
+        let mut state = self.shared.lock();
+        let closed = state.resize(max_size, now, &mut out);
+        Shared::gather(&self.shared, state, out, now);
+        self.shared.discard_all(closed?, CloseReason::Resized);
+        Ok(())
+    }
+
+    /// Stops handing out connections, closes idle ones, and waits for those that are out, being opened, checked or reset, at most until
+    /// `deadline`; what is not out is then given up. Says whether all are closed. Whoever waits is told at once.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: the pool is closed from the first poll on.
-    pub async fn close(&self, deadline: Instant) -> bool {
-        let (idle, waiters) = self.shared.lock().close();
-        drop(idle);
-        for waiter in waiters {
-            // Nobody to tell when it has left.
-            let _ = waiter.send(Err(AcquireError::Closed));
-        }
+    pub async fn close(&self, deadline: impl Into<Instant>) -> bool {
+        Shared::close(&self.shared);
+        let mut over = pin!(sleep_until(deadline.into()));
         loop {
-            let mut emptied = pin!(self.shared.emptied.notified());
-            emptied.as_mut().enable();
-            if self.status().size == 0 {
+            let mut drained = pin!(self.shared.drained.notified());
+            drained.as_mut().enable();
+            if self.shared.lock().is_drained() {
                 return true;
             }
-            if timeout_at(deadline, emptied).await.is_err() {
-                return self.status().size == 0;
+            if let futures_util::future::Either::Left(_) = select(over.as_mut(), drained).await {
+                self.shared.abort();
+                return self.shared.lock().is_drained();
             }
         }
+    }
+
+    /// [`close`](Self::close) with a deadline from now.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`close`](Self::close).
+    pub async fn close_within(&self, limit: Duration) -> bool {
+        self.close(now() + limit).await
     }
 
     /// How the pool stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.shared.lock().status()
+        self.shared.snapshot().status
+    }
+
+    /// How the pool stands, and what happened in it so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
     }
 
     /// The manager that it was built with.
@@ -156,200 +220,8 @@ impl<M: Manager> Pool<M> {
     }
 }
 
-/// A place in the queue, left when dropped.
-struct Place<'a, M: Manager> {
-    shared: &'a Shared<M>,
-    ticket: u64,
-}
-
-impl<M: Manager> Drop for Place<'_, M> {
-    fn drop(&mut self) {
-        self.shared.lock().leave(self.ticket);
-    }
-}
-
-pub(crate) struct Shared<M: Manager> {
-    manager: M,
-    config: Config,
-    /// Tasks run here, so that a lease may be dropped outside a runtime.
-    runtime: Handle,
-    state: Mutex<LockedState<M>>,
-    /// Told when the last connection of a closed pool is gone.
-    emptied: Notify,
-}
-
-impl<M: Manager> Shared<M> {
-    fn lock(&self) -> MutexGuard<'_, LockedState<M>> {
-        // No transition panics half-way, so a poisoned lock still guards a whole state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A place is free: whoever waits may have a new connection in it.
-    fn place_freed(self: &Arc<Self>) {
-        self.emptied.notify_waiters();
-        Self::start_connects(self);
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.lock().generation()
-    }
-
-    fn is_usable(&self, entry: &Entry<M::Connection>) -> bool {
-        let is_expired = entry.expires.is_some_and(|expires| Instant::now().into_std() >= expires);
-        !is_expired && self.manager.is_open(&entry.connection)
-    }
-
-    /// A lease was dropped.
-    pub(crate) fn take_back(this: &Arc<Self>, mut entry: Entry<M::Connection>) {
-        let capacity = Capacity { shared: Arc::clone(this), held: Held::Connection };
-        match this.manager.returned(&mut entry.connection) {
-            Returned::Clean => capacity.free(entry),
-            Returned::Broken => drop((entry, capacity)),
-            Returned::Soiled => {
-                this.runtime.spawn(async move {
-                    let reset = capacity.shared.manager.reset(&mut entry.connection);
-                    match timeout(capacity.shared.config.reset_timeout, reset).await {
-                        Ok(Ok(())) => capacity.free(entry),
-                        // Closed below: nobody may have it.
-                        Ok(Err(_)) | Err(_) => drop((entry, capacity)),
-                    }
-                });
-            }
-        }
-    }
-
-    /// Opens as many connections as are wanted and may be.
-    fn start_connects(this: &Arc<Self>) {
-        // Bounded, since on a runtime that has shut down every spawn gives its place back at once.
-        for _ in 0..this.config.max_connecting {
-            let Some(generation) = this.lock().start_connect() else { return };
-            let capacity = Capacity { shared: Arc::clone(this), held: Held::Connect };
-            this.runtime.spawn(connect(capacity, generation));
-        }
-    }
-
-    /// Opens one connection, within the connect timeout.
-    async fn open(this: &Arc<Self>) -> Result<M::Connection, ConnectError<M::Error>> {
-        // In a task of its own, so that a panic of the manager ends there; aborted when the set is dropped.
-        let mut attempt = JoinSet::new();
-        let shared = Arc::clone(this);
-        attempt.spawn(async move { shared.manager.connect().await });
-        match timeout(this.config.connect_timeout, attempt.join_next()).await {
-            Ok(Some(Ok(Ok(connection)))) => Ok(connection),
-            Ok(Some(Ok(Err(error)))) => Err(ConnectError::Failed(error)),
-            Ok(Some(Err(_)) | None) => Err(ConnectError::Panicked),
-            Err(_) => Err(ConnectError::TimedOut(this.config.connect_timeout)),
-        }
-    }
-
-    fn expiry(&self) -> Option<std::time::Instant> {
-        let lifetime = self.config.max_lifetime?;
-        // Up to a fifth less, so that connections opened together do not end together.
-        Some(Instant::now().into_std() + lifetime.mul_f64(0.8 + 0.2 * fastrand::f64()))
-    }
-}
-
-/// Opens a connection for those who wait, trying again as long as somebody does.
-async fn connect<M: Manager>(mut capacity: Capacity<M>, generation: u64) {
-    let shared = Arc::clone(&capacity.shared);
-    let mut backoff = FIRST_BACKOFF;
-    loop {
-        let error = match Shared::open(&shared).await {
-            Ok(connection) => {
-                shared.lock().connected();
-                capacity.held = Held::Connection;
-                let expires = shared.expiry();
-                capacity.free(Entry { connection, expires, generation });
-                return Shared::start_connects(&shared);
-            }
-            Err(error) => Arc::new(error),
-        };
-        let is_permanent =
-            matches!(&*error, ConnectError::Failed(error) if shared.manager.is_permanent(error));
-        let told = shared.lock().connect_failed(Arc::clone(&error), is_permanent);
-        for waiter in told {
-            // Nobody to tell when it has left.
-            let _ = waiter.send(Err(AcquireError::Connect(Arc::clone(&error))));
-        }
-        if capacity.give_up_unwanted() {
-            return;
-        }
-        // Full jitter (Brooker 2015, "Exponential backoff and jitter"): spreads a fleet's attempts.
-        sleep(backoff.mul_f64(fastrand::f64())).await;
-        backoff = (backoff * 2).min(MAX_BACKOFF);
-        if capacity.give_up_unwanted() {
-            return;
-        }
-    }
-}
-
-const FIRST_BACKOFF: Duration = Duration::from_millis(20);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
-
-/// One of the pool's `max_size` places. Given back when dropped, whatever way that comes about.
-struct Capacity<M: Manager> {
-    shared: Arc<Shared<M>>,
-    held: Held,
-}
-
-/// What a place is held for.
-#[derive(Clone, Copy)]
-enum Held {
-    /// A connect under way.
-    Connect,
-    /// A connection that is out.
-    Connection,
-    /// Nothing any more: its connection rests in the pool or is out with somebody else.
-    Nothing,
-}
-
-impl<M: Manager> Capacity<M> {
-    /// Ends a connect that nobody waits for. Says whether it did.
-    fn give_up_unwanted(&mut self) -> bool {
-        let is_over = self.shared.lock().give_up_unwanted();
-        if is_over {
-            self.held = Held::Nothing;
-            self.shared.emptied.notify_waiters();
-        }
-        is_over
-    }
-
-    /// Lets a connection go to the first waiter, or to rest.
-    fn free(mut self, mut entry: Entry<M::Connection>) {
-        loop {
-            let shared = &self.shared;
-            let placement = shared.lock().place(entry, |entry| shared.is_usable(entry));
-            match placement {
-                Placement::Rests => break,
-                Placement::Retired(retired) => {
-                    drop(retired);
-                    self.held = Held::Nothing;
-                    return self.shared.place_freed();
-                }
-                Placement::Handover(next, waiter) => {
-                    let Err(refused) = waiter.send(Ok(Lease::new(next, Arc::clone(shared)))) else { break };
-                    // It left before it was served: the next in line.
-                    let Some(returned) = refused.ok().and_then(Lease::into_entry) else { break };
-                    entry = returned;
-                }
-            }
-        }
-        self.held = Held::Nothing;
-    }
-}
-
-impl<M: Manager> Drop for Capacity<M> {
-    fn drop(&mut self) {
-        match self.held {
-            Held::Nothing => {}
-            Held::Connect => {
-                self.shared.lock().connect_abandoned();
-                self.shared.emptied.notify_waiters();
-            }
-            Held::Connection => {
-                self.shared.lock().lost();
-                self.shared.place_freed();
-            }
-        }
-    }
+/// Which class a name stands for.
+pub(crate) fn class_of(classes: &[&'static str], name: &str) -> usize {
+    let find = |name| classes.iter().position(|class| *class == name);
+    find(name).or_else(|| find(DEFAULT_CLASS)).unwrap_or(0)
 }

@@ -1,199 +1,679 @@
-//! The pool's state: plain data and synchronous transitions. No awaits, no clock, no tasks.
+//! The pool's state: plain data and synchronous transitions. No awaits, no tasks, and no clock: `now` comes in.
+//!
+//! One mutex holds all of it. Nothing that can block, wake a task, run a manager's code or drop a connection may happen under it,
+//! so transitions hand back what has to be woken, run or dropped.
+//!
+//! What is known of one connection travels with it. So a checkout without a crowd touches the top of the idle ones and a few counts, which
+//! matters most when two threads take turns at it.
 
-use std::collections::VecDeque;
+mod classes;
+mod connects;
+mod upkeep;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
+use std::panic::Location;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
+
+use crate::codel::Codel;
+use crate::config::Limits;
+use crate::handoff::Handoff;
+use crate::{AcquireError, CloseReason, ConfigError, Counters, Status};
+use classes::Classes;
+use connects::Health;
+pub(crate) use connects::{AfterFailure, Ticket};
+pub(crate) use upkeep::Chores;
 
 /// A connection and what the pool knows of it.
 #[derive(Debug)]
 pub(crate) struct Entry<C> {
     pub(crate) connection: C,
-    pub(crate) expires: Option<Instant>,
     pub(crate) generation: u64,
+    pub(crate) opened: Instant,
+    pub(crate) uses: u64,
+    /// That of the state when it last saw the connection: while it is the same, nobody has anything against it.
+    pub(crate) epoch: u64,
+    /// When to look for a successor.
+    pub(crate) due: Option<Instant>,
+    /// When it may not be used any more.
+    expires: Option<Instant>,
+    /// It was counted among those that want a successor.
+    wants_successor: bool,
+    /// When it was last seen to work.
+    pub(crate) proven: Instant,
+    /// Since when it rests.
+    pub(crate) rests_since: Instant,
+    /// For which class of callers it is out.
+    class: usize,
+    /// Its number among those that are out, if that is looked after.
+    lent: Option<u64>,
 }
 
-/// Who waits for a connection; `W` is how it is handed over.
-#[derive(Debug)]
-struct Waiter<W> {
-    ticket: u64,
-    handover: W,
+/// A connection that is out of the state's hands.
+pub(crate) type Loan<C> = Box<Entry<C>>;
+
+/// Who asks for a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) class: usize,
+    pub(crate) asked: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) site: &'static Location<'static>,
 }
 
-/// What guards what: one mutex holds all of this. Nothing that can block, wake a task, or drop a connection may happen
-/// under it, so transitions hand back what has to be dropped or woken.
-#[derive(Debug)]
-pub(crate) struct State<C, W, E> {
-    max_size: usize,
-    max_connecting: usize,
-    /// Newest last, and the newest is handed out first, so that surplus sinks.
-    idle: Vec<Entry<C>>,
-    waiters: VecDeque<Waiter<W>>,
-    next_ticket: u64,
-    /// All that count against `max_size`: idle, out, being opened, being reset.
-    size: usize,
-    connecting: usize,
-    generation: u64,
-    is_closed: bool,
-    /// The last error of opening a connection, until one opens.
-    last_error: Option<Arc<E>>,
+/// Who waits, and where it looks for what came of waiting.
+pub(crate) type Place<C, E> = Arc<Handoff<Caller, Outcome<C, E>>>;
+
+/// A connection that is out for all to see for how long.
+#[derive(Clone, Copy, Debug)]
+struct Lent {
+    site: &'static Location<'static>,
+    since: Instant,
 }
 
-/// What a newcomer gets.
+/// What a caller gets in the end.
+pub(crate) type Outcome<C, E> = Result<Loan<C>, AcquireError<E>>;
+
+/// What a caller gets at first.
 #[derive(Debug)]
-pub(crate) enum Admission<C> {
+pub(crate) enum Admission<C, E: Error + 'static> {
     /// An idle connection.
-    Idle(Entry<C>),
+    Loan(Loan<C>),
+    /// An idle connection that may not be handed out any more.
+    Stale(Loan<C>),
     /// A place in the queue.
-    Wait { ticket: u64 },
-    /// Nothing: the pool is closed.
-    Closed,
+    Queued(Place<C, E>),
+    /// Nothing.
+    Refused(AcquireError<E>),
 }
 
 /// What becomes of a connection that is free.
 #[derive(Debug)]
-pub(crate) enum Placement<C, W> {
-    /// It goes to this waiter.
-    Handover(Entry<C>, W),
-    /// It rests in the pool.
-    Rests,
+pub(crate) enum Placement<C> {
+    /// It rests, or went to one of those who are woken.
+    Placed,
     /// It is to be dropped; its place is free.
-    Retired(Entry<C>),
+    Closed(Loan<C>, CloseReason),
 }
 
-impl<C, W, E> State<C, W, E> {
-    pub(crate) const fn new(max_size: usize, max_connecting: usize) -> Self {
-        Self {
-            max_size,
-            max_connecting,
-            idle: Vec::new(),
-            waiters: VecDeque::new(),
-            next_ticket: 0,
-            size: 0,
-            connecting: 0,
-            generation: 0,
-            is_closed: false,
-            last_error: None,
+/// How a user leaves a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Clean,
+    /// To be closed.
+    Close(CloseReason),
+}
+
+/// Who gets what once the lock is gone, and what is to be checked for those who wait on.
+#[derive(Debug)]
+pub(crate) struct Deliveries<C, E: Error + 'static> {
+    /// Most often there is one, and then nothing is allocated.
+    first: Option<(Place<C, E>, Outcome<C, E>)>,
+    others: Vec<(Place<C, E>, Outcome<C, E>)>,
+    checks: Vec<Loan<C>>,
+}
+
+impl<C, E: Error + 'static> Deliveries<C, E> {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self { first: None, others: Vec::new(), checks: Vec::new() }
+    }
+
+    #[inline]
+    fn add(&mut self, place: Place<C, E>, outcome: Outcome<C, E>) {
+        if self.first.is_none() {
+            self.first = Some((place, outcome));
+        } else {
+            self.others.push((place, outcome));
         }
     }
 
-    /// A newcomer takes an idle connection only when nobody waits; `handover` is asked for only when it has to wait. `stale` collects idle connections that cannot be
-    /// handed out any more, to be dropped by the caller outside the lock.
+    /// Connections to be checked.
+    #[inline]
+    pub(crate) fn take_checks(&mut self) -> Vec<Loan<C>> {
+        std::mem::take(&mut self.checks)
+    }
+
+    /// Gives everybody theirs. A connection whose waiter has left goes to `refused`.
+    #[inline]
+    pub(crate) fn deliver(self, mut refused: impl FnMut(Loan<C>)) {
+        let mut give = |(place, outcome): (Place<C, E>, Outcome<C, E>)| {
+            if let Err(Ok(loan)) = place.give(outcome) {
+                refused(loan);
+            }
+        };
+        if let Some(first) = self.first {
+            give(first);
+            self.others.into_iter().for_each(give);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct State<C, E: Error + 'static> {
+    is_closed: bool,
+    is_plan_earlier: bool,
+    /// Whether classes are told apart at all.
+    has_classes: bool,
+    /// The newest last, and the newest is handed out first, so that surplus sinks.
+    idle: Vec<Loan<C>>,
+    waiting: usize,
+    /// All that count against `max_size`: idle, out, being opened, checked, reset.
+    size: usize,
+    max_size: usize,
+    connecting: usize,
+    checking: usize,
+    resetting: usize,
+    /// Connections that went when they were due, and have to be opened again.
+    owed: usize,
+    /// Connections that are due and have no successor under way.
+    unsucceeded: usize,
+    /// What new connections are of.
+    generation: u64,
+    /// Counts what makes the state look at connections anew: evictions, other sizes, the end.
+    epoch: u64,
+    /// Handed out so far.
+    acquired: u64,
+    /// When upkeep runs next.
+    planned: Option<Instant>,
+    limits: Arc<Limits>,
+    rest: Box<Rest<C, E>>,
+}
+
+/// What a checkout without a crowd does not touch.
+#[derive(Debug)]
+struct Rest<C, E: Error + 'static> {
+    /// A list for each class.
+    waiters: Box<[VecDeque<Place<C, E>>]>,
+    classes: Classes,
+    /// Connections that are out, the longest first, if anybody wants to know.
+    lent: BTreeMap<u64, Lent>,
+    next_lent: u64,
+    /// Connects under way that renew a connection.
+    renewing: usize,
+    /// Whether the last check failed: then those under way are not counted on.
+    is_check_failing: bool,
+    /// Successors that are there, while those that they succeed are not.
+    successors: usize,
+    health: Health<E>,
+    /// When somebody waited last.
+    last_asked: Instant,
+    codel: Option<Codel>,
+    random: fastrand::Rng,
+    counters: Counters,
+}
+
+impl<C, E: Error + 'static> State<C, E> {
+    pub(crate) fn new(limits: Arc<Limits>, now: Instant) -> Self {
+        let reserved = limits.classes.iter().map(|class| class.reserved);
+        let rest = Rest {
+            waiters: limits.classes.iter().map(|_| VecDeque::new()).collect(),
+            classes: Classes::new(reserved),
+            lent: BTreeMap::new(),
+            next_lent: 0,
+            renewing: 0,
+            is_check_failing: false,
+            successors: 0,
+            health: Health::Well,
+            last_asked: now,
+            codel: limits.shedding.map(|shedding| Codel::new(shedding, now)),
+            random: limits.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            counters: Counters::default(),
+        };
+        Self {
+            is_closed: false,
+            is_plan_earlier: false,
+            has_classes: limits.classes.len() > 1,
+            idle: Vec::new(),
+            waiting: 0,
+            size: 0,
+            max_size: limits.max_size,
+            connecting: 0,
+            checking: 0,
+            resetting: 0,
+            owed: 0,
+            unsucceeded: 0,
+            generation: 0,
+            epoch: 0,
+            acquired: 0,
+            planned: None,
+            limits,
+            rest: Box::new(rest),
+        }
+    }
+
+    /// A newcomer takes an idle connection only when nobody of its class waits; otherwise it waits at the end.
+    ///
+    /// Its place may have been made before, without the lock.
+    #[inline]
     pub(crate) fn admit(
         &mut self,
-        handover: impl FnOnce() -> W,
-        is_usable: impl Fn(&Entry<C>) -> bool,
-        stale: &mut Vec<Entry<C>>,
-    ) -> Admission<C> {
-        if self.is_closed {
-            return Admission::Closed;
-        }
-        while self.waiters.is_empty() {
-            let Some(entry) = self.idle.pop() else { break };
-            if is_usable(&entry) {
-                return Admission::Idle(entry);
+        caller: &Caller,
+        waker: &Waker,
+        place: Option<Place<C, E>>,
+        out: &mut Deliveries<C, E>,
+    ) -> Admission<C, E> {
+        let is_next = if self.has_classes { self.is_next(caller.class) } else { self.waiting == 0 };
+        if is_next && let Some(mut entry) = self.idle.pop() {
+            if entry.expires.is_some_and(|expires| expires <= caller.asked) {
+                self.enter(&mut entry, caller);
+                return Admission::Stale(entry);
             }
-            self.size -= 1;
-            stale.push(entry);
+            if !self.needs_check(&entry, caller.asked) {
+                if let Some(codel) = &mut self.rest.codel {
+                    codel.was_empty();
+                }
+                self.lease(&mut entry, caller, caller.asked);
+                return Admission::Loan(entry);
+            }
+            self.idle.push(entry);
         }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiters.push_back(Waiter { ticket, handover: handover() });
-        Admission::Wait { ticket }
+        self.enqueue(caller, waker, place, out)
     }
 
-    /// A waiter leaves the queue, if it is still in it.
-    pub(crate) fn leave(&mut self, ticket: u64) {
-        if let Ok(place) = self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
-            self.waiters.remove(place);
+    #[inline]
+    fn needs_check(&self, entry: &Entry<C>, now: Instant) -> bool {
+        let rested = now.saturating_duration_since(entry.proven);
+        self.limits.check_after.is_some_and(|limit| rested > limit)
+    }
+
+    /// Whether a caller of that class may have an idle connection before all others.
+    fn is_next(&self, class: usize) -> bool {
+        self.rest.waiters[class].is_empty() && self.rest.classes.has_room(class, self.max_size)
+    }
+
+    #[inline]
+    fn enter(&mut self, entry: &mut Entry<C>, caller: &Caller) {
+        if self.has_classes {
+            self.rest.classes.enter(caller.class);
+            entry.class = caller.class;
         }
     }
 
-    /// Takes a place for a new connection when somebody waits who is not provided for yet.
-    #[must_use]
-    pub(crate) fn start_connect(&mut self) -> Option<u64> {
-        let is_wanted = self.waiters.len() > self.connecting && !self.is_closed;
-        if !is_wanted || self.connecting >= self.max_connecting || self.size >= self.max_size {
-            return None;
+    #[inline]
+    fn lease(&mut self, entry: &mut Entry<C>, caller: &Caller, now: Instant) {
+        self.acquired += 1;
+        entry.uses += 1;
+        entry.epoch = self.epoch;
+        self.enter(entry, caller);
+        if let Some(leak_after) = self.limits.leak_after {
+            let number = self.rest.next_lent;
+            self.rest.next_lent += 1;
+            self.rest.lent.insert(number, Lent { site: caller.site, since: now });
+            entry.lent = Some(number);
+            self.plan(now + leak_after);
         }
-        self.size += 1;
-        self.connecting += 1;
-        Some(self.generation)
     }
 
-    /// Gives a connect's place back when there are more of them than waiters. One transition: a newcomer counts either on
-    /// this connect or on the free place, and of two connects that fail for one waiter only one gives up.
-    #[must_use]
-    pub(crate) fn give_up_unwanted(&mut self) -> bool {
-        let is_unwanted = self.waiters.len() < self.connecting || self.is_closed;
-        if is_unwanted {
-            self.connect_abandoned();
-        }
-        is_unwanted
-    }
-
-    pub(crate) fn connected(&mut self) {
-        self.connecting -= 1;
-        self.last_error = None;
-    }
-
-    /// A connect is given up; its place is free.
-    pub(crate) fn connect_abandoned(&mut self) {
-        self.connecting -= 1;
-        self.size -= 1;
-    }
-
-    /// Opening a connection failed. Hands back who has to be told now: everybody when it cannot help to try again or
-    /// when no connection is out that could come back.
-    pub(crate) fn connect_failed(&mut self, error: Arc<E>, is_permanent: bool) -> Vec<W> {
-        self.last_error = Some(error);
-        let out = self.size - self.connecting;
-        if is_permanent || out == 0 { self.drain_waiters() } else { Vec::new() }
-    }
-
-    /// Finds a place for a connection that is free: the first waiter, or the pool.
-    pub(crate) fn place(
+    #[inline(never)]
+    fn enqueue(
         &mut self,
-        entry: Entry<C>,
-        is_usable: impl Fn(&Entry<C>) -> bool,
-    ) -> Placement<C, W> {
-        if self.is_closed || entry.generation != self.generation || !is_usable(&entry) {
-            self.size -= 1;
-            return Placement::Retired(entry);
+        caller: &Caller,
+        waker: &Waker,
+        place: Option<Place<C, E>>,
+        out: &mut Deliveries<C, E>,
+    ) -> Admission<C, E> {
+        if self.is_closed {
+            return Admission::Refused(AcquireError::Closed);
         }
-        match self.waiters.pop_front() {
-            Some(waiter) => Placement::Handover(entry, waiter.handover),
+        self.rest.last_asked = caller.asked;
+        if let Some(refusal) = self.refusal(caller) {
+            return Admission::Refused(refusal);
+        }
+        self.rest.counters.waited += 1;
+        self.waiting += 1;
+        self.plan(caller.deadline);
+        let place = place.unwrap_or_else(|| Handoff::new(*caller, waker));
+        self.rest.waiters[caller.class].push_back(Arc::clone(&place));
+        self.serve(caller.asked, out);
+        Admission::Queued(place)
+    }
+
+    /// Why a caller may not even wait.
+    #[inline]
+    fn refusal(&mut self, caller: &Caller) -> Option<AcquireError<E>> {
+        if self.limits.max_waiting.is_some_and(|most| self.waiting >= most) {
+            self.rest.counters.queue_full += 1;
+            return Some(AcquireError::QueueFull { waiting: self.waiting });
+        }
+        self.why_down(caller)
+    }
+
+    /// A waiter leaves its list, unless it left it already: then what it gets is on its way.
+    pub(crate) fn leave(&mut self, place: &Place<C, E>) {
+        self.rest.counters.cancelled += 1;
+        let waiters = &mut self.rest.waiters[place.who.class];
+        if let Some(at) = waiters.iter().position(|other| Arc::ptr_eq(other, place)) {
+            waiters.remove(at);
+            self.waiting -= 1;
+        }
+    }
+
+    /// A connection comes back.
+    #[inline]
+    pub(crate) fn release(
+        &mut self,
+        mut entry: Loan<C>,
+        fate: Fate,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Placement<C> {
+        self.returned(&mut entry);
+        let placement = self.place(entry, fate, now, out);
+        self.serve_class(now, out);
+        placement
+    }
+
+    /// A connection comes back, and has to be reset before anybody gets it.
+    pub(crate) fn release_soiled(
+        &mut self,
+        mut entry: Loan<C>,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Result<Loan<C>, (Loan<C>, CloseReason)> {
+        self.returned(&mut entry);
+        let reset = match self.why_close(&mut entry, now) {
+            Some(reason) => {
+                self.closed(&entry, reason);
+                Err((entry, reason))
+            }
             None => {
-                self.idle.push(entry);
-                Placement::Rests
+                self.resetting += 1;
+                Ok(entry)
+            }
+        };
+        self.serve_class(now, out);
+        reset
+    }
+
+    /// A class has one connection less, so that it may have one of those that rest, though not the one that came back.
+    #[inline]
+    fn serve_class(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
+        if self.has_classes {
+            self.serve(now, out);
+        }
+    }
+
+    /// A user has it no more.
+    #[inline]
+    fn returned(&mut self, entry: &mut Entry<C>) {
+        if self.has_classes {
+            self.rest.classes.leave(entry.class);
+        }
+        if let Some(lent) = entry.lent.take() {
+            self.rest.lent.remove(&lent);
+        }
+    }
+
+    pub(crate) fn reset_done(
+        &mut self,
+        entry: Loan<C>,
+        fate: Fate,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Placement<C> {
+        self.resetting -= 1;
+        self.place(entry, fate, now, out)
+    }
+
+    /// A check is over. A connection that nobody waits for rests on, since when it did.
+    pub(crate) fn check_done(
+        &mut self,
+        mut entry: Loan<C>,
+        fate: Fate,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Placement<C> {
+        self.checking -= 1;
+        self.rest.is_check_failing = fate != Fate::Clean;
+        if self.waiting > 0 || fate != Fate::Clean {
+            let placement = self.place(entry, fate, now, out);
+            // Whoever waited for it may have another one.
+            self.serve(now, out);
+            return placement;
+        }
+        if let Some(reason) = self.why_close(&mut entry, now) {
+            return self.close_one(entry, reason);
+        }
+        entry.proven = now;
+        self.rest_on(entry)
+    }
+
+    /// A connection that a thread kept at hand comes back. It rests, since when it did; or goes to whoever waits, checked if it
+    /// has to be.
+    pub(crate) fn recalled(
+        &mut self,
+        mut entry: Loan<C>,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Placement<C> {
+        self.returned(&mut entry);
+        let placement = match self.why_close(&mut entry, now) {
+            Some(reason) => self.close_one(entry, reason),
+            None => self.rest_on(entry),
+        };
+        self.serve(now, out);
+        placement
+    }
+
+    /// Lets a connection rest among the others by the time since when it does.
+    fn rest_on(&mut self, entry: Loan<C>) -> Placement<C> {
+        let before = self.idle.iter().rposition(|other| other.rests_since <= entry.rests_since);
+        self.plan_rest(&entry);
+        self.idle.insert(before.map_or(0, |before| before + 1), entry);
+        Placement::Placed
+    }
+
+    /// Finds a place for a connection that is free: the first waiter, or rest.
+    #[inline]
+    fn place(
+        &mut self,
+        mut entry: Loan<C>,
+        fate: Fate,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Placement<C> {
+        let reason = match fate {
+            Fate::Clean => self.why_close(&mut entry, now),
+            Fate::Close(reason) => Some(reason),
+        };
+        if let Some(reason) = reason {
+            return self.close_one(entry, reason);
+        }
+        entry.proven = now;
+        if self.waiting > 0
+            && let Some(place) = self.next_served(now, out)
+        {
+            self.hand_over(place, entry, now, out);
+            return Placement::Placed;
+        }
+        entry.rests_since = now;
+        self.plan_rest(&entry);
+        self.idle.push(entry);
+        Placement::Placed
+    }
+
+    #[inline]
+    fn plan_rest(&mut self, entry: &Entry<C>) {
+        if let Some(timeout) = self.limits.idle_timeout {
+            self.plan(entry.rests_since + timeout);
+        }
+        if let Some(rest) = self.limits.keepalive {
+            self.plan(entry.proven + rest);
+        }
+    }
+
+    /// Why a connection may not be used again.
+    #[inline]
+    fn why_close(&mut self, entry: &mut Entry<C>, now: Instant) -> Option<CloseReason> {
+        if self.is_closed {
+            Some(CloseReason::Closed)
+        } else if entry.generation < self.generation {
+            Some(CloseReason::Evicted)
+        } else if self.size > self.max_size {
+            Some(CloseReason::Resized)
+        } else if self.limits.max_uses.is_some_and(|most| entry.uses >= most) {
+            Some(CloseReason::Used)
+        } else if entry.due.is_some_and(|due| due <= now) && self.is_over(entry, now) {
+            Some(CloseReason::Expired)
+        } else {
+            None
+        }
+    }
+
+    #[inline(never)]
+    fn close_one(&mut self, entry: Loan<C>, reason: CloseReason) -> Placement<C> {
+        self.closed(&entry, reason);
+        Placement::Closed(entry, reason)
+    }
+
+    /// A connection goes, and its place is free.
+    fn closed(&mut self, entry: &Entry<C>, reason: CloseReason) {
+        self.size -= 1;
+        self.rest.counters.closed[reason as usize] += 1;
+        if entry.wants_successor && self.unsucceeded > 0 {
+            self.unsucceeded -= 1;
+        }
+    }
+
+    /// Takes the one whose turn it is for a connection that is free out of its list.
+    #[inline]
+    fn next_served(&mut self, now: Instant, out: &mut Deliveries<C, E>) -> Option<Place<C, E>> {
+        loop {
+            let rest = &mut *self.rest;
+            let class = if self.has_classes {
+                let has_room = |class| rest.classes.has_room(class, self.max_size);
+                (0..rest.classes.len()).find(|class| !rest.waiters[*class].is_empty() && has_room(*class))?
+            } else {
+                0
+            };
+            let place = rest.waiters[class].pop_front()?;
+            self.waiting -= 1;
+            let Some(codel) = &mut rest.codel else { return Some(place) };
+            let waited = now.saturating_duration_since(place.who.asked);
+            if !codel.sheds(waited, now) {
+                return Some(place);
+            }
+            rest.counters.shed += 1;
+            out.add(place, Err(AcquireError::Shed { waited }));
+        }
+    }
+
+    #[inline]
+    fn hand_over(
+        &mut self,
+        place: Place<C, E>,
+        mut entry: Loan<C>,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) {
+        self.rest.counters.handed_off += 1;
+        self.lease(&mut entry, &place.who, now);
+        out.add(place, Ok(entry));
+    }
+
+    fn refuse_all(&mut self, error: &AcquireError<E>, out: &mut Deliveries<C, E>) {
+        self.waiting = 0;
+        for waiters in &mut self.rest.waiters {
+            waiters.drain(..).for_each(|place| out.add(place, Err(error.clone())));
+        }
+    }
+
+    /// Idle connections go to those who may have them, or are checked for them first.
+    #[inline]
+    fn serve(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
+        if !self.idle.is_empty() && self.waiting > 0 {
+            self.serve_idle(now, out);
+        }
+    }
+
+    fn serve_idle(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
+        while self.callers() > self.checking {
+            let Some(entry) = self.idle.pop() else { return };
+            if self.needs_check(&entry, now) {
+                self.checking += 1;
+                out.checks.push(entry);
+            } else if let Some(place) = self.next_served(now, out) {
+                self.hand_over(place, entry, now, out);
+            } else {
+                return self.idle.push(entry);
             }
         }
     }
 
-    /// A connection that was out is gone; its place is free.
-    pub(crate) fn lost(&mut self) {
-        self.size -= 1;
+    /// Takes a connection that is out away for good, in the hands of its user.
+    pub(crate) fn detach(&mut self, entry: &mut Entry<C>, now: Instant, out: &mut Deliveries<C, E>) {
+        self.returned(entry);
+        self.closed(entry, CloseReason::Detached);
+        self.serve_class(now, out);
     }
 
-    /// Retires every connection opened so far: idle ones now, the others when they come back.
+    /// Retires every connection of an earlier generation: idle ones now, the others when they come back.
     #[must_use]
-    pub(crate) fn evict(&mut self) -> Vec<Entry<C>> {
-        self.generation += 1;
-        self.size -= self.idle.len();
-        std::mem::take(&mut self.idle)
+    pub(crate) fn evict_before(&mut self, generation: u64) -> Vec<Loan<C>> {
+        if generation <= self.generation {
+            return Vec::new();
+        }
+        self.generation = generation;
+        self.epoch += 1;
+        self.close_idle(CloseReason::Evicted)
     }
 
+    fn close_idle(&mut self, reason: CloseReason) -> Vec<Loan<C>> {
+        let idle = std::mem::take(&mut self.idle);
+        idle.iter().for_each(|entry| self.closed(entry, reason));
+        idle
+    }
+
+    /// Hands out nothing more. Gives the idle connections, and wakes whoever waits.
     #[must_use]
-    pub(crate) fn close(&mut self) -> (Vec<Entry<C>>, Vec<W>) {
+    pub(crate) fn close(&mut self, out: &mut Deliveries<C, E>) -> Vec<Loan<C>> {
         self.is_closed = true;
-        (self.evict(), self.drain_waiters())
+        self.epoch += 1;
+        self.refuse_all(&AcquireError::Closed, out);
+        self.close_idle(CloseReason::Closed)
     }
 
-    pub(crate) fn last_error(&self) -> Option<Arc<E>> {
-        self.last_error.clone()
+    /// Sets the most connections. Idle ones that are too many go now, the oldest first; others when they come back.
+    pub(crate) fn resize(
+        &mut self,
+        max_size: usize,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Result<Vec<Loan<C>>, ConfigError> {
+        self.limits.check_size(max_size)?;
+        self.max_size = max_size;
+        self.epoch += 1;
+        let surplus = self.size.saturating_sub(max_size).min(self.idle.len());
+        let closed: Vec<_> = self.idle.drain(..surplus).collect();
+        closed.iter().for_each(|entry| self.closed(entry, CloseReason::Resized));
+        self.serve(now, out);
+        Ok(closed)
+    }
+
+    /// Whether a closed pool has no connection left.
+    #[inline]
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.is_closed && self.size == 0
+    }
+
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    #[inline]
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
     }
 
     pub(crate) const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters { acquired: self.acquired, ..self.rest.counters.clone() }
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -202,35 +682,27 @@ impl<C, W, E> State<C, W, E> {
             size: self.size,
             idle: self.idle.len(),
             connecting: self.connecting,
-            waiting: self.waiters.len(),
+            checking: self.checking,
+            resetting: self.resetting,
+            waiting: self.waiting,
         }
     }
 
-    fn drain_waiters(&mut self) -> Vec<W> {
-        self.waiters.drain(..).map(|waiter| waiter.handover).collect()
+    /// Sees to it that upkeep runs at `at`, or before.
+    #[inline]
+    fn plan(&mut self, at: Instant) {
+        if self.planned.is_none_or(|planned| at < planned) {
+            self.planned = Some(at);
+            self.is_plan_earlier = true;
+        }
+    }
+
+    /// Whether upkeep has to be told that it runs earlier than it thought.
+    #[inline]
+    pub(crate) const fn take_plan(&mut self) -> bool {
+        std::mem::replace(&mut self.is_plan_earlier, false)
     }
 }
 
-/// How a pool stands at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// The most connections it may have.
-    pub max_size: usize,
-    /// The connections it has, those being opened and reset included.
-    pub size: usize,
-    /// Connections that rest.
-    pub idle: usize,
-    /// Connections being opened.
-    pub connecting: usize,
-    /// Callers that wait.
-    pub waiting: usize,
-}
-
-impl Status {
-    /// Connections that are handed out or being reset.
-    #[must_use]
-    pub const fn in_use(&self) -> usize {
-        self.size - self.idle - self.connecting
-    }
-}
+#[cfg(test)]
+mod tests;

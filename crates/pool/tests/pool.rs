@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use millpond_pool::{AcquireError, ConnectError, Manager, Phase, Pool, Returned};
+use millpond_pool::{AcquireError, ConnectError, Manager, Phase, Pool, Returned, Severity};
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -81,8 +81,8 @@ impl Manager for Stub {
         act(does).await
     }
 
-    fn is_permanent(&self, error: &Refused) -> bool {
-        error.0 == "never"
+    fn severity(&self, error: &Refused) -> Severity {
+        if error.0 == "never" { Severity::Permanent } else { Severity::Transient }
     }
 }
 
@@ -101,13 +101,13 @@ impl Stub {
     }
 }
 
-/// Lets every other task run until `is_so`.
+/// Lets every other task run, and time pass, until `is_so`.
 async fn until(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..1000 {
         if is_so() {
             return;
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("never came about: {what}");
 }
@@ -210,6 +210,7 @@ async fn when_nobody_is_there_the_waiters_are_told_at_once_and_why() {
     assert!(matches!(&error, AcquireError::Connect(cause) if cause.to_string() == "not now"), "{error:?}");
     assert_eq!(started.elapsed(), Duration::ZERO);
     stub.script(|script| script.connect = Does::Succeeds);
+    until("it is tried again", || pool.status().idle == 1).await;
     pool.acquire().await.unwrap();
 }
 
@@ -247,6 +248,7 @@ async fn a_manager_that_panics_is_contained() {
     let error = pool.acquire().await.unwrap_err();
     assert!(matches!(&error, AcquireError::Connect(cause) if matches!(**cause, ConnectError::Panicked)));
     stub.script(|script| script.connect = Does::Succeeds);
+    until("it is tried again", || pool.status().idle == 1).await;
     pool.acquire().await.unwrap();
 }
 
@@ -340,10 +342,10 @@ fn a_lease_may_be_dropped_outside_a_runtime_and_after_it() {
     stub.script(|script| script.returned = Returned::Soiled);
     drop(runtime);
     drop(after);
-    assert_eq!(pool.status().size, 1, "what cannot be reset any more is closed");
+    assert_eq!(pool.status().size, 0, "the pool ends with its runtime");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn settings_that_cannot_be_are_refused_by_name() {
     let refused = |builder: millpond_pool::Builder<Stub>| builder.build().unwrap_err().setting();
     assert_eq!(refused(Pool::builder(Stub::new()).max_size(0)), "max_size");

@@ -97,7 +97,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "millpond-pool",
-        uses: Uses::Only(&[any("fastrand"), any("thiserror"), only("tokio", &["rt", "sync", "time"])]),
+        uses: Uses::Only(&[
+            any("fastrand"),
+            any("futures-util"),
+            any("thiserror"),
+            only("tokio", &["rt", "sync", "time"]),
+        ]),
         never: &[CORE_AND_SQL, DRIVERS],
         why: "Knows neither SQL nor roles, so it pools anything.",
     },

@@ -1,0 +1,557 @@
+//! The driver: takes the state's lock, runs connects, checks and resets in tasks, and sees to upkeep.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
+
+use crate::config::{AfterConnect, DEFAULT_CLASS, Limits, Listener, Timeouts};
+use crate::parking::{Apart, Parked, Parking};
+use crate::pool::class_of;
+use crate::rt::{Home, Mutex, MutexGuard, Notice, now, sleep_until};
+use crate::state::{AfterFailure, Chores, Deliveries, Fate, Loan, Placement, State, Ticket};
+use crate::{CloseReason, ConnectError, Event, Manager, Returned, Severity, Snapshot};
+
+pub(crate) type LockedState<M> = State<<M as Manager>::Connection, <M as Manager>::Error>;
+
+type Out<M> = Deliveries<<M as Manager>::Connection, <M as Manager>::Error>;
+type Connection<M> = <M as Manager>::Connection;
+
+pub(crate) struct Shared<M: Manager> {
+    pub(crate) manager: M,
+    pub(crate) timeouts: Timeouts,
+    classes: Box<[&'static str]>,
+    pub(crate) default_class: usize,
+    after_connect: Option<AfterConnect<M>>,
+    listener: Option<Listener>,
+    /// Tasks run here, so that a lease may be dropped outside a runtime.
+    pub(crate) home: Home,
+    parking: Parking<M::Connection>,
+    state: Apart<Mutex<LockedState<M>>>,
+    /// Told when upkeep has to run earlier than it thought, or not any more.
+    upkeep: Arc<Notice>,
+    /// Told when the last connection of a closed pool is gone.
+    pub(crate) drained: Notice,
+    /// Told when what still runs has to stop.
+    aborted: Notice,
+}
+
+impl<M: Manager> Shared<M> {
+    pub(crate) fn new(
+        manager: M,
+        limits: Limits,
+        timeouts: Timeouts,
+        after_connect: Option<AfterConnect<M>>,
+        listener: Option<Listener>,
+    ) -> Arc<Self> {
+        let classes: Box<[_]> = limits.classes.iter().map(|class| class.name).collect();
+        let default_class = class_of(&classes, DEFAULT_CLASS);
+        let this = Arc::new(Self {
+            manager,
+            timeouts,
+            classes,
+            default_class,
+            after_connect,
+            listener,
+            home: Home::current(),
+            parking: Parking::new(&limits),
+            state: Apart(Mutex::new(State::new(Arc::new(limits), now()))),
+            upkeep: Arc::new(Notice::new()),
+            drained: Notice::new(),
+            aborted: Notice::new(),
+        });
+        this.home.spawn(upkeep(Ends(Arc::downgrade(&this)), Arc::clone(&this.upkeep)));
+        this
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LockedState<M>> {
+        // No transition panics half-way, so a poisoned lock still guards a whole state.
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which class a name stands for.
+    pub(crate) fn class(&self, name: &str) -> usize {
+        class_of(&self.classes, name)
+    }
+
+    pub(crate) fn tell_upkeep(&self) {
+        self.upkeep.notify_one();
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(listener) = &self.listener {
+            // Whoever listens must not cost the pool a place.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(event)));
+        }
+    }
+
+    /// Drops a connection that has no place any more.
+    fn discard(&self, mut loan: Loan<M::Connection>, reason: CloseReason) {
+        let closed = catch_unwind(AssertUnwindSafe(|| {
+            self.manager.closing(&mut loan.connection);
+            drop(loan);
+        }));
+        // A panic over a connection that goes anyway costs nothing.
+        let _ = closed;
+        self.tell(&Event::Closed { reason });
+    }
+
+    pub(crate) fn discard_all(&self, loans: Vec<Loan<M::Connection>>, reason: CloseReason) {
+        loans.into_iter().for_each(|loan| self.discard(loan, reason));
+    }
+
+    /// Whether a connection may be handed out, by what the manager says.
+    #[inline]
+    pub(crate) fn is_open(&self, connection: &M::Connection) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.manager.is_open(connection))).unwrap_or(false)
+    }
+
+    /// Does what has to follow a transition: tells upkeep, opens connections, and says that a closed pool is empty.
+    ///
+    /// Takes the lock that the transition was made under.
+    pub(crate) fn follow(this: &Arc<Self>, mut state: MutexGuard<'_, LockedState<M>>, now: Instant) {
+        // Most often there is none.
+        let first = state.start_connect(now);
+        let others: Vec<_> = match first {
+            None => Vec::new(),
+            Some(_) => std::iter::from_fn(|| state.start_connect(now)).collect(),
+        };
+        let (is_earlier, is_drained) = (state.take_plan(), state.is_drained());
+        this.parking.set_waiting(state.waiting());
+        drop(state);
+        if is_earlier {
+            this.upkeep.notify_one();
+        }
+        if is_drained {
+            this.drained.notify_waiters();
+        }
+        for ticket in first.into_iter().chain(others) {
+            this.home.spawn(connect(Place { shared: Arc::clone(this), ticket: Some(ticket) }));
+        }
+    }
+
+    /// A connection comes back.
+    #[inline]
+    pub(crate) fn take_back(this: &Arc<Self>, mut loan: Loan<M::Connection>) {
+        let returned = catch_unwind(AssertUnwindSafe(|| this.manager.returned(&mut loan.connection)));
+        match returned {
+            Ok(Returned::Clean) => Self::rest(this, loan),
+            Ok(Returned::Broken) | Err(_) => Self::release(this, loan, Fate::Close(CloseReason::Broken)),
+            Ok(Returned::Soiled) => Self::reset(this, loan),
+        }
+    }
+
+    /// A connection that this thread kept at hand, if there is one.
+    #[inline]
+    pub(crate) fn take_parked(&self, now: Instant) -> Option<Loan<M::Connection>> {
+        self.parking.take(now)
+    }
+
+    /// A clean connection stays with this thread, or goes to whoever waits, or to the others.
+    #[inline]
+    fn rest(this: &Arc<Self>, loan: Loan<M::Connection>) {
+        let (now, epoch) = (now(), loan.epoch);
+        match this.parking.park(loan, now) {
+            Parked::Not(loan) => Self::release_at(this, loan, Fate::Clean, now),
+            Parked::Kept => {
+                if this.parking.is_wanted(epoch) {
+                    Self::recall(this, now);
+                }
+            }
+            Parked::InsteadOf(older) => {
+                Self::release_at(this, older, Fate::Clean, now);
+                if this.parking.is_wanted(epoch) {
+                    Self::recall(this, now);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn release(this: &Arc<Self>, loan: Loan<M::Connection>, fate: Fate) {
+        Self::release_at(this, loan, fate, now());
+    }
+
+    fn release_at(this: &Arc<Self>, loan: Loan<M::Connection>, fate: Fate, now: Instant) {
+        let mut out = Deliveries::new();
+        let mut state = this.lock();
+        let placement = state.release(loan, fate, now, &mut out);
+        Self::settle(this, state, placement, out, now);
+    }
+
+    /// Ends a transition that found a place for a connection.
+    #[inline]
+    fn settle(
+        this: &Arc<Self>,
+        state: MutexGuard<'_, LockedState<M>>,
+        placement: Placement<M::Connection>,
+        out: Out<M>,
+        now: Instant,
+    ) {
+        Self::follow(this, state, now);
+        Self::deliver(this, out);
+        if let Placement::Closed(loan, reason) = placement {
+            this.discard(loan, reason);
+        }
+    }
+
+    /// Gives waiters what they get. What one that has left would have had goes on.
+    #[inline]
+    pub(crate) fn deliver(this: &Arc<Self>, mut out: Out<M>) {
+        out.take_checks().into_iter().for_each(|loan| Self::check(this, loan));
+        out.deliver(|loan| Self::release(this, loan, Fate::Clean));
+    }
+
+    #[cold]
+    fn recall(this: &Arc<Self>, now: Instant) {
+        Self::gather(this, this.lock(), Deliveries::new(), now);
+    }
+
+    /// Takes what threads kept at hand into the state, and then does what has to follow. Whoever waits is known from here on.
+    pub(crate) fn gather(
+        this: &Arc<Self>,
+        mut state: MutexGuard<'_, LockedState<M>>,
+        mut out: Out<M>,
+        now: Instant,
+    ) {
+        this.parking.set_waiting(state.waiting());
+        this.parking.set_epoch(state.epoch());
+        let mut closed = Vec::new();
+        for loan in this.parking.recall() {
+            if let Placement::Closed(loan, reason) = state.recalled(loan, now, &mut out) {
+                closed.push((loan, reason));
+            }
+        }
+        Self::follow(this, state, now);
+        Self::deliver(this, out);
+        closed.into_iter().for_each(|(loan, reason)| this.discard(loan, reason));
+    }
+
+    /// Somebody waits now. The first to wait gets what threads kept at hand. Says whether it is the first.
+    pub(crate) fn queued(
+        this: &Arc<Self>,
+        state: MutexGuard<'_, LockedState<M>>,
+        out: Out<M>,
+        now: Instant,
+    ) -> bool {
+        let is_first = this.parking.is_quiet();
+        if is_first {
+            Self::gather(this, state, out, now);
+        } else {
+            Self::follow(this, state, now);
+            Self::deliver(this, out);
+        }
+        is_first
+    }
+
+    /// Whether others wait already, as far as can be told without the lock.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.parking.has_waiting()
+    }
+
+    /// A connection stays with its user for good.
+    pub(crate) fn detach(this: &Arc<Self>, loan: &mut Loan<M::Connection>) {
+        let (now, mut out) = (now(), Deliveries::new());
+        let mut state = this.lock();
+        state.detach(loan, now, &mut out);
+        Self::follow(this, state, now);
+        Self::deliver(this, out);
+        this.tell(&Event::Closed { reason: CloseReason::Detached });
+    }
+
+    /// Does what upkeep found.
+    pub(crate) fn do_chores(this: &Arc<Self>, chores: Chores<Connection<M>, M::Error>, now: Instant) {
+        Self::follow(this, this.lock(), now);
+        Self::deliver(this, chores.out);
+        for (loan, reason) in chores.closed {
+            this.discard(loan, reason);
+        }
+        chores.checks.into_iter().for_each(|loan| Self::check(this, loan));
+        for (site, held) in chores.leaks {
+            this.tell(&Event::Leaked { site, held });
+        }
+    }
+
+    fn reset(this: &Arc<Self>, loan: Loan<M::Connection>) {
+        let now = now();
+        let mut out = Deliveries::new();
+        let mut state = this.lock();
+        let reset = state.release_soiled(loan, now, &mut out);
+        Self::follow(this, state, now);
+        Self::deliver(this, out);
+        match reset {
+            Err((loan, reason)) => this.discard(loan, reason),
+            Ok(loan) => {
+                let task = reset_in_task(Tended::new(this, loan, Tending::Reset));
+                this.home.spawn(task);
+            }
+        }
+    }
+
+    pub(crate) fn check(this: &Arc<Self>, loan: Loan<M::Connection>) {
+        this.home.spawn(check_in_task(Tended::new(this, loan, Tending::Check)));
+    }
+
+    /// Runs a manager's future within a limit, and until the pool is aborted. A panic ends there.
+    async fn run<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Ended<T> {
+        let work = pin!(AssertUnwindSafe(work).catch_unwind());
+        let over = pin!(sleep_until(now() + limit));
+        let aborted = pin!(self.aborted.notified());
+        match select(work, select(over, aborted)).await {
+            Either::Left((Ok(value), _)) => Ended::With(value),
+            Either::Left((Err(_), _)) => Ended::Panicked,
+            Either::Right((Either::Left(_), _)) => Ended::TimedOut,
+            Either::Right((Either::Right(_), _)) => Ended::Aborted,
+        }
+    }
+
+    /// Opens one connection, and runs the hook on it.
+    async fn open(&self) -> Ended<Result<M::Connection, M::Error>> {
+        let open = async {
+            let mut connection = self.manager.connect().await?;
+            if let Some(hook) = &self.after_connect {
+                hook(&mut connection).await?;
+            }
+            Ok(connection)
+        };
+        self.run(self.timeouts.connect, open).await
+    }
+
+    /// Lets everything that still runs stop.
+    pub(crate) fn abort(&self) {
+        self.aborted.notify_waiters();
+    }
+
+    /// How the pool stands, and what happened in it.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let state = self.lock();
+        let (parked, acquired) = self.parking.counts();
+        let (mut status, mut counters) = (state.status(), state.counters());
+        status.idle += parked;
+        counters.acquired += acquired;
+        Snapshot { status, counters }
+    }
+
+    pub(crate) fn close(this: &Arc<Self>) {
+        let mut out = Deliveries::new();
+        let mut state = this.lock();
+        let idle = state.close(&mut out);
+        Self::gather(this, state, out, now());
+        this.discard_all(idle, CloseReason::Closed);
+        this.upkeep.notify_one();
+    }
+}
+
+impl<M: Manager> Drop for Shared<M> {
+    fn drop(&mut self) {
+        // Nobody waits: who does has the pool.
+        let idle = self.lock().close(&mut Deliveries::new());
+        let parked: Vec<_> = self.parking.recall().collect();
+        self.discard_all(idle, CloseReason::Closed);
+        self.discard_all(parked, CloseReason::Closed);
+        // It ends when it finds nothing to look after.
+        self.upkeep.notify_one();
+    }
+}
+
+/// How a manager's future ended.
+enum Ended<T> {
+    With(T),
+    Panicked,
+    TimedOut,
+    Aborted,
+}
+
+/// Opens a connection.
+async fn connect<M: Manager>(mut place: Place<M>) {
+    let shared = Arc::clone(&place.shared);
+    let Some(ticket) = place.ticket.take() else { return };
+    let confirmed = shared.lock().confirm_connect(ticket, now());
+    if confirmed.is_none() {
+        return Shared::follow(&shared, shared.lock(), now());
+    }
+    place.ticket = confirmed;
+    loop {
+        let begun = now();
+        let opened = shared.open().await;
+        let error = match opened {
+            Ended::With(Ok(connection)) => return place.connected(connection, begun),
+            Ended::With(Err(error)) => ConnectError::Failed(error),
+            Ended::Panicked => ConnectError::Panicked,
+            Ended::TimedOut => ConnectError::TimedOut(shared.timeouts.connect),
+            Ended::Aborted => return,
+        };
+        if place.failed(error) {
+            return;
+        }
+    }
+}
+
+async fn reset_in_task<M: Manager>(mut tended: Tended<M>) {
+    let shared = Arc::clone(&tended.shared);
+    let Some(loan) = &mut tended.loan else { return };
+    let reset = shared.run(shared.timeouts.reset, shared.manager.reset(&mut loan.connection)).await;
+    tended.is_good = matches!(reset, Ended::With(Ok(())));
+}
+
+async fn check_in_task<M: Manager>(mut tended: Tended<M>) {
+    let shared = Arc::clone(&tended.shared);
+    let Some(loan) = &mut tended.loan else { return };
+    let check = shared.run(shared.timeouts.check, shared.manager.check(&mut loan.connection)).await;
+    tended.is_good = matches!(check, Ended::With(Ok(()))) && shared.is_open(&loan.connection);
+}
+
+/// What is done to a connection that nobody has.
+#[derive(Clone, Copy, Debug)]
+enum Tending {
+    Reset,
+    Check,
+}
+
+/// A connection that is being tended. Its place is settled when this is dropped, whatever way that comes about.
+struct Tended<M: Manager> {
+    shared: Arc<Shared<M>>,
+    loan: Option<Loan<M::Connection>>,
+    tending: Tending,
+    is_good: bool,
+}
+
+impl<M: Manager> Tended<M> {
+    fn new(shared: &Arc<Shared<M>>, loan: Loan<M::Connection>, tending: Tending) -> Self {
+        Self { shared: Arc::clone(shared), loan: Some(loan), tending, is_good: false }
+    }
+}
+
+impl<M: Manager> Drop for Tended<M> {
+    fn drop(&mut self) {
+        let Some(loan) = self.loan.take() else { return };
+        let shared = &self.shared;
+        let now = now();
+        let mut out = Deliveries::new();
+        let mut state = shared.lock();
+        let fate = |reason| if self.is_good { Fate::Clean } else { Fate::Close(reason) };
+        let placement = match self.tending {
+            Tending::Reset => state.reset_done(loan, fate(CloseReason::ResetFailed), now, &mut out),
+            Tending::Check => state.check_done(loan, fate(CloseReason::CheckFailed), now, &mut out),
+        };
+        Shared::settle(shared, state, placement, out, now);
+    }
+}
+
+/// Leave to open a connection. Given back when dropped, whatever way that comes about.
+struct Place<M: Manager> {
+    shared: Arc<Shared<M>>,
+    ticket: Option<Ticket>,
+}
+
+impl<M: Manager> Place<M> {
+    fn connected(mut self, connection: M::Connection, begun: Instant) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let (shared, now) = (&self.shared, now());
+        let mut out = Deliveries::new();
+        let mut state = shared.lock();
+        let (placement, old) = state.connected(ticket, connection, now, &mut out);
+        Shared::settle(shared, state, placement, out, now);
+        if let Some(old) = old {
+            shared.discard(old, CloseReason::Expired);
+        }
+        shared.tell(&Event::Opened { took: now.saturating_duration_since(begun) });
+    }
+
+    /// Whether this was the last try.
+    fn failed(&mut self, error: ConnectError<M::Error>) -> bool {
+        let Some(ticket) = self.ticket.take() else { return true };
+        let (shared, now) = (&self.shared, now());
+        let severity = match &error {
+            ConnectError::Failed(error) => {
+                let asked = catch_unwind(AssertUnwindSafe(|| shared.manager.severity(error)));
+                asked.unwrap_or(Severity::Transient)
+            }
+            ConnectError::TimedOut(_) | ConnectError::Panicked => Severity::Transient,
+        };
+        let error = Arc::new(error);
+        let mut out = Deliveries::new();
+        let mut state = shared.lock();
+        match state.connect_failed(ticket, &error, severity, now, &mut out) {
+            AfterFailure::Refresh(ticket) => {
+                self.ticket = Some(ticket);
+                false
+            }
+            AfterFailure::Wait(retry_after) => {
+                Shared::follow(shared, state, now);
+                Shared::deliver(shared, out);
+                shared.tell(&Event::ConnectFailed { error: &*error, retry_after });
+                true
+            }
+        }
+    }
+}
+
+impl<M: Manager> Drop for Place<M> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let mut state = self.shared.lock();
+            state.abandon_connect(ticket);
+            let is_drained = state.is_drained();
+            drop(state);
+            // Not followed by another connect: where a runtime has shut down, each spawn drops its task at once.
+            if is_drained {
+                self.shared.drained.notify_waiters();
+            }
+        }
+    }
+}
+
+/// Closes the pool when dropped: nobody looks after it any more, be it that its runtime has ended.
+struct Ends<M: Manager>(Weak<Shared<M>>);
+
+impl<M: Manager> Drop for Ends<M> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            Shared::close(&shared);
+        }
+    }
+}
+
+/// Does what is due, as long as the pool is open.
+async fn upkeep<M: Manager>(pool: Ends<M>, notice: Arc<Notice>) {
+    loop {
+        let next = {
+            let Some(shared) = pool.0.upgrade() else { return };
+            match tend(&shared) {
+                Tend::At(next) => next,
+                Tend::NoMore => return,
+            }
+        };
+        let noticed = pin!(notice.notified());
+        match next {
+            Some(next) => {
+                select(pin!(sleep_until(next)), noticed).await;
+            }
+            None => noticed.await,
+        }
+    }
+}
+
+/// When upkeep runs next.
+enum Tend {
+    At(Option<Instant>),
+    NoMore,
+}
+
+fn tend<M: Manager>(shared: &Arc<Shared<M>>) -> Tend {
+    let now = now();
+    // What threads kept at hand is looked after with the rest.
+    Shared::recall(shared, now);
+    let chores = shared.lock().upkeep(now);
+    Shared::do_chores(shared, chores, now);
+    let mut state = shared.lock();
+    if state.is_drained() {
+        return Tend::NoMore;
+    }
+    let round = shared.parking.round().map(|round| now + round);
+    Tend::At(state.plan_next(round, now))
+}

@@ -1,0 +1,177 @@
+//! Connections that worker threads keep at hand.
+//!
+//! Two cores that take turns at one lock spend their time on moving its cache line. So each thread parks the connection that it returned last
+//! where it finds it again under a lock of its own. For the [`State`](crate::state) such a connection is still out: it gets it back whenever it has
+//! somebody waiting or something to do with it.
+//!
+//! Nobody waits while a connection is parked. Who begins to wait says so first and searches the spots then; who parks looks behind that
+//! whether somebody waits by now. Of the two, whoever takes the spot's lock last sees what the other did.
+
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::config::Limits;
+use crate::rt::Mutex;
+use crate::state::Loan;
+
+/// Keeps what changes all the time on cache lines of its own. Two at a time are fetched on common processors.
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+/// A spot for each of the threads that a machine runs at a time.
+pub(crate) struct Parking<C> {
+    /// None where the state has to see every checkout.
+    spots: Box<[Apart<Mutex<Spot<C>>>]>,
+    check_after: Option<Duration>,
+    max_uses: Option<u64>,
+    round: Option<Duration>,
+    /// How many wait, and of which epoch connections may be parked: as the state has them.
+    waiting: AtomicUsize,
+    epoch: AtomicU64,
+}
+
+/// What became of a connection that was to be parked.
+pub(crate) enum Parked<C> {
+    Kept,
+    /// An older one has to go to the state in its stead.
+    InsteadOf(Loan<C>),
+    /// It has to go to the state.
+    Not(Loan<C>),
+}
+
+struct Spot<C> {
+    loan: Option<Loan<C>>,
+    /// How often a connection was handed out from here.
+    acquired: u64,
+}
+
+impl<C> Parking<C> {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let is_seen = limits.classes.len() > 1 || limits.leak_after.is_some() || limits.shedding.is_some();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let spots = if is_seen { 0 } else { threads.next_power_of_two().min(64) };
+        Self {
+            spots: (0..spots).map(|_| Apart(Mutex::new(Spot { loan: None, acquired: 0 }))).collect(),
+            check_after: limits.check_after,
+            max_uses: limits.max_uses,
+            round: [limits.idle_timeout, limits.keepalive, limits.max_lifetime.map(|lifetime| lifetime / 10)]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|_| spots > 0)
+                .map(|shortest| shortest / 2),
+            waiting: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// This thread's spot.
+    #[inline]
+    fn spot(&self) -> Option<&Mutex<Spot<C>>> {
+        self.spots.get(thread_number() & self.spots.len().wrapping_sub(1)).map(|spot| &spot.0)
+    }
+
+    /// The connection that this thread parked last, if it may be handed out as it is.
+    #[inline]
+    pub(crate) fn take(&self, now: Instant) -> Option<Loan<C>> {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        let mut spot = self.spot()?.try_lock().ok()?;
+        let loan = spot.loan.as_mut()?;
+        let is_good = loan.epoch == self.epoch.load(Ordering::SeqCst)
+            && loan.due.is_none_or(|due| now < due)
+            && self.check_after.is_none_or(|limit| now.saturating_duration_since(loan.proven) <= limit);
+        if !is_good {
+            return None;
+        }
+        loan.uses += 1;
+        spot.acquired += 1;
+        spot.loan.take()
+    }
+
+    /// Parks a connection that comes back clean.
+    #[inline]
+    pub(crate) fn park(&self, mut loan: Loan<C>, now: Instant) -> Parked<C> {
+        let may_rest = self.waiting.load(Ordering::SeqCst) == 0
+            && loan.epoch == self.epoch.load(Ordering::SeqCst)
+            && loan.due.is_none_or(|due| now < due)
+            && self.max_uses.is_none_or(|most| loan.uses < most);
+        let spot = if may_rest { self.spot().and_then(|spot| spot.try_lock().ok()) } else { None };
+        let Some(mut spot) = spot else { return Parked::Not(loan) };
+        loan.proven = now;
+        loan.rests_since = now;
+        // The newest is at hand, and is used first.
+        match spot.loan.replace(loan) {
+            None => Parked::Kept,
+            Some(older) => Parked::InsteadOf(older),
+        }
+    }
+
+    /// Whether somebody wants what was just parked.
+    #[inline]
+    pub(crate) fn is_wanted(&self, epoch: u64) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0 || self.epoch.load(Ordering::SeqCst) != epoch
+    }
+
+    /// Tells how many wait, before the spots are searched for them.
+    #[inline]
+    pub(crate) fn set_waiting(&self, waiting: usize) {
+        // Written only when it changes between none and some, so that the line stays with those who read it.
+        if (self.waiting.load(Ordering::SeqCst) > 0) != (waiting > 0) {
+            self.waiting.store(waiting, Ordering::SeqCst);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether nobody was known to wait so far.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.spots.is_empty() && self.waiting.load(Ordering::SeqCst) == 0
+    }
+
+    /// Connections of earlier epochs are not handed out from here any more.
+    #[inline]
+    pub(crate) fn set_epoch(&self, epoch: u64) {
+        if self.epoch.load(Ordering::SeqCst) != epoch {
+            self.epoch.store(epoch, Ordering::SeqCst);
+        }
+    }
+
+    /// How often to look through the spots, so that what rests there is found in time.
+    pub(crate) fn round(&self) -> Option<Duration> {
+        self.round
+    }
+
+    /// Takes every connection out of its spot.
+    pub(crate) fn recall(&self) -> impl Iterator<Item = Loan<C>> {
+        let take =
+            |spot: &Apart<Mutex<Spot<C>>>| spot.0.lock().unwrap_or_else(PoisonError::into_inner).loan.take();
+        self.spots.iter().filter_map(take)
+    }
+
+    /// How many connections are parked, and how often one was handed out from here.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        let count = |spot: &Apart<Mutex<Spot<C>>>| {
+            let spot = spot.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (usize::from(spot.loan.is_some()), spot.acquired)
+        };
+        self.spots.iter().map(count).fold((0, 0), |all, spot| (all.0 + spot.0, all.1 + spot.1))
+    }
+}
+
+/// Numbers the threads as they come.
+#[inline]
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    // A thread that is ending has none, and may share a spot.
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}

@@ -1,0 +1,55 @@
+//! What the driver needs of a runtime, so that a model checker can stand in for it.
+
+pub(crate) use self::tokio_runtime::{Home, Notice, Sleep, now, sleep_until};
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+mod tokio_runtime {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::time::Instant;
+
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    use tokio::sync::Notify;
+
+    /// The runtime that a pool lives in.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Home {
+        handle: Handle,
+        is_driven_by_its_threads: bool,
+    }
+
+    impl Home {
+        /// The runtime that this is called in.
+        pub(crate) fn current() -> Self {
+            let handle = Handle::current();
+            let is_driven_by_its_threads = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
+            Self { handle, is_driven_by_its_threads }
+        }
+
+        pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+            self.handle.spawn(task);
+        }
+
+        /// Whether its tasks and timers go on while a caller waits here. One without threads of its own stands still unless the
+        /// caller runs in it.
+        pub(crate) fn goes_on(&self) -> bool {
+            self.is_driven_by_its_threads
+                || Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
+        }
+    }
+
+    /// Wakes who waits for it; one notice is kept when nobody does.
+    pub(crate) type Notice = Notify;
+
+    pub(crate) type Sleep = Pin<Box<tokio::time::Sleep>>;
+
+    pub(crate) fn sleep_until(deadline: Instant) -> tokio::time::Sleep {
+        tokio::time::sleep_until(deadline.into())
+    }
+
+    /// Tokio's clock, so that tests can pause it.
+    #[inline]
+    pub(crate) fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+}

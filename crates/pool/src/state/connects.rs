@@ -1,0 +1,279 @@
+//! Opening connections: when one is wanted, what follows from a failure, and how old ones are succeeded.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Caller, Deliveries, Entry, Fate, Placement, State};
+use crate::{AcquireError, CloseReason, ConnectError, Severity};
+
+/// How opening connections goes.
+#[derive(Debug)]
+pub(super) enum Health<E: Error + 'static> {
+    Well,
+    /// The last tries failed.
+    Failing {
+        failures: u32,
+        cause: Arc<ConnectError<E>>,
+        retry_at: Instant,
+    },
+}
+
+/// Leave to open one connection. It counts against the size of the pool until it is handed back.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    generation: u64,
+    /// It is for the successor of a connection that is due.
+    renews: bool,
+    is_second_try: bool,
+}
+
+/// What to do after a connect that failed.
+#[derive(Debug)]
+pub(crate) enum AfterFailure {
+    /// Try once more, at once.
+    Refresh(Ticket),
+    /// Nothing. It is tried again after so long, if somebody wants it.
+    Wait(Duration),
+}
+
+/// How long callers may stay away until nobody tries to reach a dead server for them any more.
+const INTEREST: Duration = Duration::from_secs(30);
+
+impl<C, E: Error + 'static> State<C, E> {
+    /// Gives leave to open a connection when one is wanted.
+    #[inline]
+    pub(crate) fn start_connect(&mut self, now: Instant) -> Option<Ticket> {
+        // Most calls end here.
+        let is_quiet = self.waiting == 0 && self.owed + self.unsucceeded == 0;
+        if is_quiet && self.limits.min_idle <= self.idle.len() && self.connecting == 0 && self.is_well() {
+            return None;
+        }
+        if self.size >= self.max_size || self.connecting >= self.limits.max_connecting || self.is_closed {
+            return None;
+        }
+        self.start_wanted(now)
+    }
+
+    #[inline]
+    fn is_well(&self) -> bool {
+        matches!(self.rest.health, Health::Well)
+    }
+
+    #[inline(never)]
+    fn start_wanted(&mut self, now: Instant) -> Option<Ticket> {
+        if let Health::Failing { retry_at, .. } = self.rest.health {
+            // One at a time, after its pause.
+            if self.connecting > 0 {
+                return None;
+            }
+            if retry_at > now {
+                self.plan(retry_at);
+                return None;
+            }
+        }
+        let renews = if self.wanted() > self.provided() || self.probes(now) {
+            false
+        } else if self.unsucceeded > 0 {
+            self.unsucceeded -= 1;
+            self.rest.renewing += 1;
+            true
+        } else {
+            return None;
+        };
+        self.connecting += 1;
+        self.size += 1;
+        Some(Ticket { generation: self.generation, renews, is_second_try: false })
+    }
+
+    /// How many of those who wait could have a connection if there was one.
+    pub(super) fn callers(&self) -> usize {
+        let out = self.size - self.idle.len() - self.connecting - self.checking - self.resetting;
+        if self.has_classes {
+            let waiting = self.rest.waiters.iter().map(VecDeque::len);
+            self.rest.classes.admissible(waiting, self.max_size)
+        } else {
+            self.waiting.min(self.max_size.saturating_sub(out))
+        }
+    }
+
+    /// How many connections more would be of use now.
+    pub(super) fn wanted(&self) -> usize {
+        self.callers() + self.limits.min_idle.saturating_sub(self.idle.len()).max(self.owed)
+    }
+
+    /// How many connections are on their way to those who want some.
+    fn provided(&self) -> usize {
+        let checking = if self.rest.is_check_failing { 0 } else { self.checking };
+        self.connecting - self.rest.renewing + checking
+    }
+
+    /// Whether to try a server that is down for those who were refused and may come again.
+    fn probes(&self, now: Instant) -> bool {
+        self.is_down() && now.saturating_duration_since(self.rest.last_asked) < INTEREST
+    }
+
+    /// Whether connections fail to open and none is left that could come back.
+    fn is_down(&self) -> bool {
+        !self.is_well() && self.size == self.connecting
+    }
+
+    /// Why a caller need not wait for a connection to be opened.
+    #[inline]
+    pub(super) fn why_down(&mut self, caller: &Caller) -> Option<AcquireError<E>> {
+        let Health::Failing { cause, retry_at, .. } = &self.rest.health else { return None };
+        // When the pause is over and nobody tries, this caller's own try may be the one that succeeds.
+        let is_tried = self.connecting > 0 || *retry_at > caller.asked;
+        if !self.limits.fail_fast || !self.is_down() || !is_tried {
+            return None;
+        }
+        self.rest.counters.failed_fast += 1;
+        let retry_after = retry_at.saturating_duration_since(caller.asked);
+        Some(AcquireError::Down { cause: Arc::clone(cause), retry_after })
+    }
+
+    /// Whether a connect that is about to begin is still wanted. The leave is given back if not.
+    pub(crate) fn confirm_connect(&mut self, ticket: Ticket, now: Instant) -> Option<Ticket> {
+        let is_wanted = ticket.renews || self.probes(now) || self.wanted() >= self.provided();
+        if is_wanted && !self.is_closed {
+            return Some(ticket);
+        }
+        self.abandon_connect(ticket);
+        None
+    }
+
+    /// A connect came to nothing.
+    pub(crate) fn abandon_connect(&mut self, ticket: Ticket) {
+        self.connecting -= 1;
+        self.size -= 1;
+        if ticket.renews {
+            self.rest.renewing -= 1;
+            self.unsucceeded += 1;
+        }
+    }
+
+    /// A connection was opened. Gives, too, one that it succeeds, if such a one rests.
+    pub(crate) fn connected(
+        &mut self,
+        ticket: Ticket,
+        connection: C,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> (Placement<C>, Option<super::Loan<C>>) {
+        self.connecting -= 1;
+        self.rest.counters.opened += 1;
+        self.rest.health = Health::Well;
+        let due = self.limits.max_lifetime.map(|lifetime| {
+            // Up to a fifth early, at random, so that connections opened together do not end together.
+            now + lifetime.mul_f64(0.8 + 0.1 * self.rest.random.f64())
+        });
+        if let Some(due) = due {
+            self.plan(due);
+        }
+        let entry = Box::new(Entry {
+            connection,
+            generation: ticket.generation,
+            opened: now,
+            uses: 0,
+            epoch: self.epoch,
+            due,
+            expires: self.limits.max_lifetime.map(|lifetime| now + lifetime),
+            wants_successor: false,
+            proven: now,
+            rests_since: now,
+            class: 0,
+            lent: None,
+        });
+        if !ticket.renews {
+            self.owed = self.owed.saturating_sub(1);
+            return (self.place(entry, Fate::Clean, now, out), None);
+        }
+        self.rest.renewing -= 1;
+        self.rest.successors += 1;
+        let placement = self.place(entry, Fate::Clean, now, out);
+        let old = self.idle.iter().position(|entry| entry.wants_successor).map(|at| self.idle.remove(at));
+        if let Some(old) = &old {
+            self.rest.successors -= 1;
+            // Its successor is there, so it is not among those who have none.
+            self.size -= 1;
+            self.rest.counters.closed[CloseReason::Expired as usize] += 1;
+            debug_assert!(old.wants_successor, "it was found by that");
+        }
+        (placement, old)
+    }
+
+    /// Opening a connection failed. Everybody who waits is told when it cannot help to try again, or when no connection is
+    /// out that could come back.
+    pub(crate) fn connect_failed(
+        &mut self,
+        mut ticket: Ticket,
+        error: &Arc<ConnectError<E>>,
+        severity: Severity,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> AfterFailure {
+        self.rest.counters.connects_failed += 1;
+        if severity == Severity::Refreshable && !std::mem::replace(&mut ticket.is_second_try, true) {
+            return AfterFailure::Refresh(ticket);
+        }
+        self.abandon_connect(ticket);
+        self.owed = self.owed.saturating_sub(1);
+        let failures = match &self.rest.health {
+            Health::Well => 0,
+            Health::Failing { failures, .. } => *failures,
+        };
+        let longest =
+            self.limits.first_backoff.saturating_mul(1 << failures.min(20)).min(self.limits.max_backoff);
+        // Full jitter (Brooker 2015, "Exponential backoff and jitter"): spreads a fleet's tries.
+        let pause = longest.mul_f64(self.rest.random.f64());
+        let retry_at = now + pause;
+        self.rest.health = Health::Failing { failures: failures + 1, cause: Arc::clone(error), retry_at };
+        let is_permanent = severity != Severity::Transient;
+        if is_permanent || (self.limits.fail_fast && self.is_down()) {
+            self.refuse_all(&AcquireError::Connect(Arc::clone(error)), out);
+        }
+        self.plan(retry_at);
+        AfterFailure::Wait(pause)
+    }
+
+    /// Whether a connection that is due goes now: it expired, its successor is there, or the pool is full and it has to make room
+    /// for one.
+    #[inline(never)]
+    pub(super) fn is_over(&mut self, entry: &mut Entry<C>, now: Instant) -> bool {
+        if entry.expires.is_some_and(|expires| expires <= now) {
+            return true;
+        }
+        if entry.wants_successor && self.rest.successors > 0 {
+            self.rest.successors -= 1;
+            // Its successor was counted out of these when it was begun.
+            entry.wants_successor = false;
+            return true;
+        }
+        // Only as many go without a successor at a time as may be opened.
+        let is_full = self.size >= self.max_size;
+        if is_full && self.connecting + self.owed < self.limits.max_connecting {
+            self.owed += 1;
+            return true;
+        }
+        if !std::mem::replace(&mut entry.wants_successor, true) {
+            self.unsucceeded += 1;
+        }
+        false
+    }
+
+    /// When connecting is tried again, if something wants it to be.
+    pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
+        let Health::Failing { retry_at, .. } = self.rest.health else { return None };
+        let is_wanted = self.wanted() > self.checking || self.unsucceeded > 0 || self.probes(now);
+        (is_wanted && self.connecting == 0 && self.size < self.max_size && !self.is_closed)
+            .then_some(retry_at)
+    }
+
+    pub(super) fn last_cause(&self) -> Option<Arc<ConnectError<E>>> {
+        match &self.rest.health {
+            Health::Well => None,
+            Health::Failing { cause, .. } => Some(Arc::clone(cause)),
+        }
+    }
+}

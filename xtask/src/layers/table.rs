@@ -145,6 +145,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         why: "The name users type: it says what is public and has no logic of its own.",
     },
     Layer {
+        name: "millpond-deadpool",
+        uses: Uses::Only(&[any("deadpool"), any("millpond-pool"), any("thiserror")]),
+        never: &[CORE_AND_SQL],
+        why: "Pools what deadpool pools, and needs nothing else of ours.",
+    },
+    Layer {
         name: "millpond-lab",
         uses: Uses::Anything,
         never: &[crates(

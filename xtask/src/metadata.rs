@@ -61,7 +61,7 @@ impl Metadata {
         for node in list(&whole["resolve"]["nodes"]) {
             let name = names.get(&text_of(node, "id")?).context("a node that is no package")?;
             let needs = list(&node["deps"])
-                .filter(|dependency| list(&dependency["dep_kinds"]).any(|kind| kind["kind"] != "dev"))
+                .filter(|dependency| list(&dependency["dep_kinds"]).any(|kind| !is_for_tests(kind)))
                 .filter_map(|dependency| names.get(dependency["pkg"].as_str()?).cloned());
             // Two versions of a package are one here.
             graph.entry(name.clone()).or_default().extend(needs);
@@ -100,7 +100,7 @@ impl Dependency {
         Ok(Self {
             name: text_of(dependency, "name")?,
             features: list(&dependency["features"]).filter_map(Value::as_str).map(str::to_owned).collect(),
-            dev: dependency["kind"] == "dev",
+            dev: is_for_tests(dependency),
         })
     }
 }
@@ -111,6 +111,11 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 
 fn text_of(value: &Value, field: &str) -> Result<String> {
     value[field].as_str().map(str::to_owned).with_context(|| format!("`{field}` is missing"))
+}
+
+/// Whether only tests have a dependency: those of the package, or the model checker's.
+fn is_for_tests(dependency: &Value) -> bool {
+    dependency["kind"] == "dev" || dependency["target"] == "cfg(shuttle)"
 }
 
 #[cfg(test)]

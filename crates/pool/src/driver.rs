@@ -1,11 +1,12 @@
 //! The driver: takes the state's lock, runs connects, checks and resets in tasks, and sees to upkeep.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 
 use crate::config::{AfterConnect, DEFAULT_CLASS, Limits, Listener, Timeouts};
@@ -297,7 +298,11 @@ impl<M: Manager> Shared<M> {
 
     /// Runs a manager's future within a limit, and until the pool is aborted. A panic ends there.
     async fn run<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Ended<T> {
-        let work = pin!(AssertUnwindSafe(work).catch_unwind());
+        let mut work = pin!(work);
+        let work = poll_fn(|context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+            polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+        });
         let over = pin!(sleep_until(now() + limit));
         let aborted = pin!(self.aborted.notified());
         match select(work, select(over, aborted)).await {
@@ -510,6 +515,9 @@ struct Ends<M: Manager>(Weak<Shared<M>>);
 
 impl<M: Manager> Drop for Ends<M> {
     fn drop(&mut self) {
+        if Home::is_torn_down() {
+            return;
+        }
         if let Some(shared) = self.0.upgrade() {
             Shared::close(&shared);
         }

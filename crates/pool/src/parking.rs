@@ -8,11 +8,11 @@
 //! whether somebody waits by now. Of the two, whoever takes the spot's lock last sees what the other did.
 
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::config::Limits;
-use crate::rt::Mutex;
+use crate::rt::{AtomicU64, AtomicUsize, Mutex, thread_number};
 use crate::state::Loan;
 
 /// Keeps what changes all the time on cache lines of its own. Two at a time are fetched on common processors.
@@ -163,15 +163,4 @@ impl<C> Parking<C> {
         };
         self.spots.iter().map(count).fold((0, 0), |all, spot| (all.0 + spot.0, all.1 + spot.1))
     }
-}
-
-/// Numbers the threads as they come.
-#[inline]
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    // A thread that is ending has none, and may share a spot.
-    NUMBER.try_with(|number| *number).unwrap_or(0)
 }

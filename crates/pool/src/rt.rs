@@ -1,11 +1,28 @@
 //! What the driver needs of a runtime, so that a model checker can stand in for it.
 
-pub(crate) use self::tokio_runtime::{Home, Notice, Sleep, now, sleep_until};
-pub(crate) use std::sync::{Mutex, MutexGuard};
+#[cfg(shuttle)]
+pub(crate) use self::model::{Home, Notice, Sleep, now, sleep_until, thread_number};
+#[cfg(not(shuttle))]
+pub(crate) use self::tokio_runtime::{Home, Notice, Sleep, now, sleep_until, thread_number};
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, AtomicUsize},
+};
+#[cfg(not(shuttle))]
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, AtomicUsize},
+};
 
+#[cfg(shuttle)]
+mod model;
+
+#[cfg(not(shuttle))]
 mod tokio_runtime {
     use std::future::Future;
     use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
 
     use tokio::runtime::{Handle, RuntimeFlavor};
@@ -24,6 +41,11 @@ mod tokio_runtime {
             let handle = Handle::current();
             let is_driven_by_its_threads = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
             Self { handle, is_driven_by_its_threads }
+        }
+
+        /// Whether the model checker takes a test apart, in which no lock may be taken.
+        pub(crate) const fn is_torn_down() -> bool {
+            false
         }
 
         pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -51,5 +73,16 @@ mod tokio_runtime {
     #[inline]
     pub(crate) fn now() -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+
+    /// Numbers the threads as they come.
+    #[inline]
+    pub(crate) fn thread_number() -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        }
+        // A thread that is ending has none, and may share a spot.
+        NUMBER.try_with(|number| *number).unwrap_or(0)
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Step {
 }
 
 /// What starts servers, in nextest's language.
-const WITHOUT_SERVERS: &str = "not (package(millpond-tests) or (package(millpond-lab) and kind(test)))";
+const WITHOUT_SERVERS: &str =
+    "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool)$/) and kind(test)))";
 
 /// Where the advisories are fetched from.
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
@@ -52,6 +53,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(cargo("doctests", "test --doc --workspace --all-features --no-fail-fast"));
     }
     if full {
+        steps.push(model());
         steps.push(fuzzers(servers));
     }
     if full && servers {
@@ -127,6 +129,16 @@ fn tests(servers: bool) -> Step {
         let cargo = workspace.cargo().words("nextest run --workspace --all-features --no-fail-fast");
         let cargo = cargo.args(ci.then_some("--profile=ci"));
         cargo.args((!servers).then(|| format!("--filterset={WITHOUT_SERVERS}")))
+    })
+}
+
+/// The pool's threads in some thousand orders, by a model checker that stands in for the runtime.
+fn model() -> Step {
+    command("model checker", |workspace| {
+        // What is built for it is nothing that anybody else could use.
+        let folder = workspace.target().join("model");
+        let cargo = workspace.cargo().words("test --release --package millpond-pool --test shuttle");
+        cargo.env("RUSTFLAGS", "--cfg shuttle").env("CARGO_TARGET_DIR", folder)
     })
 }
 

@@ -1,0 +1,235 @@
+//! The whole pool under a model checker, which runs its threads in random orders, down to each lock and atomic.
+//!
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p millpond-pool --test shuttle --release`. Time stands still here, so whoever is
+//! forgotten waits for ever, and the checker reports a deadlock.
+
+#![cfg(shuttle)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use millpond_pool::{Manager, Pool, Returned, Status};
+use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::sync::Arc;
+use shuttle::sync::atomic::{AtomicUsize, Ordering};
+use shuttle::{check_random, thread};
+
+/// Counts how many connections are alive, and how many are handed out.
+#[derive(Clone, Default)]
+struct Server {
+    alive: Arc<AtomicUsize>,
+}
+
+struct Connection(Arc<AtomicUsize>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Manager for Server {
+    type Connection = Connection;
+    type Error = Infallible;
+
+    async fn connect(&self) -> Result<Connection, Infallible> {
+        yield_now().await;
+        self.alive.fetch_add(1, Ordering::SeqCst);
+        Ok(Connection(Arc::clone(&self.alive)))
+    }
+
+    fn is_open(&self, _: &Connection) -> bool {
+        true
+    }
+
+    fn returned(&self, _: &mut Connection) -> Returned {
+        Returned::Clean
+    }
+
+    async fn reset(&self, _: &mut Connection) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn pool(server: &Server, size: usize) -> Pool<Server> {
+    let pool = Pool::builder(server.clone()).max_size(size).seed(1).build().unwrap();
+    // What still runs at the end of a test is dropped outside of the model, where no lock may be taken: so not the pool.
+    std::mem::forget(pool.clone());
+    pool
+}
+
+/// How many orders are tried.
+fn rounds() -> usize {
+    std::env::var("SHUTTLE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2_000)
+}
+
+/// How the pool stands once no connect is under way: one that nobody waits for any more goes on.
+fn settled(pool: &Pool<Server>) -> Status {
+    loop {
+        let status = pool.status();
+        if status.connecting == 0 {
+            return status;
+        }
+        thread::yield_now();
+    }
+}
+
+/// Threads, each with an executor of its own, as the workers of a runtime are.
+fn in_threads(pool: &Pool<Server>, threads: usize, what: impl Fn(Pool<Server>) + Clone + Send + 'static) {
+    let all: Vec<_> = (0..threads)
+        .map(|_| {
+            let (pool, what) = (pool.clone(), what.clone());
+            thread::spawn(move || what(pool))
+        })
+        .collect();
+    all.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn everybody_is_served_and_there_are_never_too_many() {
+    check_random(
+        || {
+            let server = Server::default();
+            let pool = pool(&server, 2);
+            let alive = Arc::clone(&server.alive);
+            in_threads(&pool, 3, move |pool| {
+                for _ in 0..3 {
+                    let lease = block_on(pool.acquire()).unwrap();
+                    assert!(alive.load(Ordering::SeqCst) <= 2);
+                    thread::yield_now();
+                    drop(lease);
+                }
+            });
+            let status = settled(&pool);
+            assert_eq!((status.waiting, status.in_use()), (0, 0));
+            assert_eq!(status.idle, server.alive.load(Ordering::SeqCst));
+        },
+        rounds(),
+    );
+}
+
+#[test]
+fn one_connection_goes_round_whoever_leaves() {
+    check_random(
+        || {
+            let server = Server::default();
+            let pool = pool(&server, 1);
+            in_threads(&pool, 3, |pool| {
+                for _ in 0..2 {
+                    // Asks, and is gone before or after it is served.
+                    let mut leaves = pin!(pool.acquire());
+                    let _ = leaves.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                    thread::yield_now();
+                    let _ = leaves.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                }
+                drop(block_on(pool.acquire()).unwrap());
+            });
+            assert_eq!(pool.status().waiting, 0);
+        },
+        rounds(),
+    );
+}
+
+#[test]
+fn what_a_thread_keeps_at_hand_goes_to_whoever_waits() {
+    check_random(
+        || {
+            let server = Server::default();
+            let pool = pool(&server, 1);
+            // Parked by this thread, which does nothing more.
+            drop(block_on(pool.acquire()).unwrap());
+            in_threads(&pool, 2, |pool| drop(block_on(pool.acquire()).unwrap()));
+            assert_eq!(server.alive.load(Ordering::SeqCst), 1);
+        },
+        rounds(),
+    );
+}
+
+#[test]
+fn evicted_connections_are_never_handed_out_and_a_closed_pool_is_empty() {
+    check_random(
+        || {
+            let server = Server::default();
+            let pool = pool(&server, 2);
+            let evicting = thread::spawn({
+                let pool = pool.clone();
+                move || {
+                    pool.evict();
+                    let before = pool.generation();
+                    let lease = block_on(pool.acquire()).unwrap();
+                    assert!(!lease.is_evicted() || pool.generation() > before);
+                }
+            });
+            in_threads(&pool, 2, |pool| {
+                for _ in 0..2 {
+                    drop(block_on(pool.acquire()).unwrap());
+                }
+            });
+            evicting.join().unwrap();
+            let closing = spawn({
+                let pool = pool.clone();
+                async move { pool.close(std::time::Instant::now()).await }
+            });
+            assert!(block_on(closing).unwrap());
+            assert_eq!(pool.status().size, 0);
+            // Whoever gave the last one back may still be dropping it.
+            while server.alive.load(Ordering::SeqCst) > 0 {
+                thread::yield_now();
+            }
+        },
+        rounds(),
+    );
+}
+
+#[test]
+fn a_pool_that_is_closed_meanwhile_serves_or_refuses_everybody() {
+    check_random(
+        || {
+            let server = Server::default();
+            let pool = pool(&server, 1);
+            let closing = thread::spawn({
+                let pool = pool.clone();
+                move || block_on(pool.close(std::time::Instant::now()))
+            });
+            in_threads(&pool, 2, |pool| {
+                for _ in 0..2 {
+                    drop(block_on(pool.acquire()));
+                }
+            });
+            closing.join().unwrap();
+            assert_eq!(pool.status().size, 0);
+        },
+        rounds(),
+    );
+}
+
+#[test]
+fn sizes_change_while_all_ask() {
+    check_random(
+        || {
+            let server = Server::default();
+            let pool = pool(&server, 2);
+            let sizing = thread::spawn({
+                let pool = pool.clone();
+                move || {
+                    pool.resize(1).unwrap();
+                    pool.resize(3).unwrap();
+                    pool.resize(1).unwrap();
+                }
+            });
+            in_threads(&pool, 3, |pool| {
+                for _ in 0..2 {
+                    drop(block_on(pool.acquire()).unwrap());
+                }
+            });
+            sizing.join().unwrap();
+            let status = settled(&pool);
+            assert_eq!((status.waiting, status.in_use()), (0, 0));
+            assert!(status.size <= 1, "{status:?}");
+        },
+        rounds(),
+    );
+}

@@ -11,6 +11,7 @@ mod layers;
 mod libclang;
 mod metadata;
 mod postgres;
+mod rivals;
 mod setup;
 mod test;
 mod workspace;
@@ -45,6 +46,8 @@ enum Command {
     Test(test::Options),
     /// Measure a group and write target/figures/GROUP.json
     Bench(bench::Options),
+    /// Put pools into situations that broke real ones
+    Rivals(rivals::Options),
     /// Run a fuzzer for some time and print what it found
     Fuzz(fuzz::Options),
     /// Update the list of PostgreSQL's functions that only read from the installed server's catalog
@@ -75,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
+        Command::Rivals(options) => rivals::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Functions(options) => functions::run(&workspace, &options),
         Command::Setup(options) => setup::run(&workspace, &options),

@@ -65,6 +65,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
     if full {
         const SHORT: &[&str] = &["bench", "pool", "--quick", "--", "--rounds", "1", "--window-ms", "20"];
         steps.push(xtask("bench pool", SHORT));
+        steps.push(xtask("rivals", &["rivals", "--quick"]));
     }
     Ok(steps)
 }

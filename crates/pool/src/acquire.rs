@@ -3,10 +3,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use crate::driver::Shared;
 use crate::handoff::Handoff;
-use crate::rt::{Sleep, now, sleep_until};
+use crate::rt::{Sleep, alarm_at, now};
 use crate::state::{Admission, Caller, Deliveries, Fate, Loan, Place};
 use crate::{AcquireError, CloseReason, Lease, Manager};
 
@@ -15,6 +16,8 @@ use crate::{AcquireError, CloseReason, Lease, Manager};
 pub struct Acquire<'p, M: Manager> {
     shared: &'p Arc<Shared<M>>,
     caller: Caller,
+    /// If it is not that of the pool's timeout, from the first poll on.
+    deadline: Option<Instant>,
     step: Step<M>,
 }
 
@@ -30,8 +33,8 @@ enum Step<M: Manager> {
 
 impl<'p, M: Manager> Acquire<'p, M> {
     #[inline]
-    pub(crate) const fn new(shared: &'p Arc<Shared<M>>, caller: Caller) -> Self {
-        Self { shared, caller, step: Step::New }
+    pub(crate) const fn new(shared: &'p Arc<Shared<M>>, caller: Caller, deadline: Option<Instant>) -> Self {
+        Self { shared, caller, deadline, step: Step::New }
     }
 
     fn lease(&self, loan: Loan<M::Connection>) -> Lease<M> {
@@ -41,6 +44,9 @@ impl<'p, M: Manager> Acquire<'p, M> {
     /// Asks for the first time.
     #[inline]
     fn ask(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
+        self.caller.asked = now();
+        self.caller.deadline =
+            self.deadline.unwrap_or_else(|| self.caller.asked + self.shared.timeouts.acquire);
         if let Some(loan) = self.shared.take_parked(self.caller.asked) {
             if self.shared.is_open(&loan.connection) {
                 self.step = Step::Over;
@@ -48,6 +54,11 @@ impl<'p, M: Manager> Acquire<'p, M> {
             }
             Shared::release(self.shared, loan, Fate::Close(CloseReason::Broken));
         }
+        self.ask_state(context)
+    }
+
+    /// Asks the state, for the first time, or again when what was handed over was of no use.
+    fn ask_state(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
         loop {
             // In a crowd this one will have to wait too, and the lock is short of time.
             let place = self.shared.is_crowded().then(|| Handoff::new(self.caller, context.waker()));
@@ -72,8 +83,10 @@ impl<'p, M: Manager> Acquire<'p, M> {
                     Shared::release(self.shared, loan, Fate::Close(CloseReason::Expired));
                 }
                 Admission::Queued(place) => {
+                    // From here on it is dropped as one that waits, whatever happens.
+                    self.step = Step::Queued { place, alarm: None };
                     let is_first = Shared::queued(self.shared, state, out, self.caller.asked);
-                    return self.wait(place, is_first, context);
+                    return self.wait(is_first, context);
                 }
                 Admission::Refused(error) => {
                     Shared::follow(self.shared, state, self.caller.asked);
@@ -86,14 +99,16 @@ impl<'p, M: Manager> Acquire<'p, M> {
 
     fn wait(
         &mut self,
-        place: Place<M::Connection, M::Error>,
         is_first: bool,
         context: &mut Context<'_>,
     ) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
-        let alarm = (!self.shared.home.goes_on()).then(|| Box::pin(sleep_until(self.caller.deadline)));
+        let deadline = self.caller.deadline;
+        let new = if self.shared.home.goes_on() { None } else { alarm_at(deadline) };
         // The first may have been served with what threads kept at hand, and an alarm has to be set.
-        let asks_again = is_first || alarm.is_some();
-        self.step = Step::Queued { place, alarm };
+        let asks_again = is_first || new.is_some();
+        if let Step::Queued { alarm, .. } = &mut self.step {
+            *alarm = new;
+        }
         if asks_again { self.wait_on(context) } else { Poll::Pending }
     }
 
@@ -117,7 +132,27 @@ impl<'p, M: Manager> Acquire<'p, M> {
         let Step::Queued { place, .. } = &self.step else { return Poll::Pending };
         let outcome = ready!(place.poll(context.waker()));
         self.step = Step::Over;
-        Poll::Ready(outcome.map(|loan| self.lease(loan)))
+        match outcome {
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(loan) if self.shared.is_evicted(&loan) => self.again(loan, Fate::Clean, context),
+            Ok(loan) if !self.shared.is_open(&loan.connection) => {
+                self.again(loan, Fate::Close(CloseReason::Broken), context)
+            }
+            Ok(loan) => Poll::Ready(Ok(self.lease(loan))),
+        }
+    }
+
+    /// What it was handed went bad on the way: it is the first in line again.
+    #[cold]
+    fn again(
+        &mut self,
+        loan: Loan<M::Connection>,
+        fate: Fate,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
+        self.caller.is_first = true;
+        Shared::release(self.shared, loan, fate);
+        self.ask_state(context)
     }
 }
 

@@ -72,7 +72,7 @@ impl Default for Limits {
             leak_after: None,
             fail_fast: true,
             first_backoff: Duration::from_millis(20),
-            max_backoff: Duration::from_secs(2),
+            max_backoff: Duration::from_secs(1),
             seed: None,
         }
     }
@@ -90,7 +90,7 @@ impl Default for Timeouts {
 }
 
 /// Longer ones are mistakes, and would overflow the clock.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Builds a [`Pool`]. Every setting is optional; those that cannot be, or contradict each other, are refused by name.
 pub struct Builder<M: Manager> {
@@ -249,7 +249,7 @@ impl<M: Manager> Builder<M> {
     }
 
     /// How long to wait before a connection is tried again: a random share of `first` after the first failure, of twice as much after
-    /// each further one, and of `most` in the end. Default 20 ms and 2 s.
+    /// each further one, and of `most` in the end. Default 20 ms and 1 s.
     #[must_use]
     pub const fn backoff(mut self, first: Duration, most: Duration) -> Self {
         self.limits.first_backoff = first;
@@ -274,7 +274,8 @@ impl<M: Manager> Builder<M> {
         self
     }
 
-    /// Told of every [`Event`], in whichever task it comes about, so it must not block. It may use the pool.
+    /// Told of every [`Event`], in whichever task it comes about, so it must not block. It may use the pool; but one that holds it
+    /// keeps it from being closed when the last other handle is dropped.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));
@@ -290,7 +291,7 @@ impl<M: Manager> Builder<M> {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, or, in the pool's first task, in one without timers.
     pub fn build(mut self) -> Result<Pool<M>, ConfigError> {
         if !self.is_check_set {
             self.timeouts.check = self.timeouts.check.min(self.timeouts.acquire / 2);

@@ -23,6 +23,7 @@ type Connection<M> = <M as Manager>::Connection;
 
 pub(crate) struct Shared<M: Manager> {
     pub(crate) manager: M,
+    pub(crate) built: Instant,
     pub(crate) timeouts: Timeouts,
     classes: Box<[&'static str]>,
     pub(crate) default_class: usize,
@@ -52,6 +53,7 @@ impl<M: Manager> Shared<M> {
         let default_class = class_of(&classes, DEFAULT_CLASS);
         let this = Arc::new(Self {
             manager,
+            built: now(),
             timeouts,
             classes,
             default_class,
@@ -89,19 +91,29 @@ impl<M: Manager> Shared<M> {
         }
     }
 
-    /// Drops a connection that has no place any more.
-    fn discard(&self, mut loan: Loan<M::Connection>, reason: CloseReason) {
-        let closed = catch_unwind(AssertUnwindSafe(|| {
-            self.manager.closing(&mut loan.connection);
-            drop(loan);
-        }));
-        // A panic over a connection that goes anyway costs nothing.
-        let _ = closed;
+    /// Drops a connection, whose place is free only behind that: there are never more than may be.
+    fn discard(this: &Arc<Self>, loan: Loan<M::Connection>, reason: CloseReason) {
+        this.bury(loan, reason);
+        let mut state = this.lock();
+        state.gone();
+        Self::follow(this, state, now());
+    }
+
+    pub(crate) fn discard_all(this: &Arc<Self>, loans: Vec<Loan<M::Connection>>, reason: CloseReason) {
+        loans.into_iter().for_each(|loan| Self::discard(this, loan, reason));
+    }
+
+    /// A panic over a connection that goes anyway costs nothing.
+    fn bury(&self, mut loan: Loan<M::Connection>, reason: CloseReason) {
+        let _ = catch_unwind(AssertUnwindSafe(|| self.manager.closing(&mut loan.connection)));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(loan)));
         self.tell(&Event::Closed { reason });
     }
 
-    pub(crate) fn discard_all(&self, loans: Vec<Loan<M::Connection>>, reason: CloseReason) {
-        loans.into_iter().for_each(|loan| self.discard(loan, reason));
+    /// Whether a connection's generation was retired meanwhile.
+    #[inline]
+    pub(crate) fn is_evicted(&self, loan: &Loan<M::Connection>) -> bool {
+        self.parking.is_outdated(loan.epoch) && loan.generation < self.lock().generation()
     }
 
     /// Whether a connection may be handed out, by what the manager says.
@@ -130,7 +142,11 @@ impl<M: Manager> Shared<M> {
             this.drained.notify_waiters();
         }
         for ticket in first.into_iter().chain(others) {
-            this.home.spawn(connect(Place { shared: Arc::clone(this), ticket: Some(ticket) }));
+            this.home.spawn(connect(Place {
+                shared: Arc::clone(this),
+                ticket: Some(ticket),
+                has_begun: false,
+            }));
         }
     }
 
@@ -194,7 +210,7 @@ impl<M: Manager> Shared<M> {
         Self::follow(this, state, now);
         Self::deliver(this, out);
         if let Placement::Closed(loan, reason) = placement {
-            this.discard(loan, reason);
+            Self::discard(this, loan, reason);
         }
     }
 
@@ -227,7 +243,7 @@ impl<M: Manager> Shared<M> {
         }
         Self::follow(this, state, now);
         Self::deliver(this, out);
-        closed.into_iter().for_each(|(loan, reason)| this.discard(loan, reason));
+        closed.into_iter().for_each(|(loan, reason)| Self::discard(this, loan, reason));
     }
 
     /// Somebody waits now. The first to wait gets what threads kept at hand. Says whether it is the first.
@@ -268,7 +284,7 @@ impl<M: Manager> Shared<M> {
         Self::follow(this, this.lock(), now);
         Self::deliver(this, chores.out);
         for (loan, reason) in chores.closed {
-            this.discard(loan, reason);
+            Self::discard(this, loan, reason);
         }
         chores.checks.into_iter().for_each(|loan| Self::check(this, loan));
         for (site, held) in chores.leaks {
@@ -284,7 +300,7 @@ impl<M: Manager> Shared<M> {
         Self::follow(this, state, now);
         Self::deliver(this, out);
         match reset {
-            Err((loan, reason)) => this.discard(loan, reason),
+            Err((loan, reason)) => Self::discard(this, loan, reason),
             Ok(loan) => {
                 let task = reset_in_task(Tended::new(this, loan, Tending::Reset));
                 this.home.spawn(task);
@@ -298,18 +314,22 @@ impl<M: Manager> Shared<M> {
 
     /// Runs a manager's future within a limit, and until the pool is aborted. A panic ends there.
     async fn run<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Ended<T> {
-        let mut work = pin!(work);
-        let work = poll_fn(|context| {
+        let mut work = Box::pin(work);
+        let working = poll_fn(|context| {
             let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
             polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
         });
         let over = pin!(sleep_until(now() + limit));
         let aborted = pin!(self.aborted.notified());
-        match select(work, select(over, aborted)).await {
+        let ended = match select(working, select(over, aborted)).await {
             Either::Left((Ok(value), _)) => Ended::With(value),
             Either::Left((Err(_), _)) => Ended::Panicked,
             Either::Right((Either::Left(_), _)) => Ended::TimedOut,
             Either::Right((Either::Right(_), _)) => Ended::Aborted,
+        };
+        match catch_unwind(AssertUnwindSafe(|| drop(work))) {
+            Ok(()) => ended,
+            Err(_) => Ended::Panicked,
         }
     }
 
@@ -345,7 +365,7 @@ impl<M: Manager> Shared<M> {
         let mut state = this.lock();
         let idle = state.close(&mut out);
         Self::gather(this, state, out, now());
-        this.discard_all(idle, CloseReason::Closed);
+        Self::discard_all(this, idle, CloseReason::Closed);
         this.upkeep.notify_one();
     }
 }
@@ -355,8 +375,7 @@ impl<M: Manager> Drop for Shared<M> {
         // Nobody waits: who does has the pool.
         let idle = self.lock().close(&mut Deliveries::new());
         let parked: Vec<_> = self.parking.recall().collect();
-        self.discard_all(idle, CloseReason::Closed);
-        self.discard_all(parked, CloseReason::Closed);
+        idle.into_iter().chain(parked).for_each(|loan| self.bury(loan, CloseReason::Closed));
         // It ends when it finds nothing to look after.
         self.upkeep.notify_one();
     }
@@ -372,6 +391,7 @@ enum Ended<T> {
 
 /// Opens a connection.
 async fn connect<M: Manager>(mut place: Place<M>) {
+    place.has_begun = true;
     let shared = Arc::clone(&place.shared);
     let Some(ticket) = place.ticket.take() else { return };
     let confirmed = shared.lock().confirm_connect(ticket, now());
@@ -396,6 +416,7 @@ async fn connect<M: Manager>(mut place: Place<M>) {
 }
 
 async fn reset_in_task<M: Manager>(mut tended: Tended<M>) {
+    tended.has_begun = true;
     let shared = Arc::clone(&tended.shared);
     let Some(loan) = &mut tended.loan else { return };
     let reset = shared.run(shared.timeouts.reset, shared.manager.reset(&mut loan.connection)).await;
@@ -403,6 +424,7 @@ async fn reset_in_task<M: Manager>(mut tended: Tended<M>) {
 }
 
 async fn check_in_task<M: Manager>(mut tended: Tended<M>) {
+    tended.has_begun = true;
     let shared = Arc::clone(&tended.shared);
     let Some(loan) = &mut tended.loan else { return };
     let check = shared.run(shared.timeouts.check, shared.manager.check(&mut loan.connection)).await;
@@ -422,11 +444,13 @@ struct Tended<M: Manager> {
     loan: Option<Loan<M::Connection>>,
     tending: Tending,
     is_good: bool,
+    /// Whether its task was polled at all. One that was not had no runtime any more.
+    has_begun: bool,
 }
 
 impl<M: Manager> Tended<M> {
     fn new(shared: &Arc<Shared<M>>, loan: Loan<M::Connection>, tending: Tending) -> Self {
-        Self { shared: Arc::clone(shared), loan: Some(loan), tending, is_good: false }
+        Self { shared: Arc::clone(shared), loan: Some(loan), tending, is_good: false, has_begun: false }
     }
 }
 
@@ -434,6 +458,10 @@ impl<M: Manager> Drop for Tended<M> {
     fn drop(&mut self) {
         let Some(loan) = self.loan.take() else { return };
         let shared = &self.shared;
+        if !self.has_begun && !Home::is_torn_down() {
+            // Or its waiters would have the next one checked, in a task that is dropped at once as well.
+            Shared::close(shared);
+        }
         let now = now();
         let mut out = Deliveries::new();
         let mut state = shared.lock();
@@ -450,6 +478,8 @@ impl<M: Manager> Drop for Tended<M> {
 struct Place<M: Manager> {
     shared: Arc<Shared<M>>,
     ticket: Option<Ticket>,
+    /// Whether its task was polled at all. One that was not had no runtime any more.
+    has_begun: bool,
 }
 
 impl<M: Manager> Place<M> {
@@ -461,7 +491,7 @@ impl<M: Manager> Place<M> {
         let (placement, old) = state.connected(ticket, connection, now, &mut out);
         Shared::settle(shared, state, placement, out, now);
         if let Some(old) = old {
-            shared.discard(old, CloseReason::Expired);
+            Shared::discard(shared, old, CloseReason::Expired);
         }
         shared.tell(&Event::Opened { took: now.saturating_duration_since(begun) });
     }
@@ -505,6 +535,9 @@ impl<M: Manager> Drop for Place<M> {
             // Not followed by another connect: where a runtime has shut down, each spawn drops its task at once.
             if is_drained {
                 self.shared.drained.notify_waiters();
+            }
+            if !self.has_begun && !Home::is_torn_down() {
+                Shared::close(&self.shared);
             }
         }
     }

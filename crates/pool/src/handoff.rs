@@ -48,16 +48,31 @@ impl<A, T> Handoff<A, T> {
     /// The value, once it was given.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<T> {
         let mut stage = self.lock();
-        match &mut *stage {
-            Stage::Waiting(known) => {
-                known.clone_from(waker);
-                Poll::Pending
+        match &*stage {
+            Stage::Waiting(known) if known.will_wake(waker) => return Poll::Pending,
+            Stage::Waiting(_) => {}
+            Stage::Given(_) | Stage::Over => {
+                return match std::mem::replace(&mut *stage, Stage::Over) {
+                    Stage::Given(value) => Poll::Ready(value),
+                    Stage::Waiting(_) | Stage::Over => Poll::Pending,
+                };
             }
-            Stage::Given(_) | Stage::Over => match std::mem::replace(&mut *stage, Stage::Over) {
-                Stage::Given(value) => Poll::Ready(value),
-                Stage::Waiting(_) | Stage::Over => Poll::Pending,
-            },
         }
+        drop(stage);
+        // A waker may be the last to hold its task, and so run anything when it is dropped: not under the lock.
+        let new = waker.clone();
+        let mut stage = self.lock();
+        let (before, result) = match std::mem::replace(&mut *stage, Stage::Over) {
+            Stage::Given(value) => (None, Poll::Ready(value)),
+            Stage::Over => (None, Poll::Pending),
+            Stage::Waiting(before) => {
+                *stage = Stage::Waiting(new);
+                (Some(before), Poll::Pending)
+            }
+        };
+        drop(stage);
+        drop(before);
+        result
     }
 
     /// Stops waiting. Gives what was given and not taken; without it, nothing will be from now on.

@@ -109,6 +109,12 @@ impl<C> Parking<C> {
         }
     }
 
+    /// Whether the state looked at its connections anew since that epoch.
+    #[inline]
+    pub(crate) fn is_outdated(&self, epoch: u64) -> bool {
+        self.epoch.load(Ordering::SeqCst) != epoch
+    }
+
     /// Whether somebody wants what was just parked.
     #[inline]
     pub(crate) fn is_wanted(&self, epoch: u64) -> bool {
@@ -157,10 +163,10 @@ impl<C> Parking<C> {
 
     /// How many connections are parked, and how often one was handed out from here.
     pub(crate) fn counts(&self) -> (usize, u64) {
-        let count = |spot: &Apart<Mutex<Spot<C>>>| {
-            let spot = spot.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (usize::from(spot.loan.is_some()), spot.acquired)
-        };
-        self.spots.iter().map(count).fold((0, 0), |all, spot| (all.0 + spot.0, all.1 + spot.1))
+        // All at once: one that moved from a spot to another would count twice.
+        let spots = self.spots.iter();
+        let all: Vec<_> = spots.map(|spot| spot.0.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+        let parked = all.iter().filter(|spot| spot.loan.is_some()).count();
+        (parked, all.iter().map(|spot| spot.acquired).sum())
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::select;
 
 use crate::acquire::Acquire;
-use crate::config::{AfterConnect, DEFAULT_CLASS, Limits, Listener, Timeouts};
+use crate::config::{AfterConnect, DEFAULT_CLASS, LONGEST, Limits, Listener, Timeouts};
 use crate::driver::Shared;
 use crate::rt::{now, sleep_until};
 use crate::state::{Caller, Deliveries};
@@ -125,18 +125,19 @@ impl<M: Manager> Pool<M> {
 
     #[inline]
     fn acquire_at(&self, options: AcquireOptions, site: &'static Location<'static>) -> Acquire<'_, M> {
-        let asked = now();
-        let deadline = options.deadline.unwrap_or_else(|| asked + self.shared.timeouts.acquire);
         let class = match options.class {
             None => self.shared.default_class,
             Some(name) => self.shared.class(name),
         };
-        Acquire::new(&self.shared, Caller { class, asked, deadline, site })
+        // When it asks is when it is polled first.
+        let asked = self.shared.built;
+        let caller = Caller { class, asked, deadline: asked, site, is_first: false };
+        Acquire::new(&self.shared, caller, options.deadline)
     }
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
     pub fn evict(&self) {
-        let next = self.generation() + 1;
+        let next = self.generation().saturating_add(1);
         self.evict_before(next);
     }
 
@@ -146,7 +147,7 @@ impl<M: Manager> Pool<M> {
         let mut state = self.shared.lock();
         let idle = state.evict_before(generation);
         Shared::gather(&self.shared, state, Deliveries::new(), now());
-        self.shared.discard_all(idle, CloseReason::Evicted);
+        Shared::discard_all(&self.shared, idle, CloseReason::Evicted);
     }
 
     /// Of which generation new connections are. The first is 0.
@@ -166,7 +167,7 @@ impl<M: Manager> Pool<M> {
         let mut state = self.shared.lock();
         let closed = state.resize(max_size, now, &mut out);
         Shared::gather(&self.shared, state, out, now);
-        self.shared.discard_all(closed?, CloseReason::Resized);
+        Shared::discard_all(&self.shared, closed?, CloseReason::Resized);
         Ok(())
     }
 
@@ -198,7 +199,8 @@ impl<M: Manager> Pool<M> {
     ///
     /// As [`close`](Self::close).
     pub async fn close_within(&self, limit: Duration) -> bool {
-        self.close(now() + limit).await
+        let now = now();
+        self.close(now.checked_add(limit).unwrap_or(now + LONGEST)).await
     }
 
     /// How the pool stands.

@@ -1,9 +1,9 @@
 //! What the driver needs of a runtime, so that a model checker can stand in for it.
 
 #[cfg(shuttle)]
-pub(crate) use self::model::{Home, Notice, Sleep, now, sleep_until, thread_number};
+pub(crate) use self::model::{Home, Notice, Sleep, alarm_at, now, sleep_until, thread_number};
 #[cfg(not(shuttle))]
-pub(crate) use self::tokio_runtime::{Home, Notice, Sleep, now, sleep_until, thread_number};
+pub(crate) use self::tokio_runtime::{Home, Notice, Sleep, alarm_at, now, sleep_until, thread_number};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{
     Mutex, MutexGuard,
@@ -32,15 +32,15 @@ mod tokio_runtime {
     #[derive(Clone, Debug)]
     pub(crate) struct Home {
         handle: Handle,
-        is_driven_by_its_threads: bool,
+        has_threads: bool,
     }
 
     impl Home {
         /// The runtime that this is called in.
         pub(crate) fn current() -> Self {
             let handle = Handle::current();
-            let is_driven_by_its_threads = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
-            Self { handle, is_driven_by_its_threads }
+            let has_threads = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
+            Self { handle, has_threads }
         }
 
         /// Whether the model checker takes a test apart, in which no lock may be taken.
@@ -54,10 +54,15 @@ mod tokio_runtime {
 
         /// Whether its tasks and timers go on while a caller waits here. One without threads of its own stands still unless the
         /// caller runs in it.
+        #[inline]
         pub(crate) fn goes_on(&self) -> bool {
-            self.is_driven_by_its_threads
-                || Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
+            self.has_threads || Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
         }
+    }
+
+    /// Rings for a caller in another runtime than the pool's. A caller in none has no clock of its own.
+    pub(crate) fn alarm_at(deadline: Instant) -> Option<Sleep> {
+        Handle::try_current().is_ok().then(|| Box::pin(sleep_until(deadline)))
     }
 
     /// Wakes who waits for it; one notice is kept when nobody does.

@@ -16,6 +16,8 @@ pub struct Status {
     pub checking: usize,
     /// Returned connections that are being reset.
     pub resetting: usize,
+    /// Connections that are being closed.
+    pub closing: usize,
     /// Callers that wait.
     pub waiting: usize,
 }
@@ -24,7 +26,7 @@ impl Status {
     /// Connections that are handed out or being reset.
     #[must_use]
     pub const fn in_use(&self) -> usize {
-        self.size - self.idle - self.connecting - self.checking
+        self.size.saturating_sub(self.idle + self.connecting + self.checking + self.closing)
     }
 }
 

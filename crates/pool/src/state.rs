@@ -20,7 +20,7 @@ use std::time::Instant;
 use crate::codel::Codel;
 use crate::config::Limits;
 use crate::handoff::Handoff;
-use crate::{AcquireError, CloseReason, ConfigError, Counters, Status};
+use crate::{AcquireError, CloseReason, ConfigError, ConnectError, Counters, Status};
 use classes::Classes;
 use connects::Health;
 pub(crate) use connects::{AfterFailure, Ticket};
@@ -61,6 +61,8 @@ pub(crate) struct Caller {
     pub(crate) asked: Instant,
     pub(crate) deadline: Instant,
     pub(crate) site: &'static Location<'static>,
+    /// Whether it comes before all others: what it was handed before was of no use.
+    pub(crate) is_first: bool,
 }
 
 /// Who waits, and where it looks for what came of waiting.
@@ -113,12 +115,14 @@ pub(crate) struct Deliveries<C, E: Error + 'static> {
     first: Option<(Place<C, E>, Outcome<C, E>)>,
     others: Vec<(Place<C, E>, Outcome<C, E>)>,
     checks: Vec<Loan<C>>,
+    /// What was known of a failure before, to be dropped without the lock.
+    past: Option<Arc<ConnectError<E>>>,
 }
 
 impl<C, E: Error + 'static> Deliveries<C, E> {
     #[inline]
     pub(crate) const fn new() -> Self {
-        Self { first: None, others: Vec::new(), checks: Vec::new() }
+        Self { first: None, others: Vec::new(), checks: Vec::new(), past: None }
     }
 
     #[inline]
@@ -166,10 +170,12 @@ pub(crate) struct State<C, E: Error + 'static> {
     connecting: usize,
     checking: usize,
     resetting: usize,
+    /// Connections that are being dropped, whose places are not free before that.
+    closing: usize,
     /// Connections that went when they were due, and have to be opened again.
     owed: usize,
-    /// Connections that are due and have no successor under way.
-    unsucceeded: usize,
+    /// Connections that are due and want a successor.
+    wanting: usize,
     /// What new connections are of.
     generation: u64,
     /// Counts what makes the state look at connections anew: evictions, other sizes, the end.
@@ -233,8 +239,9 @@ impl<C, E: Error + 'static> State<C, E> {
             connecting: 0,
             checking: 0,
             resetting: 0,
+            closing: 0,
             owed: 0,
-            unsucceeded: 0,
+            wanting: 0,
             generation: 0,
             epoch: 0,
             acquired: 0,
@@ -255,7 +262,8 @@ impl<C, E: Error + 'static> State<C, E> {
         place: Option<Place<C, E>>,
         out: &mut Deliveries<C, E>,
     ) -> Admission<C, E> {
-        let is_next = if self.has_classes { self.is_next(caller.class) } else { self.waiting == 0 };
+        let is_next =
+            if self.has_classes { self.is_next(caller) } else { self.waiting == 0 || caller.is_first };
         if is_next && let Some(mut entry) = self.idle.pop() {
             if entry.expires.is_some_and(|expires| expires <= caller.asked) {
                 self.enter(&mut entry, caller);
@@ -280,8 +288,9 @@ impl<C, E: Error + 'static> State<C, E> {
     }
 
     /// Whether a caller of that class may have an idle connection before all others.
-    fn is_next(&self, class: usize) -> bool {
-        self.rest.waiters[class].is_empty() && self.rest.classes.has_room(class, self.max_size)
+    fn is_next(&self, caller: &Caller) -> bool {
+        let is_first = self.rest.waiters[caller.class].is_empty() || caller.is_first;
+        is_first && self.rest.classes.has_room(caller.class, self.max_size)
     }
 
     #[inline]
@@ -326,7 +335,12 @@ impl<C, E: Error + 'static> State<C, E> {
         self.waiting += 1;
         self.plan(caller.deadline);
         let place = place.unwrap_or_else(|| Handoff::new(*caller, waker));
-        self.rest.waiters[caller.class].push_back(Arc::clone(&place));
+        let waiters = &mut self.rest.waiters[caller.class];
+        if caller.is_first {
+            waiters.push_front(Arc::clone(&place));
+        } else {
+            waiters.push_back(Arc::clone(&place));
+        }
         self.serve(caller.asked, out);
         Admission::Queued(place)
     }
@@ -345,7 +359,7 @@ impl<C, E: Error + 'static> State<C, E> {
     pub(crate) fn leave(&mut self, place: &Place<C, E>) {
         self.rest.counters.cancelled += 1;
         let waiters = &mut self.rest.waiters[place.who.class];
-        if let Some(at) = waiters.iter().position(|other| Arc::ptr_eq(other, place)) {
+        if let Some(at) = waiters.iter().rposition(|other| Arc::ptr_eq(other, place)) {
             waiters.remove(at);
             self.waiting -= 1;
         }
@@ -512,7 +526,7 @@ impl<C, E: Error + 'static> State<C, E> {
             Some(CloseReason::Closed)
         } else if entry.generation < self.generation {
             Some(CloseReason::Evicted)
-        } else if self.size > self.max_size {
+        } else if self.size - self.closing > self.max_size {
             Some(CloseReason::Resized)
         } else if self.limits.max_uses.is_some_and(|most| entry.uses >= most) {
             Some(CloseReason::Used)
@@ -529,13 +543,21 @@ impl<C, E: Error + 'static> State<C, E> {
         Placement::Closed(entry, reason)
     }
 
-    /// A connection goes, and its place is free.
+    /// A connection goes. Its place is free when it is [`gone`](Self::gone).
     fn closed(&mut self, entry: &Entry<C>, reason: CloseReason) {
-        self.size -= 1;
+        self.closing += 1;
         self.rest.counters.closed[reason as usize] += 1;
-        if entry.wants_successor && self.unsucceeded > 0 {
-            self.unsucceeded -= 1;
+        if entry.wants_successor {
+            self.wanting -= 1;
+            // One that came for it is nobody's now.
+            self.rest.successors = self.rest.successors.min(self.wanting);
         }
+    }
+
+    /// A connection that was closed is dropped, and its place free.
+    pub(crate) const fn gone(&mut self) {
+        self.closing -= 1;
+        self.size -= 1;
     }
 
     /// Takes the one whose turn it is for a connection that is free out of its list.
@@ -590,6 +612,12 @@ impl<C, E: Error + 'static> State<C, E> {
     }
 
     fn serve_idle(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
+        // What needs no check is nobody's to wait for.
+        while self.idle.last().is_some_and(|entry| !self.needs_check(entry, now)) {
+            let Some(place) = self.next_served(now, out) else { break };
+            let Some(entry) = self.idle.pop() else { break };
+            self.hand_over(place, entry, now, out);
+        }
         while self.callers() > self.checking {
             let Some(entry) = self.idle.pop() else { return };
             if self.needs_check(&entry, now) {
@@ -607,6 +635,7 @@ impl<C, E: Error + 'static> State<C, E> {
     pub(crate) fn detach(&mut self, entry: &mut Entry<C>, now: Instant, out: &mut Deliveries<C, E>) {
         self.returned(entry);
         self.closed(entry, CloseReason::Detached);
+        self.gone();
         self.serve_class(now, out);
     }
 
@@ -646,7 +675,7 @@ impl<C, E: Error + 'static> State<C, E> {
         self.limits.check_size(max_size)?;
         self.max_size = max_size;
         self.epoch += 1;
-        let surplus = self.size.saturating_sub(max_size).min(self.idle.len());
+        let surplus = (self.size - self.closing).saturating_sub(max_size).min(self.idle.len());
         let closed: Vec<_> = self.idle.drain(..surplus).collect();
         closed.iter().for_each(|entry| self.closed(entry, CloseReason::Resized));
         self.serve(now, out);
@@ -684,6 +713,7 @@ impl<C, E: Error + 'static> State<C, E> {
             connecting: self.connecting,
             checking: self.checking,
             resetting: self.resetting,
+            closing: self.closing,
             waiting: self.waiting,
         }
     }

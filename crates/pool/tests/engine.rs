@@ -53,6 +53,8 @@ struct Script {
     hook: Goes,
     returned: Returned,
     severity: Severity,
+    /// The number of the connection that is closed by the other side.
+    dead: usize,
 }
 
 const GOOD: Script = Script {
@@ -62,6 +64,7 @@ const GOOD: Script = Script {
     hook: Goes::Well,
     returned: Returned::Clean,
     severity: Severity::Transient,
+    dead: usize::MAX,
 };
 
 #[derive(Clone)]
@@ -94,8 +97,8 @@ impl Manager for Server {
         Ok(Connection { number, alive: Arc::clone(&self.alive) })
     }
 
-    fn is_open(&self, _: &Connection) -> bool {
-        true
+    fn is_open(&self, connection: &Connection) -> bool {
+        connection.number != self.script().dead
     }
 
     async fn check(&self, _: &mut Connection) -> Result<(), No> {
@@ -534,6 +537,89 @@ fn settings_that_contradict_each_other_are_refused_with_both_names() {
             "{error}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_died_at_rest_is_handed_to_nobody() {
+    let server = Server::new();
+    let pool = server.builder().max_size(1).build().unwrap();
+    let held = pool.acquire().await.unwrap();
+    let mut waits = pin!(pool.acquire());
+    let mut later = pin!(pool.acquire());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waits.as_mut().poll(&mut context).is_pending());
+    assert!(later.as_mut().poll(&mut context).is_pending());
+    // It is on its way to the first when it dies.
+    drop(held);
+    server.set(|script| script.dead = 0);
+    assert!(waits.as_mut().poll(&mut context).is_pending(), "it was handed a dead one");
+    server.set(|script| script.dead = usize::MAX);
+    let lease = waits.await.unwrap();
+    assert_eq!((server.connects(), pool.status().waiting), (2, 1), "and it is the first in line again");
+    drop(lease);
+    assert!(later.await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_evicted_on_its_way_is_handed_to_nobody() {
+    let pool = Server::new().builder().max_size(1).build().unwrap();
+    let held = pool.acquire().await.unwrap();
+    let mut waits = pin!(pool.acquire());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(held);
+    pool.evict();
+    assert!(!waits.await.unwrap().is_evicted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_tries_to_renew_what_is_gone() {
+    let server = Server::new();
+    let pool = server.builder().max_lifetime(Some(10_000 * MS)).build().unwrap();
+    fill(&pool, 1).await;
+    server.set(|script| script.connect = Goes::Wrong);
+    sleep(60_000 * MS).await;
+    let tried = server.connects();
+    sleep(3_600_000 * MS).await;
+    assert_eq!(server.connects(), tried, "nobody asks, and nothing is due");
+    assert_eq!(pool.status().size, 0);
+}
+
+#[test]
+fn a_place_is_free_only_when_its_connection_is_dropped() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let server = Server::new();
+    let pool = runtime.block_on(async { server.builder().max_size(1).build().unwrap() });
+    for _ in 0..500 {
+        let lease = runtime.block_on(pool.acquire()).unwrap();
+        let waiting = runtime.spawn({
+            let (pool, server) = (pool.clone(), server.clone());
+            async move {
+                let lease = pool.acquire().await.unwrap();
+                let alive = server.alive();
+                drop(lease);
+                alive
+            }
+        });
+        lease.close();
+        assert_eq!(runtime.block_on(waiting).unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_caller_in_no_runtime_waits_and_leaves_nothing_behind() {
+    let home = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let pool = home.block_on(async {
+        let pool = Server::new().builder().max_size(1).build().unwrap();
+        fill(&pool, 1).await;
+        pool
+    });
+    let held = home.block_on(pool.acquire()).unwrap();
+    let mut waits = Box::pin(pool.acquire());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(waits);
+    drop(held);
+    assert!(home.block_on(pool.acquire()).is_ok());
 }
 
 /// Polls a future so often, lets time pass between, and drops it. Says whether it was ready before.

@@ -3,13 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use deadpool::managed::{Manager, Metrics, RecycleError};
 use millpond_pool::{Builder, Pool, Returned};
 
-/// A builder over a manager of deadpool's. Objects are recycled before every reuse, as in deadpool's own pool;
-/// [`check_after`](Builder::check_after) lets those that were used lately go without.
+/// A builder over a manager of deadpool's. Every object is recycled when it comes back, before anybody else gets it, and again when
+/// it has rested for longer than [`check_after`](Builder::check_after).
 #[must_use]
 pub fn builder<M>(manager: M) -> Builder<Managed<M>>
 where
@@ -17,7 +17,7 @@ where
     M::Type: 'static,
     M::Error: StdError + Send + Sync + 'static,
 {
-    Pool::builder(Managed(manager)).check_after(Some(Duration::ZERO))
+    Pool::builder(Managed(manager))
 }
 
 /// A manager of deadpool's, as one of millpond's.
@@ -99,12 +99,13 @@ where
         Ok(())
     }
 
+    /// Nobody but [`Manager::recycle`] knows what its user left in it.
     fn returned(&self, _: &mut Object<M::Type>) -> Returned {
-        Returned::Clean
+        Returned::Soiled
     }
 
-    async fn reset(&self, _: &mut Object<M::Type>) -> Result<(), Self::Error> {
-        Ok(())
+    async fn reset(&self, object: &mut Object<M::Type>) -> Result<(), Self::Error> {
+        self.check(object).await
     }
 
     fn closing(&self, object: &mut Object<M::Type>) {

@@ -17,6 +17,7 @@ pub(super) enum Health<E: Error + 'static> {
         failures: u32,
         cause: Arc<ConnectError<E>>,
         retry_at: Instant,
+        is_permanent: bool,
     },
 }
 
@@ -46,7 +47,7 @@ impl<C, E: Error + 'static> State<C, E> {
     #[inline]
     pub(crate) fn start_connect(&mut self, now: Instant) -> Option<Ticket> {
         // Most calls end here.
-        let is_quiet = self.waiting == 0 && self.owed + self.unsucceeded == 0;
+        let is_quiet = self.waiting == 0 && self.owed + self.wanting == 0;
         if is_quiet && self.limits.min_idle <= self.idle.len() && self.connecting == 0 && self.is_well() {
             return None;
         }
@@ -75,8 +76,7 @@ impl<C, E: Error + 'static> State<C, E> {
         }
         let renews = if self.wanted() > self.provided() || self.probes(now) {
             false
-        } else if self.unsucceeded > 0 {
-            self.unsucceeded -= 1;
+        } else if self.unsucceeded() > 0 {
             self.rest.renewing += 1;
             true
         } else {
@@ -89,7 +89,8 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// How many of those who wait could have a connection if there was one.
     pub(super) fn callers(&self) -> usize {
-        let out = self.size - self.idle.len() - self.connecting - self.checking - self.resetting;
+        let out =
+            self.size - self.idle.len() - self.connecting - self.checking - self.resetting - self.closing;
         if self.has_classes {
             let waiting = self.rest.waiters.iter().map(VecDeque::len);
             self.rest.classes.admissible(waiting, self.max_size)
@@ -101,6 +102,18 @@ impl<C, E: Error + 'static> State<C, E> {
     /// How many connections more would be of use now.
     pub(super) fn wanted(&self) -> usize {
         self.callers() + self.limits.min_idle.saturating_sub(self.idle.len()).max(self.owed)
+    }
+
+    /// Connections that are due and have no successor, nor one under way.
+    fn unsucceeded(&self) -> usize {
+        self.wanting.saturating_sub(self.rest.renewing + self.rest.successors)
+    }
+
+    fn set_health(&mut self, health: Health<E>) -> Option<Arc<ConnectError<E>>> {
+        match std::mem::replace(&mut self.rest.health, health) {
+            Health::Well => None,
+            Health::Failing { cause, .. } => Some(cause),
+        }
     }
 
     /// How many connections are on their way to those who want some.
@@ -116,16 +129,17 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// Whether connections fail to open and none is left that could come back.
     fn is_down(&self) -> bool {
-        !self.is_well() && self.size == self.connecting
+        !self.is_well() && self.size - self.closing == self.connecting
     }
 
     /// Why a caller need not wait for a connection to be opened.
     #[inline]
     pub(super) fn why_down(&mut self, caller: &Caller) -> Option<AcquireError<E>> {
-        let Health::Failing { cause, retry_at, .. } = &self.rest.health else { return None };
+        let Health::Failing { cause, retry_at, is_permanent, .. } = &self.rest.health else { return None };
         // When the pause is over and nobody tries, this caller's own try may be the one that succeeds.
         let is_tried = self.connecting > 0 || *retry_at > caller.asked;
-        if !self.limits.fail_fast || !self.is_down() || !is_tried {
+        let is_hopeless = self.is_down() || *is_permanent;
+        if !self.limits.fail_fast || !is_hopeless || !is_tried {
             return None;
         }
         self.rest.counters.failed_fast += 1;
@@ -147,10 +161,7 @@ impl<C, E: Error + 'static> State<C, E> {
     pub(crate) fn abandon_connect(&mut self, ticket: Ticket) {
         self.connecting -= 1;
         self.size -= 1;
-        if ticket.renews {
-            self.rest.renewing -= 1;
-            self.unsucceeded += 1;
-        }
+        self.rest.renewing -= usize::from(ticket.renews);
     }
 
     /// A connection was opened. Gives, too, one that it succeeds, if such a one rests.
@@ -163,7 +174,7 @@ impl<C, E: Error + 'static> State<C, E> {
     ) -> (Placement<C>, Option<super::Loan<C>>) {
         self.connecting -= 1;
         self.rest.counters.opened += 1;
-        self.rest.health = Health::Well;
+        out.past = self.set_health(Health::Well);
         let due = self.limits.max_lifetime.map(|lifetime| {
             // Up to a fifth early, at random, so that connections opened together do not end together.
             now + lifetime.mul_f64(0.8 + 0.1 * self.rest.random.f64())
@@ -190,15 +201,17 @@ impl<C, E: Error + 'static> State<C, E> {
             return (self.place(entry, Fate::Clean, now, out), None);
         }
         self.rest.renewing -= 1;
-        self.rest.successors += 1;
+        if self.rest.successors < self.wanting {
+            self.rest.successors += 1;
+        }
         let placement = self.place(entry, Fate::Clean, now, out);
+        if self.rest.successors == 0 {
+            return (placement, None);
+        }
         let old = self.idle.iter().position(|entry| entry.wants_successor).map(|at| self.idle.remove(at));
         if let Some(old) = &old {
             self.rest.successors -= 1;
-            // Its successor is there, so it is not among those who have none.
-            self.size -= 1;
-            self.rest.counters.closed[CloseReason::Expired as usize] += 1;
-            debug_assert!(old.wants_successor, "it was found by that");
+            self.closed(old, CloseReason::Expired);
         }
         (placement, old)
     }
@@ -228,8 +241,9 @@ impl<C, E: Error + 'static> State<C, E> {
         // Full jitter (Brooker 2015, "Exponential backoff and jitter"): spreads a fleet's tries.
         let pause = longest.mul_f64(self.rest.random.f64());
         let retry_at = now + pause;
-        self.rest.health = Health::Failing { failures: failures + 1, cause: Arc::clone(error), retry_at };
         let is_permanent = severity != Severity::Transient;
+        let cause = Arc::clone(error);
+        out.past = self.set_health(Health::Failing { failures: failures + 1, cause, retry_at, is_permanent });
         if is_permanent || (self.limits.fail_fast && self.is_down()) {
             self.refuse_all(&AcquireError::Connect(Arc::clone(error)), out);
         }
@@ -246,8 +260,6 @@ impl<C, E: Error + 'static> State<C, E> {
         }
         if entry.wants_successor && self.rest.successors > 0 {
             self.rest.successors -= 1;
-            // Its successor was counted out of these when it was begun.
-            entry.wants_successor = false;
             return true;
         }
         // Only as many go without a successor at a time as may be opened.
@@ -257,7 +269,7 @@ impl<C, E: Error + 'static> State<C, E> {
             return true;
         }
         if !std::mem::replace(&mut entry.wants_successor, true) {
-            self.unsucceeded += 1;
+            self.wanting += 1;
         }
         false
     }
@@ -265,7 +277,7 @@ impl<C, E: Error + 'static> State<C, E> {
     /// When connecting is tried again, if something wants it to be.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         let Health::Failing { retry_at, .. } = self.rest.health else { return None };
-        let is_wanted = self.wanted() > self.checking || self.unsucceeded > 0 || self.probes(now);
+        let is_wanted = self.wanted() > self.checking || self.unsucceeded() > 0 || self.probes(now);
         (is_wanted && self.connecting == 0 && self.size < self.max_size && !self.is_closed)
             .then_some(retry_at)
     }

@@ -55,7 +55,10 @@ impl<C, E: Error + 'static> State<C, E> {
     /// Tells whoever has waited for too long.
     fn time_out(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
         let cause = self.last_cause();
-        let (checking, connecting) = (self.checking, self.connecting);
+        let checking = self.checking;
+        // Those for whom there is room wait for a new one, be it that none can be opened now.
+        let room = self.connecting + self.max_size.saturating_sub(self.size);
+        let connecting = (checking + room).min(self.callers()).saturating_sub(checking);
         let rest = &mut *self.rest;
         let mut rank = 0;
         for waiters in &mut rest.waiters {
@@ -94,10 +97,9 @@ impl<C, E: Error + 'static> State<C, E> {
     fn tend_idle(&mut self, now: Instant, chores: &mut Chores<C, E>) {
         let is_past =
             |since: Instant, limit: Option<Duration>| limit.is_some_and(|limit| since + limit <= now);
-        let mut at = 0;
-        while at < self.idle.len() {
-            let mut entry = self.idle.remove(at);
-            let is_surplus = self.idle.len() >= self.limits.min_idle;
+        let mut left = self.idle.len();
+        for mut entry in std::mem::take(&mut self.idle) {
+            let is_surplus = left > self.limits.min_idle;
             let reason = if entry.due.is_some_and(|due| due <= now) && self.is_over(&mut entry, now) {
                 Some(CloseReason::Expired)
             } else if is_surplus && is_past(entry.rests_since, self.limits.idle_timeout) {
@@ -106,14 +108,15 @@ impl<C, E: Error + 'static> State<C, E> {
                 None
             };
             if let Some(reason) = reason {
+                left -= 1;
                 self.closed(&entry, reason);
                 chores.closed.push((entry, reason));
             } else if is_past(entry.proven, self.limits.keepalive) {
+                left -= 1;
                 self.checking += 1;
                 chores.checks.push(entry);
             } else {
-                self.idle.insert(at, entry);
-                at += 1;
+                self.idle.push(entry);
             }
         }
     }

@@ -3,13 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::{Manager, Metrics, RecycleError};
 use millpond_pool::{Builder, Pool, Returned};
 
-/// A builder over a manager of deadpool's. Every object is recycled when it comes back, before anybody else gets it, and again when
-/// it has rested for longer than [`check_after`](Builder::check_after).
+/// A builder over a manager of deadpool's. Every object is recycled when it comes back, before anybody else gets it, and once more
+/// before it is used again if it rested; [`check_after`](Builder::check_after) says for how long it may rest without.
 #[must_use]
 pub fn builder<M>(manager: M) -> Builder<Managed<M>>
 where
@@ -17,7 +17,7 @@ where
     M::Type: 'static,
     M::Error: StdError + Send + Sync + 'static,
 {
-    Pool::builder(Managed(manager))
+    Pool::builder(Managed(manager)).check_after(Some(Duration::ZERO))
 }
 
 /// A manager of deadpool's, as one of millpond's.

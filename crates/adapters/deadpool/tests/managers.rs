@@ -77,7 +77,7 @@ async fn clients_of_deadpool_postgres_keep_their_cached_statements() {
     let config = lab.url("postgres").parse().unwrap();
     let recycling_method = RecyclingMethod::Verified;
     let manager = deadpool_postgres::Manager::from_config(config, NoTls, ManagerConfig { recycling_method });
-    let pool = builder(manager).max_size(2).build().unwrap();
+    let pool = builder(manager).max_size(1).build().unwrap();
     for _ in 0..3 {
         let client = pool.acquire().await.unwrap();
         let statement = client.prepare_cached("select 1 + $1::int").await.unwrap();

@@ -61,7 +61,7 @@ impl<M: Manager> Shared<M> {
             listener,
             home: Home::current(),
             parking: Parking::new(&limits),
-            state: Apart(Mutex::new(State::new(Arc::new(limits), now()))),
+            state: Apart(Mutex::new(State::new(Box::new(limits), now()))),
             upkeep: Arc::new(Notice::new()),
             drained: Notice::new(),
             aborted: Notice::new(),

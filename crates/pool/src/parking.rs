@@ -26,7 +26,7 @@ pub(crate) struct Parking<C> {
     check_after: Option<Duration>,
     max_uses: Option<u64>,
     round: Option<Duration>,
-    /// How many wait, and of which epoch connections may be parked: as the state has them.
+    /// Above zero while somebody waits, and of which epoch connections may be parked: as the state has them.
     waiting: AtomicUsize,
     epoch: AtomicU64,
 }
@@ -121,7 +121,7 @@ impl<C> Parking<C> {
         self.waiting.load(Ordering::SeqCst) > 0 || self.epoch.load(Ordering::SeqCst) != epoch
     }
 
-    /// Tells how many wait, before the spots are searched for them.
+    /// Tells whether somebody waits, before the spots are searched for it.
     #[inline]
     pub(crate) fn set_waiting(&self, waiting: usize) {
         // Written only when it changes between none and some, so that the line stays with those who read it.
@@ -130,6 +130,7 @@ impl<C> Parking<C> {
         }
     }
 
+    /// Whether somebody waits, for who only wants to guess.
     #[inline]
     pub(crate) fn has_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0

@@ -96,7 +96,7 @@ pub(crate) enum Admission<C, E: Error + 'static> {
 pub(crate) enum Placement<C> {
     /// It rests, or went to one of those who are woken.
     Placed,
-    /// It is to be dropped; its place is free.
+    /// It is to be dropped, and its place is free behind that.
     Closed(Loan<C>, CloseReason),
 }
 
@@ -164,7 +164,7 @@ pub(crate) struct State<C, E: Error + 'static> {
     /// The newest last, and the newest is handed out first, so that surplus sinks.
     idle: Vec<Loan<C>>,
     waiting: usize,
-    /// All that count against `max_size`: idle, out, being opened, checked, reset.
+    /// All that count against `max_size`: idle, out, being opened, checked, reset, closed.
     size: usize,
     max_size: usize,
     connecting: usize,
@@ -184,7 +184,7 @@ pub(crate) struct State<C, E: Error + 'static> {
     acquired: u64,
     /// When upkeep runs next.
     planned: Option<Instant>,
-    limits: Arc<Limits>,
+    limits: Box<Limits>,
     rest: Box<Rest<C, E>>,
 }
 
@@ -212,7 +212,7 @@ struct Rest<C, E: Error + 'static> {
 }
 
 impl<C, E: Error + 'static> State<C, E> {
-    pub(crate) fn new(limits: Arc<Limits>, now: Instant) -> Self {
+    pub(crate) fn new(limits: Box<Limits>, now: Instant) -> Self {
         let reserved = limits.classes.iter().map(|class| class.reserved);
         let rest = Rest {
             waiters: limits.classes.iter().map(|_| VecDeque::new()).collect(),
@@ -348,6 +348,10 @@ impl<C, E: Error + 'static> State<C, E> {
     /// Why a caller may not even wait.
     #[inline]
     fn refusal(&mut self, caller: &Caller) -> Option<AcquireError<E>> {
+        // Who was in line already stays in it.
+        if caller.is_first {
+            return None;
+        }
         if self.limits.max_waiting.is_some_and(|most| self.waiting >= most) {
             self.rest.counters.queue_full += 1;
             return Some(AcquireError::QueueFull { waiting: self.waiting });

@@ -176,7 +176,7 @@ impl<C, E: Error + 'static> State<C, E> {
         self.rest.counters.opened += 1;
         out.past = self.set_health(Health::Well);
         let due = self.limits.max_lifetime.map(|lifetime| {
-            // Up to a fifth early, at random, so that connections opened together do not end together.
+            // A tenth to a fifth early, at random, so that connections opened together do not end together.
             now + lifetime.mul_f64(0.8 + 0.1 * self.rest.random.f64())
         });
         if let Some(due) = due {

@@ -65,7 +65,7 @@ impl World {
         let (limits, now) = (limits(&mut random), Instant::now());
         let waiting = limits.classes.iter().map(|_| Vec::new()).collect();
         Self {
-            state: State::new(Arc::new(limits), now),
+            state: State::new(Box::new(limits), now),
             random,
             now,
             next: 0,
@@ -337,7 +337,7 @@ fn state(change: impl FnOnce(&mut Limits)) -> (Tested, Instant) {
     limits.classes.push(Class { name: "default", reserved: 0 });
     change(&mut limits);
     let now = Instant::now();
-    (State::new(Arc::new(limits), now), now)
+    (State::new(Box::new(limits), now), now)
 }
 
 fn caller(now: Instant) -> Caller {

@@ -91,7 +91,7 @@ impl<'p, M: Manager> Acquire<'p, M> {
                 Admission::Refused(error) => {
                     Shared::follow(self.shared, state, self.caller.asked);
                     self.step = Step::Over;
-                    return Poll::Ready(Err(error));
+                    return Poll::Ready(Err(*error));
                 }
             }
         }
@@ -133,7 +133,7 @@ impl<'p, M: Manager> Acquire<'p, M> {
         let outcome = ready!(place.poll(context.waker()));
         self.step = Step::Over;
         match outcome {
-            Err(error) => Poll::Ready(Err(error)),
+            Err(error) => Poll::Ready(Err(*error)),
             Ok(loan) if self.shared.is_evicted(&loan) => self.again(loan, Fate::Clean, context),
             Ok(loan) if !self.shared.is_open(&loan.connection) => {
                 self.again(loan, Fate::Close(CloseReason::Broken), context)

@@ -169,7 +169,13 @@ impl<M: Manager> Shared<M> {
 
     /// A clean connection stays with this thread, or goes to whoever waits, or to the others.
     #[inline]
-    fn rest(this: &Arc<Self>, loan: Loan<M::Connection>) {
+    fn rest(this: &Arc<Self>, mut loan: Loan<M::Connection>) {
+        if this.is_crowded() {
+            match Self::hand_on(this, loan) {
+                None => return,
+                Some(back) => loan = back,
+            }
+        }
         let (now, epoch) = (now(), loan.epoch);
         match this.parking.park(loan, now) {
             Parked::Not(loan) => Self::release_at(this, loan, Fate::Clean, now),
@@ -187,13 +193,30 @@ impl<M: Manager> Shared<M> {
         }
     }
 
+    /// Gives a clean connection to one who waits, without a look at the clock. Gives it back where it takes one.
+    fn hand_on(this: &Arc<Self>, loan: Loan<M::Connection>) -> Option<Loan<M::Connection>> {
+        let state = this.lock();
+        let Some(now) = state.time_at_hand(&loan) else { return Some(loan) };
+        Self::release_in(this, state, loan, Fate::Clean, now);
+        None
+    }
+
     pub(crate) fn release(this: &Arc<Self>, loan: Loan<M::Connection>, fate: Fate) {
         Self::release_at(this, loan, fate, now());
     }
 
     fn release_at(this: &Arc<Self>, loan: Loan<M::Connection>, fate: Fate, now: Instant) {
+        Self::release_in(this, this.lock(), loan, fate, now);
+    }
+
+    fn release_in(
+        this: &Arc<Self>,
+        mut state: MutexGuard<'_, LockedState<M>>,
+        loan: Loan<M::Connection>,
+        fate: Fate,
+        now: Instant,
+    ) {
         let mut out = Deliveries::new();
-        let mut state = this.lock();
         let placement = state.release(loan, fate, now, &mut out);
         Self::settle(this, state, placement, out, now);
     }
@@ -216,9 +239,8 @@ impl<M: Manager> Shared<M> {
 
     /// Gives waiters what they get. What one that has left would have had goes on.
     #[inline]
-    pub(crate) fn deliver(this: &Arc<Self>, mut out: Out<M>) {
-        out.take_checks().into_iter().for_each(|loan| Self::check(this, loan));
-        out.deliver(|loan| Self::release(this, loan, Fate::Clean));
+    pub(crate) fn deliver(this: &Arc<Self>, out: Out<M>) {
+        out.deliver(|loan| Self::check(this, loan), |loan| Self::release(this, loan, Fate::Clean));
     }
 
     #[cold]

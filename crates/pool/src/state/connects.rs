@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Caller, Deliveries, Entry, Fate, Placement, State};
+use super::{Caller, Deliveries, Entry, Fate, Placement, Refusal, State};
 use crate::{AcquireError, CloseReason, ConnectError, Severity};
 
 /// How opening connections goes.
@@ -134,7 +134,7 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// Why a caller need not wait for a connection to be opened.
     #[inline]
-    pub(super) fn why_down(&mut self, caller: &Caller) -> Option<AcquireError<E>> {
+    pub(super) fn why_down(&mut self, caller: &Caller) -> Option<Refusal<E>> {
         let Health::Failing { cause, retry_at, is_permanent, .. } = &self.rest.health else { return None };
         // When the pause is over and nobody tries, this caller's own try may be the one that succeeds.
         let is_tried = self.connecting > 0 || *retry_at > caller.asked;
@@ -144,7 +144,7 @@ impl<C, E: Error + 'static> State<C, E> {
         }
         self.rest.counters.failed_fast += 1;
         let retry_after = retry_at.saturating_duration_since(caller.asked);
-        Some(AcquireError::Down { cause: Arc::clone(cause), retry_after })
+        Some(Box::new(AcquireError::Down { cause: Arc::clone(cause), retry_after }))
     }
 
     /// Whether a connect that is about to begin is still wanted. The leave is given back if not.
@@ -174,7 +174,9 @@ impl<C, E: Error + 'static> State<C, E> {
     ) -> (Placement<C>, Option<super::Loan<C>>) {
         self.connecting -= 1;
         self.rest.counters.opened += 1;
-        out.past = self.set_health(Health::Well);
+        if let Some(past) = self.set_health(Health::Well) {
+            out.more().past = Some(past);
+        }
         let due = self.limits.max_lifetime.map(|lifetime| {
             // A tenth to a fifth early, at random, so that connections opened together do not end together.
             now + lifetime.mul_f64(0.8 + 0.1 * self.rest.random.f64())
@@ -243,7 +245,8 @@ impl<C, E: Error + 'static> State<C, E> {
         let retry_at = now + pause;
         let is_permanent = severity != Severity::Transient;
         let cause = Arc::clone(error);
-        out.past = self.set_health(Health::Failing { failures: failures + 1, cause, retry_at, is_permanent });
+        out.more().past =
+            self.set_health(Health::Failing { failures: failures + 1, cause, retry_at, is_permanent });
         if is_permanent || (self.limits.fail_fast && self.is_down()) {
             self.refuse_all(&AcquireError::Connect(Arc::clone(error)), out);
         }

@@ -13,6 +13,12 @@ type Tested = State<u64, io::Error>;
 
 const MS: Duration = Duration::from_millis(1);
 
+/// What is delivered, the first first, and what is to be checked.
+fn parts(out: Deliveries<u64, io::Error>) -> (Vec<Delivery<u64, io::Error>>, Vec<Loan<u64>>) {
+    let (others, checks) = out.more.map_or_else(Default::default, |more| (more.deliveries, more.checks));
+    (out.first.into_iter().chain(others).collect(), checks)
+}
+
 /// What the test knows of a pool, and the connections that it holds for it.
 struct World {
     state: Tested,
@@ -94,8 +100,8 @@ impl World {
         if let Placement::Closed(loan, _) = placement {
             self.close_one(&loan);
         }
-        self.checking.extend(out.checks);
-        let mut all: Vec<_> = out.first.into_iter().chain(out.others).collect();
+        let (mut all, checks) = parts(out);
+        self.checking.extend(checks);
         // Those of one class come in the order in which they waited, be they served or refused.
         for (place, outcome) in all.drain(..) {
             let waiting = &mut self.waiting[place.who.class];
@@ -132,7 +138,14 @@ impl World {
             4 | 5 => {
                 let Some(loan) = Self::take(&mut self.random, &mut self.leased) else { return };
                 let fate = self.fate();
-                let placement = self.state.release(loan, fate, self.now, &mut out);
+                let at_hand = self.state.time_at_hand(&loan).filter(|_| fate == Fate::Clean);
+                if at_hand.is_some() {
+                    assert!(loan.due.is_none_or(|due| due > self.now), "a look at the clock was needed");
+                }
+                let placement = self.state.release(loan, fate, at_hand.unwrap_or(self.now), &mut out);
+                if at_hand.is_some() && matches!(placement, Placement::Placed) {
+                    assert!(matches!(out.first, Some((_, Ok(_)))), "somebody waited for it");
+                }
                 self.follow(placement, out);
             }
             6 => {
@@ -362,7 +375,23 @@ fn open(state: &mut Tested, connection: u64, now: Instant) -> Deliveries<u64, io
 fn fail(state: &mut Tested, ticket: Ticket, severity: Severity, now: Instant) -> (AfterFailure, usize) {
     let mut out = Deliveries::new();
     let after = state.connect_failed(ticket, &Arc::new(ConnectError::Panicked), severity, now, &mut out);
-    (after, out.first.into_iter().count() + out.others.len())
+    (after, parts(out).0.len())
+}
+
+#[test]
+fn the_clock_is_left_alone_only_where_no_wait_can_last_until_a_connection_is_due() {
+    let (mut state, start) = state(|limits| {
+        (limits.max_size, limits.max_lifetime) = (1, Some(5000 * MS));
+    });
+    wait(&mut state, start);
+    let out = open(&mut state, 1, start);
+    let Some((_, Ok(loan))) = out.first else { panic!("it was waited for") };
+    assert_eq!(state.time_at_hand(&loan), None, "nobody waits");
+    let (early, late) = (start + 1000 * MS, start + 3500 * MS);
+    wait(&mut state, early);
+    assert_eq!(state.time_at_hand(&loan), Some(early));
+    wait(&mut state, late);
+    assert_eq!(state.time_at_hand(&loan), None, "it is due before that one has waited for too long");
 }
 
 #[test]
@@ -446,19 +475,16 @@ fn a_server_that_is_down_is_tried_by_one_while_all_others_fail_at_once() {
     }
     assert_eq!(told, 2, "both are told at once");
     drop((first, second));
-    let Admission::Refused(AcquireError::Down { retry_after, .. }) =
-        state.admit(&caller(start), Waker::noop(), None, &mut Deliveries::new())
-    else {
-        panic!("it waits for a server that is down");
-    };
-    assert_eq!(retry_after, pause);
+    let refused = state.admit(&caller(start), Waker::noop(), None, &mut Deliveries::new());
+    let Admission::Refused(refusal) = refused else { panic!("it waits for a server that is down") };
+    assert!(matches!(*refusal, AcquireError::Down { retry_after, .. } if retry_after == pause), "{refusal}");
     assert!(state.start_connect(start).is_none(), "not before the pause is over");
     let retry = start + pause;
     assert_eq!(state.plan_next(None, start), Some(retry));
     assert!(state.start_connect(retry).is_some(), "for those who asked");
     assert!(state.start_connect(retry).is_none(), "one at a time");
     let refused = state.admit(&caller(retry), Waker::noop(), None, &mut Deliveries::new());
-    assert!(matches!(refused, Admission::Refused(AcquireError::Down { .. })));
+    assert!(matches!(refused, Admission::Refused(refusal) if matches!(*refusal, AcquireError::Down { .. })));
     assert_eq!(state.counters().failed_fast, 2);
 }
 
@@ -520,9 +546,10 @@ fn the_phase_is_what_the_one_in_that_place_waits_for() {
     }
     assert!(state.start_connect(start).is_some());
     let chores = state.upkeep(start + 2000 * MS);
-    let all = chores.out.first.into_iter().chain(chores.out.others);
+    let (all, _) = parts(chores.out);
     let phases: Vec<_> = all
-        .map(|(_, outcome)| match outcome {
+        .into_iter()
+        .map(|(_, outcome)| match outcome.map_err(|refusal| *refusal) {
             Err(AcquireError::Timeout { phase, .. }) => phase,
             other => panic!("{other:?}"),
         })

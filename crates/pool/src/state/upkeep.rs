@@ -71,7 +71,7 @@ impl<C, E: Error + 'static> State<C, E> {
                 let waited = now.saturating_duration_since(place.who.asked);
                 rest.counters.timed_out[phase as usize] += 1;
                 let error = AcquireError::Timeout { phase, waited, cause: cause.clone() };
-                out.add(Arc::clone(place), Err(error));
+                out.add(Arc::clone(place), Err(Box::new(error)));
                 self.waiting -= 1;
                 false
             });

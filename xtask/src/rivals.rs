@@ -6,10 +6,11 @@ use crate::workspace::Workspace;
 
 /// Put millpond's pool and its peers into situations that broke real ones, and say who holds.
 ///
-/// Takes two minutes and needs no server. Exit status 0 says that all went well for millpond's.
+/// Takes three minutes, and starts a PostgreSQL node for those that need one. Exit status 0 says that all went well for
+/// millpond's.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only millpond's own pool, which takes some seconds
+    /// Only millpond's own, which takes half a minute
     #[arg(long)]
     quick: bool,
 

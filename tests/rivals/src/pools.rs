@@ -1,16 +1,22 @@
 //! The pools, each set up as its documents advise, with the same limits.
 
 pub mod bb8;
+pub mod bb8_postgres;
 pub mod deadpool;
+pub mod deadpool_postgres;
 pub mod fast_pool;
 pub mod millpond;
+pub mod millpond_postgres;
 pub mod mobc;
+pub mod mysql_async;
+pub mod sqlx;
 
 use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::bed::Kind;
 use crate::server::Server;
 
 /// What a scenario asks of a pool. A setting that a pool does not have is left out.
@@ -41,6 +47,8 @@ impl Settings {
 pub trait Pool: Clone + Send + Sync + Sized + 'static {
     /// Its name, as figures have it.
     const NAME: &'static str;
+    /// The kind of server that it has to have. `None` is one in this process.
+    const KIND: Option<Kind> = None;
     /// What it hands out, and takes back when it is dropped.
     type Lease: Send + 'static;
 
@@ -61,12 +69,45 @@ pub trait Pool: Clone + Send + Sync + Sized + 'static {
     }
 }
 
+/// A pool of connections to a database.
+pub trait Database: Clone + Send + Sync + Sized + 'static {
+    /// Its name, as figures have it.
+    const NAME: &'static str;
+    /// Of which database.
+    const KIND: Kind;
+
+    /// Makes one of so many connections in the runtime in which it will be used. A caller may wait for [`PATIENCE`].
+    fn open(server: &Server, size: usize) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Runs a statement that gives no rows.
+    fn run(&self, sql: &'static str) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// How many columns the rows of a statement have that is prepared once and kept, in the way that is advised.
+    fn columns(&self, sql: &'static str) -> impl Future<Output = Result<usize, String>> + Send;
+
+    /// Begins a transaction in the way that is advised, and ends it.
+    fn transact(&self) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Begins one by its text, on a connection that is given back so.
+    fn begin_as_text(&self) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Reads ten of very many rows, and gives the connection back.
+    fn glance(&self, sql: &'static str) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// How long a caller may wait for a connection to a database.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
 /// An error with its causes.
 pub(crate) fn words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text = format!("{text}: {error}");
+        // Some say their cause themselves.
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
         source = error.source();
     }
     text

@@ -42,6 +42,21 @@ struct Estimate {
 ///
 /// When it cannot be built.
 pub fn build(name: &str, arguments: &[&str], target: &Path) -> Result<PathBuf> {
+    let wanted = ["bench", "--no-run", "--bench", name];
+    build_with(&[&wanted[..], arguments].concat(), "bench", name, target)
+}
+
+/// Builds the program `name` of this package, and gives it.
+///
+/// # Errors
+///
+/// When it cannot be built.
+pub fn build_program(name: &str, target: &Path) -> Result<PathBuf> {
+    let package = env!("CARGO_PKG_NAME");
+    build_with(&["build", "--release", "--package", package, "--bin", name], "bin", name, target)
+}
+
+fn build_with(arguments: &[&str], kind: &str, name: &str, target: &Path) -> Result<PathBuf> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo told this program about its own package would make build scripts run again.
     let is_ours =
@@ -50,20 +65,20 @@ pub fn build(name: &str, arguments: &[&str], target: &Path) -> Result<PathBuf> {
         command.env_remove(variable);
     }
     command.current_dir(workspace()).env("CARGO_TARGET_DIR", target);
-    command.args(["bench", "--no-run", "--message-format", "json-render-diagnostics", "--bench", name]);
-    let output = command.args(arguments).stderr(Stdio::inherit()).output().context("cannot run cargo")?;
-    ensure!(output.status.success(), "cannot build the bench `{name}`: cargo says above why");
+    let output = command.args(arguments).args(["--message-format", "json-render-diagnostics"]);
+    let output = output.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    ensure!(output.status.success(), "cannot build the {kind} `{name}`: cargo says above why");
     let messages = String::from_utf8_lossy(&output.stdout);
-    program(&messages, name).with_context(|| format!("cargo built no program of the bench `{name}`"))
+    program(&messages, kind, name).with_context(|| format!("cargo built no program of the {kind} `{name}`"))
 }
 
-/// The program of a bench in what `cargo --message-format json` prints.
-fn program(messages: &str, name: &str) -> Option<PathBuf> {
+/// The program of that kind and name in what `cargo --message-format json` prints.
+fn program(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut ours = messages.filter(|message| {
         let kinds = message["target"]["kind"].as_array();
         message["target"]["name"] == name
-            && kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "bench"))
+            && kinds.is_some_and(|kinds| kinds.iter().any(|other| other == kind))
     });
     ours.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
@@ -145,7 +160,7 @@ mod tests {
 {"reason":"compiler-artifact","target":{"name":"point","kind":["bench"]},"executable":"/t/b"}
 {"reason":"compiler-artifact","target":{"name":"classify","kind":["bench"]},"executable":"/t/c"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(program(messages, "classify"), Some(PathBuf::from("/t/c")));
-        assert_eq!(program(messages, "missing"), None);
+        assert_eq!(program(messages, "bench", "classify"), Some(PathBuf::from("/t/c")));
+        assert_eq!(program(messages, "bench", "missing"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The group `pool`: taking a connection and giving it back, without any server.
 
+pub mod allocations;
 pub mod bb8;
 pub mod deadpool;
 pub mod fast_pool;
@@ -179,7 +180,12 @@ impl Run {
     }
 }
 
-fn runtime(workers: usize) -> Result<Runtime> {
+/// A runtime of so many threads.
+///
+/// # Errors
+///
+/// When the system gives none.
+pub fn runtime(workers: usize) -> Result<Runtime> {
     Ok(Builder::new_multi_thread().worker_threads(workers).enable_time().build()?)
 }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use millpond_benches::criterion::build_program;
 use millpond_benches::figures::{Report, folder};
-use millpond_benches::machine::versions;
-use millpond_benches::pools::{Bed, COLUMNS, PACKAGES, REFERENCE, SCENARIOS, checks, systems};
+use millpond_benches::machine::{target, versions};
+use millpond_benches::pools::{Bed, COLUMNS, PACKAGES, REFERENCE, SCENARIOS, allocations, checks, systems};
 use millpond_benches::rounds::interleave;
 use millpond_benches::table::table;
 
@@ -48,6 +49,13 @@ fn main() -> Result<()> {
         report.figures.extend(measured.figures());
         report.checks.extend(checks(&measured, &bed));
     }
+    let (figures, checks) = allocations::read(&build_program("pool-allocations", &target())?)?;
+    println!("\nallocations for a connection taken, on one thread:");
+    for figure in &figures {
+        println!("  {:<13} {:<10} {:.2}", figure.scenario, figure.system, figure.median);
+    }
+    report.figures.extend(figures);
+    report.checks.extend(checks);
     println!(
         "\nns: of the run per connection taken, by all tasks together; one wait in 16 is timed, in a run of its own.\n\
          share: of the most served task beside the least served. A wait timeout is set everywhere; bb8 and mobc do not check \

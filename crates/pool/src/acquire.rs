@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use crate::driver::Shared;
+use crate::driver::{Owner, Shared};
 use crate::handoff::Handoff;
-use crate::rt::{Sleep, alarm_at, now};
+use crate::rt::{Alarm, now, poll_proceed};
 use crate::state::{Admission, Caller, Deliveries, Fate, Loan, Place};
 use crate::{AcquireError, CloseReason, Lease, Manager};
 
 /// A connection to come; made by [`Pool::acquire`](crate::Pool::acquire).
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire<'p, M: Manager> {
-    shared: &'p Arc<Shared<M>>,
+    owner: &'p Arc<Owner<M>>,
     caller: Caller,
     /// If it is not that of the pool's timeout, from the first poll on.
     deadline: Option<Instant>,
@@ -26,19 +26,23 @@ enum Step<M: Manager> {
     Queued {
         place: Place<M::Connection, M::Error>,
         /// Only where the pool's own runtime may stand still while this one waits: its upkeep tells who waited for too long.
-        alarm: Option<Sleep>,
+        alarm: Option<Alarm>,
     },
     Over,
 }
 
 impl<'p, M: Manager> Acquire<'p, M> {
     #[inline]
-    pub(crate) const fn new(shared: &'p Arc<Shared<M>>, caller: Caller, deadline: Option<Instant>) -> Self {
-        Self { shared, caller, deadline, step: Step::New }
+    pub(crate) const fn new(owner: &'p Arc<Owner<M>>, caller: Caller, deadline: Option<Instant>) -> Self {
+        Self { owner, caller, deadline, step: Step::New }
+    }
+
+    fn shared(&self) -> &'p Arc<Shared<M>> {
+        &self.owner.0
     }
 
     fn lease(&self, loan: Loan<M::Connection>) -> Lease<M> {
-        Lease::new(loan, Arc::clone(self.shared))
+        Lease::new(loan, Arc::clone(self.owner))
     }
 
     /// Asks for the first time.
@@ -46,50 +50,55 @@ impl<'p, M: Manager> Acquire<'p, M> {
     fn ask(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
         self.caller.asked = now();
         self.caller.deadline =
-            self.deadline.unwrap_or_else(|| self.caller.asked + self.shared.timeouts.acquire);
-        if let Some(loan) = self.shared.take_parked(self.caller.asked) {
-            if self.shared.is_open(&loan.connection) {
+            self.deadline.unwrap_or_else(|| self.caller.asked + self.shared().timeouts.acquire);
+        if let Some(loan) = self.shared().take_parked(self.caller.asked) {
+            if self.shared().is_open(&loan.connection) {
                 self.step = Step::Over;
                 return Poll::Ready(Ok(self.lease(loan)));
             }
-            Shared::release(self.shared, loan, Fate::Close(CloseReason::Broken));
+            Shared::not_used(self.shared(), loan, Fate::Close(CloseReason::Broken));
         }
         self.ask_state(context)
     }
 
     /// Asks the state, for the first time, or again when what was handed over was of no use.
     fn ask_state(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
+        let shared = self.shared();
+        let mut has_searched = false;
         loop {
             // In a crowd this one will have to wait too, and the lock is short of time.
-            let place = self.shared.is_crowded().then(|| Handoff::new(self.caller, context.waker()));
-            let mut state = self.shared.lock();
+            let mut place = shared.is_crowded().then(|| Handoff::new(self.caller, context.waker()));
+            let mut state = shared.lock();
             let mut out = Deliveries::new();
-            let admission = state.admit(&self.caller, context.waker(), place, &mut out);
+            let admission = state.admit(&self.caller, context.waker(), &mut place, &mut out);
             match admission {
                 Admission::Loan(loan) => {
                     let is_earlier = state.take_plan();
                     drop(state);
                     if is_earlier {
-                        self.shared.tell_upkeep();
+                        shared.tell_upkeep();
                     }
-                    if self.shared.is_open(&loan.connection) {
+                    if shared.is_open(&loan.connection) {
                         self.step = Step::Over;
                         return Poll::Ready(Ok(self.lease(loan)));
                     }
-                    Shared::release(self.shared, loan, Fate::Close(CloseReason::Broken));
+                    Shared::not_used(shared, loan, Fate::Close(CloseReason::Broken));
                 }
                 Admission::Stale(loan) => {
                     drop(state);
-                    Shared::release(self.shared, loan, Fate::Close(CloseReason::Expired));
+                    Shared::release(shared, loan, Fate::Close(CloseReason::Expired));
                 }
                 Admission::Queued(place) => {
                     // From here on it is dropped as one that waits, whatever happens.
                     self.step = Step::Queued { place, alarm: None };
-                    let is_first = Shared::queued(self.shared, state, out, self.caller.asked);
+                    let is_first = Shared::queued(shared, state, out, self.caller.asked);
                     return self.wait(is_first, context);
                 }
                 Admission::Refused(error) => {
-                    Shared::follow(self.shared, state, self.caller.asked);
+                    let found = Shared::refused(shared, state, out, self.caller.asked);
+                    if found && !std::mem::replace(&mut has_searched, true) {
+                        continue;
+                    }
                     self.step = Step::Over;
                     return Poll::Ready(Err(*error));
                 }
@@ -102,28 +111,28 @@ impl<'p, M: Manager> Acquire<'p, M> {
         is_first: bool,
         context: &mut Context<'_>,
     ) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
-        let deadline = self.caller.deadline;
-        let new = if self.shared.home.goes_on() { None } else { alarm_at(deadline) };
+        let (shared, deadline) = (self.shared(), self.caller.deadline);
+        let Step::Queued { alarm, .. } = &mut self.step else { return Poll::Pending };
+        shared.home.set_alarm(alarm, deadline);
         // The first may have been served with what threads kept at hand, and an alarm has to be set.
-        let asks_again = is_first || new.is_some();
-        if let Step::Queued { alarm, .. } = &mut self.step {
-            *alarm = new;
-        }
-        if asks_again { self.wait_on(context) } else { Poll::Pending }
+        if is_first || alarm.is_some() { self.wait_on(context) } else { Poll::Pending }
     }
 
     fn wait_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
-        let Step::Queued { alarm, .. } = &mut self.step else { return Poll::Pending };
-        let rings = alarm.as_mut().is_some_and(|alarm| alarm.as_mut().poll(context).is_ready());
+        let (shared, deadline) = (self.shared(), self.caller.deadline);
         let heard = self.hear(context);
-        if rings && heard.is_pending() { self.ring(context) } else { heard }
+        let Step::Queued { alarm, .. } = &mut self.step else { return heard };
+        // It may be polled in another runtime than before.
+        shared.home.set_alarm(alarm, deadline);
+        let rings = alarm.as_mut().is_some_and(|alarm| alarm.poll(context).is_ready());
+        if rings { self.ring(context) } else { heard }
     }
 
     /// The alarm rings: upkeep has not told in time.
     fn ring(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
         let now = now();
-        let chores = self.shared.lock().upkeep(now);
-        Shared::do_chores(self.shared, chores, now);
+        let chores = self.shared().lock().upkeep(now);
+        Shared::do_chores(self.shared(), chores, now);
         self.hear(context)
     }
 
@@ -134,8 +143,8 @@ impl<'p, M: Manager> Acquire<'p, M> {
         self.step = Step::Over;
         match outcome {
             Err(error) => Poll::Ready(Err(*error)),
-            Ok(loan) if self.shared.is_evicted(&loan) => self.again(loan, Fate::Clean, context),
-            Ok(loan) if !self.shared.is_open(&loan.connection) => {
+            Ok(loan) if !self.shared().is_still_good(&loan) => self.again(loan, Fate::Clean, context),
+            Ok(loan) if !self.shared().is_open(&loan.connection) => {
                 self.again(loan, Fate::Close(CloseReason::Broken), context)
             }
             Ok(loan) => Poll::Ready(Ok(self.lease(loan))),
@@ -151,7 +160,7 @@ impl<'p, M: Manager> Acquire<'p, M> {
         context: &mut Context<'_>,
     ) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
         self.caller.is_first = true;
-        Shared::release(self.shared, loan, fate);
+        Shared::not_used(self.shared(), loan, fate);
         self.ask_state(context)
     }
 }
@@ -162,11 +171,17 @@ impl<M: Manager> Future for Acquire<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        match &this.step {
+        // A loop of checkouts lets other tasks run, too.
+        let progress = ready!(poll_proceed(context));
+        let polled = match &this.step {
             Step::New => this.ask(context),
             Step::Queued { .. } => this.wait_on(context),
             Step::Over => Poll::Pending,
+        };
+        if polled.is_ready() {
+            progress.made_progress();
         }
+        polled
     }
 }
 
@@ -176,12 +191,12 @@ impl<M: Manager> Drop for Acquire<'_, M> {
         let Step::Queued { place, .. } = &self.step else { return };
         match place.leave() {
             // It was handed over, and nobody saw it: the next in line.
-            Some(Ok(loan)) => Shared::release(self.shared, loan, Fate::Clean),
+            Some(Ok(loan)) => Shared::not_used(self.shared(), loan, Fate::Clean),
             Some(Err(_)) => {}
             None => {
-                let mut state = self.shared.lock();
+                let mut state = self.shared().lock();
                 state.leave(place);
-                Shared::follow(self.shared, state, now());
+                Shared::follow(self.shared(), state, now());
             }
         }
     }

@@ -31,7 +31,9 @@ impl Codel {
     /// Whether to turn away a caller that has waited for `delay` and would be served now.
     pub(crate) fn sheds(&mut self, delay: Duration, now: Instant) -> bool {
         if now >= self.ends {
-            self.is_overloaded = self.least > self.shedding.target;
+            // What was long ago says nothing of a queue that stands now.
+            let is_recent = now < self.ends + self.shedding.interval;
+            self.is_overloaded = is_recent && self.least > self.shedding.target;
             self.ends = now + self.shedding.interval;
             self.least = delay;
         }
@@ -76,5 +78,14 @@ mod tests {
         assert!(codel.sheds(40 * MS, now + 50 * MS));
         assert!(!codel.sheds(4 * MS, now + 60 * MS));
         assert!(!codel.sheds(40 * MS, now + 101 * MS));
+    }
+
+    #[test]
+    fn what_was_long_ago_says_nothing_of_now() {
+        let start = Instant::now();
+        let mut codel = Codel::new(Shedding { target: 5 * MS, interval: 100 * MS }, start);
+        assert!(!codel.sheds(50 * MS, start));
+        assert!(!codel.sheds(50 * MS, start + 60_000 * MS));
+        assert!(codel.sheds(50 * MS, start + 60_100 * MS), "but what was in the last interval does");
     }
 }

@@ -121,7 +121,8 @@ impl<M: Manager> Builder<M> {
         self
     }
 
-    /// How many connections to keep idle, within `max_size`. Opened in the background, from the start on. Default 0.
+    /// How many connections to keep idle, within `max_size`. Opened in the background, from the start on, and when leases are out for
+    /// longer than a second. Default 0.
     #[must_use]
     pub const fn min_idle(mut self, connections: usize) -> Self {
         self.limits.min_idle = connections;
@@ -182,7 +183,8 @@ impl<M: Manager> Builder<M> {
     }
 
     /// How old a connection may get. Between 80 and 90 % of that, at random so that connections opened together do not end together, another
-    /// one is opened, and the old one goes when that is there. Default 30 min; `None` for no limit.
+    /// one is opened, and the old one goes when that is there. None is handed out past its lifetime; with one of five minutes or more,
+    /// only as far as the pool's own task is not kept from looking. Default 30 min; `None` for no limit.
     #[must_use]
     pub const fn max_lifetime(mut self, lifetime: Option<Duration>) -> Self {
         self.limits.max_lifetime = lifetime;
@@ -211,7 +213,8 @@ impl<M: Manager> Builder<M> {
         self
     }
 
-    /// How many callers may wait; further ones are refused at once. Default `None`: no limit.
+    /// How many callers may wait for one that is in use; further ones are refused at once. Those for whom one rests, is being opened or
+    /// can be do not count. Default `None`: no limit.
     #[must_use]
     pub const fn max_waiting(mut self, callers: Option<usize>) -> Self {
         self.limits.max_waiting = callers;

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use futures_util::future::{Either, select};
 use crate::config::{AfterConnect, DEFAULT_CLASS, Limits, Listener, Timeouts};
 use crate::parking::{Apart, Parked, Parking};
 use crate::pool::class_of;
-use crate::rt::{Home, Mutex, MutexGuard, Notice, now, sleep_until};
+use crate::rt::{AtomicUsize, Home, Mutex, MutexGuard, Notice, now, sleep_until};
 use crate::state::{AfterFailure, Chores, Deliveries, Fate, Loan, Placement, State, Ticket};
 use crate::{CloseReason, ConnectError, Event, Manager, Returned, Severity, Snapshot};
 
@@ -20,6 +21,18 @@ pub(crate) type LockedState<M> = State<<M as Manager>::Connection, <M as Manager
 
 type Out<M> = Deliveries<<M as Manager>::Connection, <M as Manager>::Error>;
 type Connection<M> = <M as Manager>::Connection;
+
+/// What pools and leases hold: the last of them closes the pool, whatever still runs in tasks.
+pub(crate) struct Owner<M: Manager>(pub(crate) Arc<Shared<M>>);
+
+impl<M: Manager> Drop for Owner<M> {
+    fn drop(&mut self) {
+        if !Home::is_torn_down() {
+            Shared::close(&self.0);
+            self.0.abort();
+        }
+    }
+}
 
 pub(crate) struct Shared<M: Manager> {
     pub(crate) manager: M,
@@ -37,8 +50,9 @@ pub(crate) struct Shared<M: Manager> {
     upkeep: Arc<Notice>,
     /// Told when the last connection of a closed pool is gone.
     pub(crate) drained: Notice,
-    /// Told when what still runs has to stop.
+    /// Told when what still runs has to stop, and above zero then.
     aborted: Notice,
+    is_aborted: AtomicUsize,
 }
 
 impl<M: Manager> Shared<M> {
@@ -65,6 +79,7 @@ impl<M: Manager> Shared<M> {
             upkeep: Arc::new(Notice::new()),
             drained: Notice::new(),
             aborted: Notice::new(),
+            is_aborted: AtomicUsize::new(0),
         });
         this.home.spawn(upkeep(Ends(Arc::downgrade(&this)), Arc::clone(&this.upkeep)));
         this
@@ -110,10 +125,10 @@ impl<M: Manager> Shared<M> {
         self.tell(&Event::Closed { reason });
     }
 
-    /// Whether a connection's generation was retired meanwhile.
+    /// Whether a connection that was handed over may still be used, as far as the pool knows: it may have been on its way for long.
     #[inline]
-    pub(crate) fn is_evicted(&self, loan: &Loan<M::Connection>) -> bool {
-        self.parking.is_outdated(loan.epoch) && loan.generation < self.lock().generation()
+    pub(crate) fn is_still_good(&self, loan: &Loan<M::Connection>) -> bool {
+        !self.parking.is_outdated(loan.epoch) || self.lock().is_still_good(loan, now())
     }
 
     /// Whether a connection may be handed out, by what the manager says.
@@ -185,7 +200,11 @@ impl<M: Manager> Shared<M> {
                 }
             }
             Parked::InsteadOf(older) => {
-                Self::release_at(this, older, Fate::Clean, now);
+                // It rests since when it was parked.
+                let mut out = Deliveries::new();
+                let mut state = this.lock();
+                let placement = state.recalled(older, now, &mut out);
+                Self::settle(this, state, placement, out, now);
                 if this.parking.is_wanted(epoch) {
                     Self::recall(this, now);
                 }
@@ -196,13 +215,21 @@ impl<M: Manager> Shared<M> {
     /// Gives a clean connection to one who waits, without a look at the clock. Gives it back where it takes one.
     fn hand_on(this: &Arc<Self>, loan: Loan<M::Connection>) -> Option<Loan<M::Connection>> {
         let state = this.lock();
-        let Some(now) = state.time_at_hand(&loan) else { return Some(loan) };
+        let Some(now) = state.time_at_hand() else { return Some(loan) };
         Self::release_in(this, state, loan, Fate::Clean, now);
         None
     }
 
     pub(crate) fn release(this: &Arc<Self>, loan: Loan<M::Connection>, fate: Fate) {
         Self::release_at(this, loan, fate, now());
+    }
+
+    /// A connection comes back that was handed over and not used.
+    pub(crate) fn not_used(this: &Arc<Self>, loan: Loan<M::Connection>, fate: Fate) {
+        let (now, mut out) = (now(), Deliveries::new());
+        let mut state = this.lock();
+        let placement = state.not_used(loan, fate, now, &mut out);
+        Self::settle(this, state, placement, out, now);
     }
 
     fn release_at(this: &Arc<Self>, loan: Loan<M::Connection>, fate: Fate, now: Instant) {
@@ -240,7 +267,11 @@ impl<M: Manager> Shared<M> {
     /// Gives waiters what they get. What one that has left would have had goes on.
     #[inline]
     pub(crate) fn deliver(this: &Arc<Self>, out: Out<M>) {
-        out.deliver(|loan| Self::check(this, loan), |loan| Self::release(this, loan, Fate::Clean));
+        out.deliver(
+            |loan| Self::check(this, loan),
+            |(loan, reason)| Self::discard(this, loan, reason),
+            |loan| Self::not_used(this, loan, Fate::Clean),
+        );
     }
 
     #[cold]
@@ -248,17 +279,19 @@ impl<M: Manager> Shared<M> {
         Self::gather(this, this.lock(), Deliveries::new(), now);
     }
 
-    /// Takes what threads kept at hand into the state, and then does what has to follow. Whoever waits is known from here on.
+    /// Takes what threads kept at hand into the state, and then does what has to follow. Whoever waits is known from here on. Gives how
+    /// many it took.
     pub(crate) fn gather(
         this: &Arc<Self>,
         mut state: MutexGuard<'_, LockedState<M>>,
         mut out: Out<M>,
         now: Instant,
-    ) {
+    ) -> usize {
         this.parking.set_waiting(state.waiting());
         this.parking.set_epoch(state.epoch());
-        let mut closed = Vec::new();
+        let (mut count, mut closed) = (0, Vec::new());
         for loan in this.parking.recall() {
+            count += 1;
             if let Placement::Closed(loan, reason) = state.recalled(loan, now, &mut out) {
                 closed.push((loan, reason));
             }
@@ -266,6 +299,7 @@ impl<M: Manager> Shared<M> {
         Self::follow(this, state, now);
         Self::deliver(this, out);
         closed.into_iter().for_each(|(loan, reason)| Self::discard(this, loan, reason));
+        count
     }
 
     /// Somebody waits now. The first to wait gets what threads kept at hand. Says whether it is the first.
@@ -285,6 +319,21 @@ impl<M: Manager> Shared<M> {
         is_first
     }
 
+    /// Somebody is about to be refused. Says whether threads kept something at hand, which is in the state now and may do.
+    pub(crate) fn refused(
+        this: &Arc<Self>,
+        state: MutexGuard<'_, LockedState<M>>,
+        out: Out<M>,
+        now: Instant,
+    ) -> bool {
+        if this.parking.is_quiet() {
+            return Self::gather(this, state, out, now) > 0;
+        }
+        Self::follow(this, state, now);
+        Self::deliver(this, out);
+        false
+    }
+
     /// Whether others wait already, as far as can be told without the lock.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
@@ -298,6 +347,8 @@ impl<M: Manager> Shared<M> {
         state.detach(loan, now, &mut out);
         Self::follow(this, state, now);
         Self::deliver(this, out);
+        // A panic costs what it is about, and that is its user's now.
+        let _ = catch_unwind(AssertUnwindSafe(|| this.manager.detached(&mut loan.connection)));
         this.tell(&Event::Closed { reason: CloseReason::Detached });
     }
 
@@ -342,7 +393,11 @@ impl<M: Manager> Shared<M> {
             polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
         });
         let over = pin!(sleep_until(now() + limit));
-        let aborted = pin!(self.aborted.notified());
+        let mut aborted = pin!(self.aborted.notified());
+        aborted.as_mut().enable();
+        if self.is_aborted.load(Ordering::SeqCst) > 0 {
+            return Ended::Aborted;
+        }
         let ended = match select(working, select(over, aborted)).await {
             Either::Left((Ok(value), _)) => Ended::With(value),
             Either::Left((Err(_), _)) => Ended::Panicked,
@@ -356,19 +411,22 @@ impl<M: Manager> Shared<M> {
     }
 
     /// Opens one connection, and runs the hook on it.
-    async fn open(&self) -> Ended<Result<M::Connection, M::Error>> {
+    async fn open(&self) -> Ended<Result<M::Connection, ConnectError<M::Error>>> {
         let open = async {
-            let mut connection = self.manager.connect().await?;
-            if let Some(hook) = &self.after_connect {
-                hook(&mut connection).await?;
+            let connection = self.manager.connect().await.map_err(ConnectError::Failed)?;
+            let mut opened = Opened { manager: &self.manager, connection: Some(connection) };
+            if let (Some(hook), Some(connection)) = (&self.after_connect, &mut opened.connection) {
+                hook(connection).await.map_err(ConnectError::Failed)?;
             }
-            Ok(connection)
+            let is_open = opened.connection.as_ref().is_some_and(|connection| self.is_open(connection));
+            opened.connection.take_if(|_| is_open).ok_or(ConnectError::Closed)
         };
         self.run(self.timeouts.connect, open).await
     }
 
     /// Lets everything that still runs stop.
     pub(crate) fn abort(&self) {
+        self.is_aborted.store(1, Ordering::SeqCst);
         self.aborted.notify_waiters();
     }
 
@@ -378,7 +436,7 @@ impl<M: Manager> Shared<M> {
         let (parked, acquired) = self.parking.counts();
         let (mut status, mut counters) = (state.status(), state.counters());
         status.idle += parked;
-        counters.acquired += acquired;
+        counters.acquired = counters.acquired.wrapping_add(acquired);
         Snapshot { status, counters }
     }
 
@@ -400,6 +458,20 @@ impl<M: Manager> Drop for Shared<M> {
         idle.into_iter().chain(parked).for_each(|loan| self.bury(loan, CloseReason::Closed));
         // It ends when it finds nothing to look after.
         self.upkeep.notify_one();
+    }
+}
+
+/// A connection that is open and not taken in yet. Told to the manager when it is not going to be.
+struct Opened<'m, M: Manager> {
+    manager: &'m M,
+    connection: Option<M::Connection>,
+}
+
+impl<M: Manager> Drop for Opened<'_, M> {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.manager.closing(connection)));
+        }
     }
 }
 
@@ -426,7 +498,7 @@ async fn connect<M: Manager>(mut place: Place<M>) {
         let opened = shared.open().await;
         let error = match opened {
             Ended::With(Ok(connection)) => return place.connected(connection, begun),
-            Ended::With(Err(error)) => ConnectError::Failed(error),
+            Ended::With(Err(error)) => error,
             Ended::Panicked => ConnectError::Panicked,
             Ended::TimedOut => ConnectError::TimedOut(shared.timeouts.connect),
             Ended::Aborted => return,
@@ -527,7 +599,7 @@ impl<M: Manager> Place<M> {
                 let asked = catch_unwind(AssertUnwindSafe(|| shared.manager.severity(error)));
                 asked.unwrap_or(Severity::Transient)
             }
-            ConnectError::TimedOut(_) | ConnectError::Panicked => Severity::Transient,
+            ConnectError::TimedOut(_) | ConnectError::Closed | ConnectError::Panicked => Severity::Transient,
         };
         let error = Arc::new(error);
         let mut out = Deliveries::new();

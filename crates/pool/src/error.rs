@@ -86,6 +86,9 @@ pub enum ConnectError<E: std::error::Error + 'static> {
     /// It took longer than the connect timeout.
     #[error("no connection was open after {0:?}")]
     TimedOut(Duration),
+    /// It was closed as soon as it was open: so said [`is_open`](crate::Manager::is_open).
+    #[error("the connection was closed as soon as it was open")]
+    Closed,
     /// The manager panicked.
     #[error("the connection manager panicked")]
     Panicked,

@@ -1,5 +1,6 @@
 //! How a connection reaches the one who waits for it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -40,7 +41,8 @@ impl<A, T> Handoff<A, T> {
         let before = std::mem::replace(&mut *stage, Stage::Given(value));
         drop(stage);
         if let Stage::Waiting(waker) = before {
-            waker.wake();
+            // Whoever gives must not suffer from a waker that panics.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         Ok(())
     }

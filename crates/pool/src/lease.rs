@@ -3,7 +3,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::driver::Shared;
+use crate::driver::{Owner, Shared};
 use crate::state::{Fate, Loan};
 use crate::{CloseReason, Manager};
 
@@ -12,19 +12,19 @@ use crate::{CloseReason, Manager};
 pub struct Lease<M: Manager> {
     /// `None` only while it is being dropped or taken apart.
     loan: Option<Loan<M::Connection>>,
-    shared: Arc<Shared<M>>,
+    owner: Arc<Owner<M>>,
 }
 
 impl<M: Manager> Lease<M> {
     #[inline]
-    pub(crate) const fn new(loan: Loan<M::Connection>, shared: Arc<Shared<M>>) -> Self {
-        Self { loan: Some(loan), shared }
+    pub(crate) const fn new(loan: Loan<M::Connection>, owner: Arc<Owner<M>>) -> Self {
+        Self { loan: Some(loan), owner }
     }
 
     /// Whether the pool retired this connection's generation since it was opened. It is closed on return.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
-        self.loan().generation < self.shared.lock().generation()
+        self.loan().generation < self.owner.0.lock().generation()
     }
 
     /// When the connection was opened.
@@ -47,7 +47,7 @@ impl<M: Manager> Lease<M> {
     /// Closes the connection instead of giving it back.
     pub fn close(mut self) {
         if let Some(loan) = self.loan.take() {
-            Shared::release(&self.shared, loan, Fate::Close(CloseReason::Broken));
+            Shared::release(&self.owner.0, loan, Fate::Close(CloseReason::Broken));
         }
     }
 
@@ -55,7 +55,7 @@ impl<M: Manager> Lease<M> {
     #[must_use]
     pub fn detach(mut self) -> M::Connection {
         let mut loan = self.loan.take().expect("a lease holds its connection until it is dropped");
-        Shared::detach(&self.shared, &mut loan);
+        Shared::detach(&self.owner.0, &mut loan);
         loan.connection
     }
 }
@@ -80,7 +80,7 @@ impl<M: Manager> Drop for Lease<M> {
     #[inline]
     fn drop(&mut self) {
         if let Some(loan) = self.loan.take() {
-            Shared::take_back(&self.shared, loan);
+            Shared::take_back(&self.owner.0, loan);
         }
     }
 }

@@ -43,7 +43,13 @@ pub trait Manager: Send + Sync + 'static {
         Severity::Transient
     }
 
-    /// Called with a connection that leaves the pool, just before it is dropped.
+    /// Called with a connection that its user takes out of the pool for good.
+    fn detached(&self, connection: &mut Self::Connection) {
+        let _ = connection;
+    }
+
+    /// Called with a connection that leaves the pool, just before it is dropped; also one that was opened and not taken in, since
+    /// [`after_connect`](crate::Builder::after_connect) failed.
     fn closing(&self, connection: &mut Self::Connection) {
         let _ = connection;
     }

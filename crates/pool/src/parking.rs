@@ -59,7 +59,6 @@ impl<C> Parking<C> {
                 .into_iter()
                 .flatten()
                 .min()
-                .filter(|_| spots > 0)
                 .map(|shortest| shortest / 2),
             waiting: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),

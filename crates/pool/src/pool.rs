@@ -10,7 +10,7 @@ use futures_util::future::select;
 
 use crate::acquire::Acquire;
 use crate::config::{AfterConnect, DEFAULT_CLASS, LONGEST, Limits, Listener, Timeouts};
-use crate::driver::Shared;
+use crate::driver::{Owner, Shared};
 use crate::rt::{now, sleep_until};
 use crate::state::{Caller, Deliveries};
 use crate::{Builder, CloseReason, ConfigError, Manager, Snapshot, Status};
@@ -18,12 +18,12 @@ use crate::{Builder, CloseReason, ConfigError, Manager, Snapshot, Status};
 /// A pool of connections. Cheap to clone; all clones are one pool. The last of them, and of the leases, that is dropped
 /// closes it.
 pub struct Pool<M: Manager> {
-    shared: Arc<Shared<M>>,
+    owner: Arc<Owner<M>>,
 }
 
 impl<M: Manager> Clone for Pool<M> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { owner: Arc::clone(&self.owner) }
     }
 }
 
@@ -77,14 +77,24 @@ impl<M: Manager> Pool<M> {
         after_connect: Option<AfterConnect<M>>,
         listener: Option<Listener>,
     ) -> Self {
-        Self { shared: Shared::new(manager, limits, timeouts, after_connect, listener) }
+        Self { owner: Arc::new(Owner(Shared::new(manager, limits, timeouts, after_connect, listener))) }
+    }
+
+    fn shared(&self) -> &Arc<Shared<M>> {
+        &self.owner.0
     }
 
     /// Takes a connection, within the pool's acquire timeout.
     ///
     /// # Errors
     ///
-    /// [`AcquireError`](crate::AcquireError) with the phase that used up the time, or the reason why no connection can be had.
+    /// [`AcquireError`](crate::AcquireError) with the phase that used up the time, or the reason why no connection can be had. The pool's
+    /// runtime sees to the deadline. Where that is single-threaded and stands still, the caller's does; a caller that is polled in
+    /// none has no clock then, and waits.
+    ///
+    /// # Panics
+    ///
+    /// Where the pool's runtime is single-threaded and stands still: in a runtime without timers.
     ///
     /// # Cancel safety
     ///
@@ -126,13 +136,13 @@ impl<M: Manager> Pool<M> {
     #[inline]
     fn acquire_at(&self, options: AcquireOptions, site: &'static Location<'static>) -> Acquire<'_, M> {
         let class = match options.class {
-            None => self.shared.default_class,
-            Some(name) => self.shared.class(name),
+            None => self.shared().default_class,
+            Some(name) => self.shared().class(name),
         };
         // When it asks is when it is polled first.
-        let asked = self.shared.built;
+        let asked = self.shared().built;
         let caller = Caller { class, asked, deadline: asked, site, is_first: false };
-        Acquire::new(&self.shared, caller, options.deadline)
+        Acquire::new(&self.owner, caller, options.deadline)
     }
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
@@ -144,16 +154,16 @@ impl<M: Manager> Pool<M> {
     /// Closes every connection of a generation before that: idle ones now, the others when they come back. New ones are of that
     /// generation.
     pub fn evict_before(&self, generation: u64) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared().lock();
         let idle = state.evict_before(generation);
-        Shared::gather(&self.shared, state, Deliveries::new(), now());
-        Shared::discard_all(&self.shared, idle, CloseReason::Evicted);
+        Shared::gather(self.shared(), state, Deliveries::new(), now());
+        Shared::discard_all(self.shared(), idle, CloseReason::Evicted);
     }
 
     /// Of which generation new connections are. The first is 0.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.shared.lock().generation()
+        self.shared().lock().generation()
     }
 
     /// Sets the most connections. More are opened when they are wanted; idle ones that are too many are closed now, the others when they
@@ -164,31 +174,38 @@ impl<M: Manager> Pool<M> {
     /// [`ConfigError`] when the other settings need more.
     pub fn resize(&self, max_size: usize) -> Result<(), ConfigError> {
         let (now, mut out) = (now(), Deliveries::new());
-        let mut state = self.shared.lock();
+        let mut state = self.shared().lock();
         let closed = state.resize(max_size, now, &mut out);
-        Shared::gather(&self.shared, state, out, now);
-        Shared::discard_all(&self.shared, closed?, CloseReason::Resized);
+        Shared::gather(self.shared(), state, out, now);
+        Shared::discard_all(self.shared(), closed?, CloseReason::Resized);
         Ok(())
     }
 
     /// Stops handing out connections, closes idle ones, and waits for those that are out, being opened, checked or reset, at most until
     /// `deadline`; what is not out is then given up. Says whether all are closed. Whoever waits is told at once.
     ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with timers, unless no connection is open.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the pool is closed from the first poll on.
     pub async fn close(&self, deadline: impl Into<Instant>) -> bool {
-        Shared::close(&self.shared);
+        Shared::close(self.shared());
+        if self.shared().lock().is_drained() {
+            return true;
+        }
         let mut over = pin!(sleep_until(deadline.into()));
         loop {
-            let mut drained = pin!(self.shared.drained.notified());
+            let mut drained = pin!(self.shared().drained.notified());
             drained.as_mut().enable();
-            if self.shared.lock().is_drained() {
+            if self.shared().lock().is_drained() {
                 return true;
             }
             if let futures_util::future::Either::Left(_) = select(over.as_mut(), drained).await {
-                self.shared.abort();
-                return self.shared.lock().is_drained();
+                self.shared().abort();
+                return self.shared().lock().is_drained();
             }
         }
     }
@@ -206,19 +223,19 @@ impl<M: Manager> Pool<M> {
     /// How the pool stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.shared.snapshot().status
+        self.shared().snapshot().status
     }
 
     /// How the pool stands, and what happened in it so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.snapshot()
+        self.shared().snapshot()
     }
 
     /// The manager that it was built with.
     #[must_use]
     pub fn manager(&self) -> &M {
-        &self.shared.manager
+        &self.shared().manager
     }
 }
 

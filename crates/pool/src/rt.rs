@@ -1,9 +1,9 @@
 //! What the driver needs of a runtime, so that a model checker can stand in for it.
 
 #[cfg(shuttle)]
-pub(crate) use self::model::{Home, Notice, Sleep, alarm_at, now, sleep_until, thread_number};
+pub(crate) use self::model::{Alarm, Home, Notice, now, poll_proceed, sleep_until, thread_number};
 #[cfg(not(shuttle))]
-pub(crate) use self::tokio_runtime::{Home, Notice, Sleep, alarm_at, now, sleep_until, thread_number};
+pub(crate) use self::tokio_runtime::{Alarm, Home, Notice, now, poll_proceed, sleep_until, thread_number};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{
     Mutex, MutexGuard,
@@ -23,10 +23,13 @@ mod tokio_runtime {
     use std::future::Future;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
     use std::time::Instant;
 
-    use tokio::runtime::{Handle, RuntimeFlavor};
+    use tokio::runtime::{Handle, Id, RuntimeFlavor};
     use tokio::sync::Notify;
+    pub(crate) use tokio::task::coop::poll_proceed;
+    use tokio::time::Sleep;
 
     /// The runtime that a pool lives in.
     #[derive(Clone, Debug)]
@@ -52,25 +55,38 @@ mod tokio_runtime {
             self.handle.spawn(task);
         }
 
-        /// Whether its tasks and timers go on while a caller waits here. One without threads of its own stands still unless the
-        /// caller runs in it.
+        /// Sees to it that a caller who waits here is woken at its deadline. Where the home has threads of its own its upkeep does
+        /// that; otherwise the home stands still unless the caller runs in it, and the caller's runtime has to. A caller in none has
+        /// no clock of its own.
         #[inline]
-        pub(crate) fn goes_on(&self) -> bool {
-            self.has_threads || Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
+        pub(crate) fn set_alarm(&self, alarm: &mut Option<Alarm>, deadline: Instant) {
+            if self.has_threads {
+                return;
+            }
+            let here =
+                Handle::try_current().ok().map(|handle| handle.id()).filter(|id| *id != self.handle.id());
+            if alarm.as_ref().map(|alarm| alarm.runtime) != here {
+                *alarm = here.map(|runtime| Alarm { runtime, sleep: Box::pin(sleep_until(deadline)) });
+            }
         }
     }
 
-    /// Rings for a caller in another runtime than the pool's. A caller in none has no clock of its own.
-    pub(crate) fn alarm_at(deadline: Instant) -> Option<Sleep> {
-        Handle::try_current().is_ok().then(|| Box::pin(sleep_until(deadline)))
+    /// Rings for a caller in another runtime than the pool's.
+    pub(crate) struct Alarm {
+        runtime: Id,
+        sleep: Pin<Box<Sleep>>,
+    }
+
+    impl Alarm {
+        pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+            self.sleep.as_mut().poll(context)
+        }
     }
 
     /// Wakes who waits for it; one notice is kept when nobody does.
     pub(crate) type Notice = Notify;
 
-    pub(crate) type Sleep = Pin<Box<tokio::time::Sleep>>;
-
-    pub(crate) fn sleep_until(deadline: Instant) -> tokio::time::Sleep {
+    pub(crate) fn sleep_until(deadline: Instant) -> Sleep {
         tokio::time::sleep_until(deadline.into())
     }
 

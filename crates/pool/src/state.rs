@@ -8,6 +8,8 @@
 
 mod classes;
 mod connects;
+mod deliveries;
+mod serve;
 mod upkeep;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,15 +17,16 @@ use std::error::Error;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::codel::Codel;
 use crate::config::Limits;
 use crate::handoff::Handoff;
-use crate::{AcquireError, CloseReason, ConfigError, ConnectError, Counters, Status};
+use crate::{AcquireError, CloseReason, ConfigError, Counters, Status};
 use classes::Classes;
 use connects::Health;
 pub(crate) use connects::{AfterFailure, Ticket};
+pub(crate) use deliveries::Deliveries;
 pub(crate) use upkeep::Chores;
 
 /// A connection and what the pool knows of it.
@@ -49,7 +52,22 @@ pub(crate) struct Entry<C> {
     class: usize,
     /// Its number among those that are out, if that is looked after.
     lent: Option<u64>,
+    /// Whether it is being checked to keep it alive, and not for somebody who waits.
+    is_kept_alive: bool,
 }
+
+impl<C> Entry<C> {
+    #[inline]
+    fn has_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// How long fewer may rest than are to, before others are opened: most leases are back sooner.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
+/// With a lifetime of so long it does not matter whether it ends a little later.
+const LONG_LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// A connection that is out of the state's hands.
 pub(crate) type Loan<C> = Box<Entry<C>>;
@@ -111,70 +129,15 @@ pub(crate) enum Fate {
     Close(CloseReason),
 }
 
-/// What one caller gets.
-type Delivery<C, E> = (Place<C, E>, Outcome<C, E>);
-
-/// Who gets what once the lock is gone, and what is to be checked for those who wait on.
-///
-/// Most often it is one delivery, and then nothing is allocated, and what is handed on is small.
-#[derive(Debug)]
-pub(crate) struct Deliveries<C, E: Error + 'static> {
-    first: Option<Delivery<C, E>>,
-    more: Option<Box<More<C, E>>>,
-}
-
-#[derive(Debug)]
-struct More<C, E: Error + 'static> {
-    deliveries: Vec<Delivery<C, E>>,
-    checks: Vec<Loan<C>>,
-    /// What was known of a failure before, to be dropped without the lock.
-    past: Option<Arc<ConnectError<E>>>,
-}
-
-impl<C, E: Error + 'static> Deliveries<C, E> {
-    #[inline]
-    pub(crate) const fn new() -> Self {
-        Self { first: None, more: None }
-    }
-
-    #[inline]
-    fn add(&mut self, place: Place<C, E>, outcome: Outcome<C, E>) {
-        if self.first.is_none() {
-            self.first = Some((place, outcome));
-        } else {
-            self.more().deliveries.push((place, outcome));
-        }
-    }
-
-    fn more(&mut self) -> &mut More<C, E> {
-        self.more
-            .get_or_insert_with(|| Box::new(More { deliveries: Vec::new(), checks: Vec::new(), past: None }))
-    }
-
-    /// Gives everybody theirs. A connection whose waiter has left goes to `refused`, and one that is to be checked to `check`.
-    #[inline]
-    pub(crate) fn deliver(self, check: impl FnMut(Loan<C>), mut refused: impl FnMut(Loan<C>)) {
-        let mut give = |(place, outcome): Delivery<C, E>| {
-            if let Err(Ok(loan)) = place.give(outcome) {
-                refused(loan);
-            }
-        };
-        if let Some(first) = self.first {
-            give(first);
-        }
-        if let Some(more) = self.more {
-            more.checks.into_iter().for_each(check);
-            more.deliveries.into_iter().for_each(give);
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct State<C, E: Error + 'static> {
     is_closed: bool,
     is_plan_earlier: bool,
     /// Whether classes are told apart at all.
     has_classes: bool,
+    /// Whether it takes the exact time to hand a connection over.
+    is_timed: bool,
+    min_idle: usize,
     /// The newest last, and the newest is handed out first, so that surplus sinks.
     idle: Vec<Loan<C>>,
     waiting: usize,
@@ -183,6 +146,8 @@ pub(crate) struct State<C, E: Error + 'static> {
     max_size: usize,
     connecting: usize,
     checking: usize,
+    /// Those of them that nobody waits for.
+    keeping_alive: usize,
     resetting: usize,
     /// Connections that are being dropped, whose places are not free before that.
     closing: usize,
@@ -218,9 +183,10 @@ struct Rest<C, E: Error + 'static> {
     /// Successors that are there, while those that they succeed are not.
     successors: usize,
     health: Health<E>,
-    /// When somebody began to wait last, and the latest deadline of all who did.
+    /// When somebody began to wait last.
     last_asked: Instant,
-    last_deadline: Instant,
+    /// When the lifetimes of all that are out were looked at last.
+    last_looked: Instant,
     codel: Option<Codel>,
     random: fastrand::Rng,
     counters: Counters,
@@ -239,7 +205,7 @@ impl<C, E: Error + 'static> State<C, E> {
             successors: 0,
             health: Health::Well,
             last_asked: now,
-            last_deadline: now,
+            last_looked: now,
             codel: limits.shedding.map(|shedding| Codel::new(shedding, now)),
             random: limits.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
             counters: Counters::default(),
@@ -248,12 +214,18 @@ impl<C, E: Error + 'static> State<C, E> {
             is_closed: false,
             is_plan_earlier: false,
             has_classes: limits.classes.len() > 1,
+            is_timed: limits.classes.len() > 1
+                || limits.leak_after.is_some()
+                || limits.shedding.is_some()
+                || limits.max_lifetime.is_some_and(|lifetime| lifetime < LONG_LIFE),
+            min_idle: limits.min_idle,
             idle: Vec::new(),
             waiting: 0,
             size: 0,
             max_size: limits.max_size,
             connecting: 0,
             checking: 0,
+            keeping_alive: 0,
             resetting: 0,
             closing: 0,
             owed: 0,
@@ -275,13 +247,13 @@ impl<C, E: Error + 'static> State<C, E> {
         &mut self,
         caller: &Caller,
         waker: &Waker,
-        place: Option<Place<C, E>>,
+        place: &mut Option<Place<C, E>>,
         out: &mut Deliveries<C, E>,
     ) -> Admission<C, E> {
         let is_next =
             if self.has_classes { self.is_next(caller) } else { self.waiting == 0 || caller.is_first };
         if is_next && let Some(mut entry) = self.idle.pop() {
-            if entry.expires.is_some_and(|expires| expires <= caller.asked) {
+            if entry.has_expired(caller.asked) {
                 self.enter(&mut entry, caller);
                 return Admission::Stale(entry);
             }
@@ -290,6 +262,9 @@ impl<C, E: Error + 'static> State<C, E> {
                     codel.was_empty();
                 }
                 self.lease(&mut entry, caller, caller.asked);
+                if self.is_short_of_idle() {
+                    self.plan(caller.asked + SETTLED_AFTER);
+                }
                 return Admission::Loan(entry);
             }
             self.idle.push(entry);
@@ -337,25 +312,27 @@ impl<C, E: Error + 'static> State<C, E> {
         &mut self,
         caller: &Caller,
         waker: &Waker,
-        place: Option<Place<C, E>>,
+        place: &mut Option<Place<C, E>>,
         out: &mut Deliveries<C, E>,
     ) -> Admission<C, E> {
         if self.is_closed {
             return Admission::Refused(Box::new(AcquireError::Closed));
         }
-        self.rest.last_asked = caller.asked;
-        self.rest.last_deadline = self.rest.last_deadline.max(caller.deadline);
+        self.rest.last_asked = self.rest.last_asked.max(caller.asked);
         if let Some(refusal) = self.refusal(caller) {
             return Admission::Refused(refusal);
         }
-        self.rest.counters.waited += 1;
+        // Before anything is counted: the clone of a waker may panic.
+        let place = place.take().unwrap_or_else(|| Handoff::new(*caller, waker));
         self.waiting += 1;
         self.plan(caller.deadline);
-        let place = place.unwrap_or_else(|| Handoff::new(*caller, waker));
         let waiters = &mut self.rest.waiters[caller.class];
         if caller.is_first {
-            waiters.push_front(Arc::clone(&place));
+            let asked_before = |other: &&Place<C, E>| other.who.is_first && other.who.asked <= caller.asked;
+            let before = waiters.iter().take_while(asked_before).count();
+            waiters.insert(before, Arc::clone(&place));
         } else {
+            self.rest.counters.waited += 1;
             waiters.push_back(Arc::clone(&place));
         }
         self.serve(caller.asked, out);
@@ -369,33 +346,38 @@ impl<C, E: Error + 'static> State<C, E> {
         if caller.is_first {
             return None;
         }
-        if self.limits.max_waiting.is_some_and(|most| self.waiting >= most) {
+        if self.limits.max_waiting.is_some_and(|most| self.waiting >= most + self.supply(caller.class)) {
             self.rest.counters.queue_full += 1;
             return Some(Box::new(AcquireError::QueueFull { waiting: self.waiting }));
         }
         self.why_down(caller)
     }
 
+    /// How many connections there are or may be, or are on their way, for those of a class who wait.
+    fn supply(&self, class: usize) -> usize {
+        if self.has_classes && !self.rest.classes.has_room(class, self.max_size) {
+            return 0;
+        }
+        let on_their_way = self.connecting - self.rest.renewing + self.checking - self.keeping_alive;
+        self.idle.len() + on_their_way + self.max_size.saturating_sub(self.size)
+    }
+
     /// A waiter leaves its list, unless it left it already: then what it gets is on its way.
     pub(crate) fn leave(&mut self, place: &Place<C, E>) {
-        self.rest.counters.cancelled += 1;
         let waiters = &mut self.rest.waiters[place.who.class];
         if let Some(at) = waiters.iter().rposition(|other| Arc::ptr_eq(other, place)) {
             waiters.remove(at);
             self.waiting -= 1;
+            self.rest.counters.cancelled += 1;
         }
     }
 
     /// A time at which a connection can go to one who waits, for who did not look at the clock: that is a tenth of the work in a
-    /// crowd.
-    ///
-    /// Nobody waits past the last deadline, so a connection that is due later is not due now. What else depends on the time, may
-    /// be taken for as old as the newest waiter.
+    /// crowd. It is when somebody asked last, so what depends on it is never taken for newer than it is. What has expired since, is
+    /// found by who gets it, once upkeep was there.
     #[inline]
-    pub(crate) fn time_at_hand(&self, entry: &Entry<C>) -> Option<Instant> {
-        let is_timed = self.has_classes || self.limits.leak_after.is_some() || self.rest.codel.is_some();
-        let is_due_later = entry.due.is_none_or(|due| self.rest.last_deadline < due);
-        (self.waiting > 0 && is_due_later && !is_timed).then_some(self.rest.last_asked)
+    pub(crate) fn time_at_hand(&self) -> Option<Instant> {
+        (self.waiting > 0 && !self.is_timed).then_some(self.rest.last_asked)
     }
 
     /// A connection comes back.
@@ -474,7 +456,11 @@ impl<C, E: Error + 'static> State<C, E> {
         out: &mut Deliveries<C, E>,
     ) -> Placement<C> {
         self.checking -= 1;
-        self.rest.is_check_failing = fate != Fate::Clean;
+        if std::mem::take(&mut entry.is_kept_alive) {
+            self.keeping_alive -= 1;
+        } else {
+            self.rest.is_check_failing = fate != Fate::Clean;
+        }
         if self.waiting > 0 || fate != Fate::Clean {
             let placement = self.place(entry, fate, now, out);
             // Whoever waited for it may have another one.
@@ -503,6 +489,28 @@ impl<C, E: Error + 'static> State<C, E> {
         };
         self.serve(now, out);
         placement
+    }
+
+    /// A connection comes back that was handed over, and of which nobody made use. It rests, since when it was in use before; or goes to
+    /// whoever waits, checked if it has to be.
+    pub(crate) fn not_used(
+        &mut self,
+        mut entry: Loan<C>,
+        fate: Fate,
+        now: Instant,
+        out: &mut Deliveries<C, E>,
+    ) -> Placement<C> {
+        // Together with those that threads hand out themselves it is right again.
+        self.acquired = self.acquired.wrapping_sub(1);
+        entry.uses -= 1;
+        if let Fate::Close(reason) = fate {
+            self.returned(&mut entry);
+            let placement = self.close_one(entry, reason);
+            self.serve_class(now, out);
+            return placement;
+        }
+        entry.rests_since = entry.rests_since.max(entry.proven);
+        self.recalled(entry, now, out)
     }
 
     /// Lets a connection rest among the others by the time since when it does.
@@ -593,75 +601,15 @@ impl<C, E: Error + 'static> State<C, E> {
         self.size -= 1;
     }
 
-    /// Takes the one whose turn it is for a connection that is free out of its list.
+    /// Whether a connection that was handed over is still good to use.
+    pub(crate) fn is_still_good(&self, entry: &Entry<C>, now: Instant) -> bool {
+        entry.generation >= self.generation && !entry.has_expired(now)
+    }
+
+    /// Whether fewer rest than are to.
     #[inline]
-    fn next_served(&mut self, now: Instant, out: &mut Deliveries<C, E>) -> Option<Place<C, E>> {
-        loop {
-            let rest = &mut *self.rest;
-            let class = if self.has_classes {
-                let has_room = |class| rest.classes.has_room(class, self.max_size);
-                (0..rest.classes.len()).find(|class| !rest.waiters[*class].is_empty() && has_room(*class))?
-            } else {
-                0
-            };
-            let place = rest.waiters[class].pop_front()?;
-            self.waiting -= 1;
-            let Some(codel) = &mut rest.codel else { return Some(place) };
-            let waited = now.saturating_duration_since(place.who.asked);
-            if !codel.sheds(waited, now) {
-                return Some(place);
-            }
-            rest.counters.shed += 1;
-            out.add(place, Err(Box::new(AcquireError::Shed { waited })));
-        }
-    }
-
-    #[inline]
-    fn hand_over(
-        &mut self,
-        place: Place<C, E>,
-        mut entry: Loan<C>,
-        now: Instant,
-        out: &mut Deliveries<C, E>,
-    ) {
-        self.rest.counters.handed_off += 1;
-        self.lease(&mut entry, &place.who, now);
-        out.add(place, Ok(entry));
-    }
-
-    fn refuse_all(&mut self, error: &AcquireError<E>, out: &mut Deliveries<C, E>) {
-        self.waiting = 0;
-        for waiters in &mut self.rest.waiters {
-            waiters.drain(..).for_each(|place| out.add(place, Err(Box::new(error.clone()))));
-        }
-    }
-
-    /// Idle connections go to those who may have them, or are checked for them first.
-    #[inline]
-    fn serve(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
-        if !self.idle.is_empty() && self.waiting > 0 {
-            self.serve_idle(now, out);
-        }
-    }
-
-    fn serve_idle(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
-        // What needs no check is nobody's to wait for.
-        while self.idle.last().is_some_and(|entry| !self.needs_check(entry, now)) {
-            let Some(place) = self.next_served(now, out) else { break };
-            let Some(entry) = self.idle.pop() else { break };
-            self.hand_over(place, entry, now, out);
-        }
-        while self.callers() > self.checking {
-            let Some(entry) = self.idle.pop() else { return };
-            if self.needs_check(&entry, now) {
-                self.checking += 1;
-                out.more().checks.push(entry);
-            } else if let Some(place) = self.next_served(now, out) {
-                self.hand_over(place, entry, now, out);
-            } else {
-                return self.idle.push(entry);
-            }
-        }
+    fn is_short_of_idle(&self) -> bool {
+        self.idle.len() + self.keeping_alive < self.min_idle
     }
 
     /// Takes a connection that is out away for good, in the hands of its user.

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use millpond_pool::{Manager, Pool, Returned, Status};
+use millpond_pool::{AcquireOptions, Manager, Pool, Returned, Status};
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::sync::Arc;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +54,55 @@ impl Manager for Server {
     }
 }
 
+/// A server whose connections die, have to be reset, and do not always stand it.
+#[derive(Clone, Default)]
+struct Rough {
+    alive: Arc<AtomicUsize>,
+    opened: Arc<AtomicUsize>,
+}
+
+struct Numbered {
+    number: usize,
+    /// How often it was asked whether it is open.
+    asked: AtomicUsize,
+    _counted: Connection,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no")]
+struct No;
+
+/// The one that dies before anybody has it, and the one that cannot be reset.
+const DEAD: usize = 1;
+const STUBBORN: usize = 3;
+
+impl Manager for Rough {
+    type Connection = Numbered;
+    type Error = No;
+
+    async fn connect(&self) -> Result<Numbered, No> {
+        yield_now().await;
+        self.alive.fetch_add(1, Ordering::SeqCst);
+        let number = self.opened.fetch_add(1, Ordering::SeqCst);
+        let counted = Connection(Arc::clone(&self.alive));
+        Ok(Numbered { number, asked: AtomicUsize::new(0), _counted: counted })
+    }
+
+    /// It is alive when it is opened: what is dead then is tried again after a pause, and here time stands still.
+    fn is_open(&self, connection: &Numbered) -> bool {
+        connection.asked.fetch_add(1, Ordering::SeqCst) == 0 || connection.number != DEAD
+    }
+
+    fn returned(&self, connection: &mut Numbered) -> Returned {
+        if connection.number.is_multiple_of(3) { Returned::Soiled } else { Returned::Clean }
+    }
+
+    async fn reset(&self, connection: &mut Numbered) -> Result<(), No> {
+        yield_now().await;
+        if connection.number == STUBBORN { Err(No) } else { Ok(()) }
+    }
+}
+
 fn pool(server: &Server, size: usize) -> Pool<Server> {
     let pool = Pool::builder(server.clone()).max_size(size).seed(1).build().unwrap();
     // What still runs at the end of a test is dropped outside of the model, where no lock may be taken: so not the pool.
@@ -67,10 +116,10 @@ fn rounds() -> usize {
 }
 
 /// How the pool stands once no connection is being opened or closed: what nobody waits for any more goes on.
-fn settled(pool: &Pool<Server>) -> Status {
+fn settled<M: Manager>(pool: &Pool<M>) -> Status {
     loop {
         let status = pool.status();
-        if status.connecting + status.closing == 0 {
+        if status.connecting + status.closing + status.resetting == 0 {
             return status;
         }
         thread::yield_now();
@@ -79,10 +128,18 @@ fn settled(pool: &Pool<Server>) -> Status {
 
 /// Threads, each with an executor of its own, as the workers of a runtime are.
 fn in_threads(pool: &Pool<Server>, threads: usize, what: impl Fn(Pool<Server>) + Clone + Send + 'static) {
+    in_numbered_threads(pool, threads, move |_, pool| what(pool));
+}
+
+fn in_numbered_threads<M: Manager>(
+    pool: &Pool<M>,
+    threads: usize,
+    what: impl Fn(usize, Pool<M>) + Clone + Send + 'static,
+) {
     let all: Vec<_> = (0..threads)
-        .map(|_| {
+        .map(|number| {
             let (pool, what) = (pool.clone(), what.clone());
-            thread::spawn(move || what(pool))
+            thread::spawn(move || what(number, pool))
         })
         .collect();
     all.into_iter().for_each(|thread| thread.join().unwrap());
@@ -229,4 +286,58 @@ fn sizes_change_while_all_ask() {
         },
         rounds(),
     );
+}
+
+/// One thread leaves in the middle, one evicts and closes, and all get connections that die and have to be reset.
+fn rough(classes: &'static [&'static str]) {
+    check_random(
+        move || {
+            let server = Rough::default();
+            let builder = Pool::builder(server.clone()).max_size(2).seed(1);
+            let builder = classes.iter().fold(builder, |builder, class| builder.class(class, 1));
+            let pool = builder.build().unwrap();
+            std::mem::forget(pool.clone());
+            let alive = Arc::clone(&server.alive);
+            in_numbered_threads(&pool, 3, move |number, pool| {
+                let class = classes.get(number).copied().unwrap_or("default");
+                for turn in 0..3 {
+                    let acquire = || pool.acquire_with(AcquireOptions::new().class(class));
+                    if (number, turn) == (1, 1) {
+                        let mut leaves = pin!(acquire());
+                        let _ = leaves.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                        thread::yield_now();
+                        let _ = leaves.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                        continue;
+                    }
+                    if (number, turn) == (2, 2) {
+                        pool.evict();
+                    }
+                    let lease = block_on(acquire()).unwrap();
+                    assert!(alive.load(Ordering::SeqCst) <= 2, "more than may be");
+                    thread::yield_now();
+                    if (number, turn) == (2, 0) { lease.close() } else { drop(lease) }
+                }
+            });
+            let status = settled(&pool);
+            assert_eq!((status.waiting, status.in_use()), (0, 0));
+            assert_eq!(status.idle, server.alive.load(Ordering::SeqCst));
+            let closing = spawn({
+                let pool = pool.clone();
+                async move { pool.close(std::time::Instant::now()).await }
+            });
+            assert!(block_on(closing).unwrap());
+            assert_eq!((pool.status().size, server.alive.load(Ordering::SeqCst)), (0, 0));
+        },
+        rounds(),
+    );
+}
+
+#[test]
+fn connections_that_die_and_are_reset_reach_everybody() {
+    rough(&[]);
+}
+
+#[test]
+fn so_they_do_with_connections_kept_for_a_class() {
+    rough(&["web"]);
 }

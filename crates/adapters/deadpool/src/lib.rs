@@ -108,6 +108,10 @@ where
         self.check(object).await
     }
 
+    fn detached(&self, object: &mut Object<M::Type>) {
+        self.0.detach(&mut object.value);
+    }
+
     fn closing(&self, object: &mut Object<M::Type>) {
         self.0.detach(&mut object.value);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::{ManagerConfig, RecyclingMethod};
-use millpond_deadpool::{Managed, builder};
+use millpond_deadpool::{Error, Managed, builder};
 use millpond_lab::Lab;
 use millpond_pool::CloseReason;
 use tokio_postgres::NoTls;
@@ -39,6 +39,17 @@ impl Manager for Counting {
     fn detach(&self, _: &mut usize) {
         self.detached.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+#[tokio::test]
+async fn an_object_is_detached_when_it_is_taken_and_when_a_hook_refuses_it() {
+    let manager = Counting::default();
+    let pool = builder(manager.clone()).build().unwrap();
+    let taken = pool.acquire().await.unwrap().detach();
+    assert_eq!((*taken, manager.detached.load(Ordering::SeqCst)), (0, 1));
+    let refusing = builder(manager.clone()).after_connect(|_| Box::pin(async { Err(Error::Create(No)) }));
+    assert!(refusing.build().unwrap().acquire().await.is_err());
+    assert_eq!(manager.detached.load(Ordering::SeqCst), manager.created.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl<C, E: Error + 'static> State<C, E> {
     pub(crate) fn start_connect(&mut self, now: Instant) -> Option<Ticket> {
         // Most calls end here.
         let is_quiet = self.waiting == 0 && self.owed + self.wanting == 0;
-        if is_quiet && self.limits.min_idle <= self.idle.len() && self.connecting == 0 && self.is_well() {
+        if is_quiet && !self.is_short_of_idle() && self.connecting == 0 && self.is_well() {
             return None;
         }
         if self.size >= self.max_size || self.connecting >= self.limits.max_connecting || self.is_closed {
@@ -101,7 +101,8 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// How many connections more would be of use now.
     pub(super) fn wanted(&self) -> usize {
-        self.callers() + self.limits.min_idle.saturating_sub(self.idle.len()).max(self.owed)
+        let short = self.min_idle.saturating_sub(self.idle.len() + self.keeping_alive);
+        self.callers() + short.max(self.owed)
     }
 
     /// Connections that are due and have no successor, nor one under way.
@@ -118,7 +119,7 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// How many connections are on their way to those who want some.
     fn provided(&self) -> usize {
-        let checking = if self.rest.is_check_failing { 0 } else { self.checking };
+        let checking = if self.rest.is_check_failing { 0 } else { self.checking - self.keeping_alive };
         self.connecting - self.rest.renewing + checking
     }
 
@@ -136,6 +137,10 @@ impl<C, E: Error + 'static> State<C, E> {
     #[inline]
     pub(super) fn why_down(&mut self, caller: &Caller) -> Option<Refusal<E>> {
         let Health::Failing { cause, retry_at, is_permanent, .. } = &self.rest.health else { return None };
+        // One that rests may be good once it is checked.
+        if !self.idle.is_empty() {
+            return None;
+        }
         // When the pause is over and nobody tries, this caller's own try may be the one that succeeds.
         let is_tried = self.connecting > 0 || *retry_at > caller.asked;
         let is_hopeless = self.is_down() || *is_permanent;
@@ -197,6 +202,7 @@ impl<C, E: Error + 'static> State<C, E> {
             rests_since: now,
             class: 0,
             lent: None,
+            is_kept_alive: false,
         });
         if !ticket.renews {
             self.owed = self.owed.saturating_sub(1);
@@ -247,7 +253,9 @@ impl<C, E: Error + 'static> State<C, E> {
         let cause = Arc::clone(error);
         out.more().past =
             self.set_health(Health::Failing { failures: failures + 1, cause, retry_at, is_permanent });
-        if is_permanent || (self.limits.fail_fast && self.is_down()) {
+        // Another try may be about to succeed.
+        let is_last = self.connecting == 0;
+        if is_permanent || (self.limits.fail_fast && self.is_down() && is_last) {
             self.refuse_all(&AcquireError::Connect(Arc::clone(error)), out);
         }
         self.plan(retry_at);
@@ -280,7 +288,8 @@ impl<C, E: Error + 'static> State<C, E> {
     /// When connecting is tried again, if something wants it to be.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         let Health::Failing { retry_at, .. } = self.rest.health else { return None };
-        let is_wanted = self.wanted() > self.checking || self.unsucceeded() > 0 || self.probes(now);
+        let is_wanted =
+            self.wanted() > self.checking - self.keeping_alive || self.unsucceeded() > 0 || self.probes(now);
         (is_wanted && self.connecting == 0 && self.size < self.max_size && !self.is_closed)
             .then_some(retry_at)
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::deliveries::Delivery;
 use super::*;
 use crate::config::Class;
 use crate::{ConnectError, Phase, Severity};
@@ -13,10 +14,17 @@ type Tested = State<u64, io::Error>;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// What is delivered, the first first, and what is to be checked.
-fn parts(out: Deliveries<u64, io::Error>) -> (Vec<Delivery<u64, io::Error>>, Vec<Loan<u64>>) {
-    let (others, checks) = out.more.map_or_else(Default::default, |more| (more.deliveries, more.checks));
-    (out.first.into_iter().chain(others).collect(), checks)
+/// What is delivered, the first first, what is to be checked, and what is to be dropped.
+type Parts = (Vec<Delivery<u64, io::Error>>, Vec<Loan<u64>>, Vec<Loan<u64>>);
+
+fn parts(out: Deliveries<u64, io::Error>) -> Parts {
+    let (mut all, mut checks, mut closed) = (Vec::from_iter(out.first), Vec::new(), Vec::new());
+    if let Some(more) = out.more {
+        all.extend(more.deliveries);
+        checks.extend(more.checks);
+        closed.extend(more.closed.into_iter().map(|(loan, _)| loan));
+    }
+    (all, checks, closed)
 }
 
 /// What the test knows of a pool, and the connections that it holds for it.
@@ -100,8 +108,9 @@ impl World {
         if let Placement::Closed(loan, _) = placement {
             self.close_one(&loan);
         }
-        let (mut all, checks) = parts(out);
+        let (mut all, checks, closed) = parts(out);
         self.checking.extend(checks);
+        self.close_all(closed);
         // Those of one class come in the order in which they waited, be they served or refused.
         for (place, outcome) in all.drain(..) {
             let waiting = &mut self.waiting[place.who.class];
@@ -138,10 +147,8 @@ impl World {
             4 | 5 => {
                 let Some(loan) = Self::take(&mut self.random, &mut self.leased) else { return };
                 let fate = self.fate();
-                let at_hand = self.state.time_at_hand(&loan).filter(|_| fate == Fate::Clean);
-                if at_hand.is_some() {
-                    assert!(loan.due.is_none_or(|due| due > self.now), "a look at the clock was needed");
-                }
+                let at_hand = self.state.time_at_hand().filter(|_| fate == Fate::Clean);
+                assert!(at_hand.is_none_or(|at_hand| at_hand <= self.now));
                 let placement = self.state.release(loan, fate, at_hand.unwrap_or(self.now), &mut out);
                 if at_hand.is_some() && matches!(placement, Placement::Placed) {
                     assert!(matches!(out.first, Some((_, Ok(_)))), "somebody waited for it");
@@ -169,9 +176,14 @@ impl World {
                 self.follow(placement, out);
             }
             9 => {
-                // It was kept at hand by a thread.
                 let Some(loan) = Self::take(&mut self.random, &mut self.leased) else { return };
-                let placement = self.state.recalled(loan, self.now, &mut out);
+                // It was kept at hand by a thread, or nobody saw it.
+                let placement = if self.random.bool() {
+                    self.state.recalled(loan, self.now, &mut out)
+                } else {
+                    let fate = self.fate();
+                    self.state.not_used(loan, fate, self.now, &mut out)
+                };
                 self.follow(placement, out);
             }
             10 => self.connect(),
@@ -187,6 +199,10 @@ impl World {
             }
             12 | 13 => {
                 self.now += MS * self.random.u32(..30);
+                // Upkeep may be late.
+                if self.random.u8(..4) == 0 {
+                    return;
+                }
                 let chores = self.state.upkeep(self.now);
                 self.close_all(chores.closed.into_iter().map(|(loan, _)| loan).collect());
                 self.checking.extend(chores.checks);
@@ -216,7 +232,7 @@ impl World {
         let caller = Caller { class, asked: self.now, deadline, site: Location::caller(), is_first: false };
         let waited = !self.waiting[class].is_empty();
         let mut out = Deliveries::new();
-        match self.state.admit(&caller, Waker::noop(), None, &mut out) {
+        match self.state.admit(&caller, Waker::noop(), &mut None, &mut out) {
             Admission::Loan(loan) => {
                 assert!(!waited, "a newcomer overtook its own class");
                 self.leased.push(loan);
@@ -358,7 +374,7 @@ fn caller(now: Instant) -> Caller {
 }
 
 fn wait(state: &mut Tested, now: Instant) -> Place<u64, io::Error> {
-    match state.admit(&caller(now), Waker::noop(), None, &mut Deliveries::new()) {
+    match state.admit(&caller(now), Waker::noop(), &mut None, &mut Deliveries::new()) {
         Admission::Queued(place) => place,
         other => panic!("{other:?}"),
     }
@@ -379,19 +395,28 @@ fn fail(state: &mut Tested, ticket: Ticket, severity: Severity, now: Instant) ->
 }
 
 #[test]
-fn the_clock_is_left_alone_only_where_no_wait_can_last_until_a_connection_is_due() {
-    let (mut state, start) = state(|limits| {
-        (limits.max_size, limits.max_lifetime) = (1, Some(5000 * MS));
-    });
-    wait(&mut state, start);
-    let out = open(&mut state, 1, start);
-    let Some((_, Ok(loan))) = out.first else { panic!("it was waited for") };
-    assert_eq!(state.time_at_hand(&loan), None, "nobody waits");
-    let (early, late) = (start + 1000 * MS, start + 3500 * MS);
-    wait(&mut state, early);
-    assert_eq!(state.time_at_hand(&loan), Some(early));
-    wait(&mut state, late);
-    assert_eq!(state.time_at_hand(&loan), None, "it is due before that one has waited for too long");
+fn the_clock_is_left_alone_only_where_somebody_waits_and_lifetimes_are_long() {
+    for (lifetime, is_long) in [(LONG_LIFE, true), (LONG_LIFE - MS, false)] {
+        let (mut state, start) = state(|limits| (limits.max_size, limits.max_lifetime) = (1, Some(lifetime)));
+        wait(&mut state, start);
+        let out = open(&mut state, 1, start);
+        let Some((_, Ok(_held))) = out.first else { panic!("it was waited for") };
+        assert_eq!(state.time_at_hand(), None, "nobody waits");
+        wait(&mut state, start + 1000 * MS);
+        assert_eq!(state.time_at_hand(), is_long.then_some(start + 1000 * MS));
+    }
+}
+
+#[test]
+fn a_caller_whose_time_is_over_and_who_leaves_counts_once() {
+    let (mut state, start) = state(|limits| limits.max_size = 1);
+    let place = wait(&mut state, start);
+    let chores = state.upkeep(start + 2000 * MS);
+    assert!(place.leave().is_none(), "its end is on its way");
+    state.leave(&place);
+    drop(chores);
+    let counters = state.counters();
+    assert_eq!(counters.timed_out.iter().sum::<u64>() + counters.cancelled, 1);
 }
 
 #[test]
@@ -444,6 +469,7 @@ fn a_full_pool_renews_few_connections_at_a_time() {
             rests_since: start,
             class: 0,
             lent: None,
+            is_kept_alive: false,
         }));
     }
     let now = start + 860 * MS;
@@ -475,7 +501,7 @@ fn a_server_that_is_down_is_tried_by_one_while_all_others_fail_at_once() {
     }
     assert_eq!(told, 2, "both are told at once");
     drop((first, second));
-    let refused = state.admit(&caller(start), Waker::noop(), None, &mut Deliveries::new());
+    let refused = state.admit(&caller(start), Waker::noop(), &mut None, &mut Deliveries::new());
     let Admission::Refused(refusal) = refused else { panic!("it waits for a server that is down") };
     assert!(matches!(*refusal, AcquireError::Down { retry_after, .. } if retry_after == pause), "{refusal}");
     assert!(state.start_connect(start).is_none(), "not before the pause is over");
@@ -483,7 +509,7 @@ fn a_server_that_is_down_is_tried_by_one_while_all_others_fail_at_once() {
     assert_eq!(state.plan_next(None, start), Some(retry));
     assert!(state.start_connect(retry).is_some(), "for those who asked");
     assert!(state.start_connect(retry).is_none(), "one at a time");
-    let refused = state.admit(&caller(retry), Waker::noop(), None, &mut Deliveries::new());
+    let refused = state.admit(&caller(retry), Waker::noop(), &mut None, &mut Deliveries::new());
     assert!(matches!(refused, Admission::Refused(refusal) if matches!(*refusal, AcquireError::Down { .. })));
     assert_eq!(state.counters().failed_fast, 2);
 }
@@ -499,7 +525,7 @@ fn nobody_tries_for_long_when_nobody_asks() {
     assert_eq!(state.plan_next(None, later), None);
     // Whoever comes then has it tried at once, and waits for that.
     assert!(matches!(
-        state.admit(&caller(later), Waker::noop(), None, &mut Deliveries::new()),
+        state.admit(&caller(later), Waker::noop(), &mut None, &mut Deliveries::new()),
         Admission::Queued(..)
     ));
     assert!(state.start_connect(later).is_some());
@@ -527,7 +553,7 @@ fn pauses_grow_to_their_limit_and_no_further() {
     for failure in 0..40_u32 {
         now += Duration::from_secs(3);
         let caller = Caller { deadline: now + Duration::from_secs(1000), ..caller(now) };
-        let _ = state.admit(&caller, Waker::noop(), None, &mut Deliveries::new());
+        let _ = state.admit(&caller, Waker::noop(), &mut None, &mut Deliveries::new());
         let ticket = state.start_connect(now).expect("somebody waits");
         let (AfterFailure::Wait(pause), 0) = fail(&mut state, ticket, Severity::Transient, now) else {
             panic!("nobody is told");
@@ -546,7 +572,7 @@ fn the_phase_is_what_the_one_in_that_place_waits_for() {
     }
     assert!(state.start_connect(start).is_some());
     let chores = state.upkeep(start + 2000 * MS);
-    let (all, _) = parts(chores.out);
+    let (all, ..) = parts(chores.out);
     let phases: Vec<_> = all
         .into_iter()
         .map(|(_, outcome)| match outcome.map_err(|refusal| *refusal) {

@@ -25,6 +25,7 @@ impl<C, E: Error + 'static> State<C, E> {
     pub(crate) fn upkeep(&mut self, now: Instant) -> Chores<C, E> {
         let mut chores =
             Chores { out: Deliveries::new(), closed: Vec::new(), checks: Vec::new(), leaks: Vec::new() };
+        self.look_at_lifetimes(now);
         self.time_out(now, &mut chores.out);
         self.find_leaks(now, &mut chores.leaks);
         self.tend_idle(now, &mut chores);
@@ -52,19 +53,30 @@ impl<C, E: Error + 'static> State<C, E> {
         self.planned
     }
 
+    /// Lets whoever gets a connection from now on look whether it has expired on its way.
+    fn look_at_lifetimes(&mut self, now: Instant) {
+        let Some(lifetime) = self.limits.max_lifetime else { return };
+        let is_time = now.saturating_duration_since(self.rest.last_looked) >= lifetime / 20;
+        if is_time && self.size > self.idle.len() {
+            self.rest.last_looked = now;
+            self.epoch += 1;
+        }
+    }
+
     /// Tells whoever has waited for too long.
     fn time_out(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
         let cause = self.last_cause();
-        let checking = self.checking;
+        let checking = self.checking - self.keeping_alive;
         // Those for whom there is room wait for a new one, be it that none can be opened now.
         let room = self.connecting + self.max_size.saturating_sub(self.size);
         let connecting = (checking + room).min(self.callers()).saturating_sub(checking);
         let rest = &mut *self.rest;
         let mut rank = 0;
-        for waiters in &mut rest.waiters {
+        for (class, waiters) in rest.waiters.iter_mut().enumerate() {
+            let has_room = !self.has_classes || rest.classes.has_room(class, self.max_size);
             waiters.retain(|place| {
-                let phase = phase(rank, checking, connecting);
-                rank += 1;
+                let phase = if has_room { phase(rank, checking, connecting) } else { Phase::Wait };
+                rank += usize::from(has_room);
                 if place.who.deadline > now {
                     return true;
                 }
@@ -114,6 +126,8 @@ impl<C, E: Error + 'static> State<C, E> {
             } else if is_past(entry.proven, self.limits.keepalive) {
                 left -= 1;
                 self.checking += 1;
+                self.keeping_alive += 1;
+                entry.is_kept_alive = true;
                 chores.checks.push(entry);
             } else {
                 self.idle.push(entry);

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::{StreamExt, poll};
+use futures_util::{StreamExt, join, poll};
 use millpond::postgres::Db;
 use millpond::{ErrorKind, Outcome};
 use millpond_tests::{Cluster, reads_on_replica, until};
@@ -58,6 +58,22 @@ async fn a_raw_lease_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_statement_that_a_raw_client_gave_up_on_is_cancelled() {
+    let cluster = one_connection().await;
+    let lease = cluster.db.get().await.unwrap();
+    {
+        let mut dropped = pin!(lease.simple_query("select pg_sleep(60)"));
+        assert!(poll!(&mut dropped).is_pending());
+        until("it runs", async || sessions(&cluster, "query like '%pg_sleep%'").await == "1").await;
+    }
+    drop(lease);
+    // Nobody gets the connection while it runs, and it does not run for long.
+    assert!(is_clean(&cluster.db).await);
+    let runs = "state = 'active' and query like '%pg_sleep%'";
+    until("the server gave it up", async || sessions(&cluster, runs).await == "0").await;
+}
+
+#[tokio::test]
 async fn a_raw_lease_keeps_its_prepared_statements() {
     let cluster = one_connection().await;
     let lease = cluster.db.get().await.unwrap();
@@ -69,6 +85,22 @@ async fn a_raw_lease_keeps_its_prepared_statements() {
     let prepared =
         lease.query("select from pg_prepared_statements where statement = 'select 1 as one'", &[]).await;
     assert_eq!(prepared.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_text_that_many_ask_for_at_once_is_prepared_once() {
+    let cluster = one_connection().await;
+    let lease = cluster.db.get().await.unwrap();
+    let sql = "select 1 as one";
+    let (mut given_up, mut first) = (Box::pin(lease.prepare_cached(sql)), pin!(lease.prepare_cached(sql)));
+    assert!(poll!(&mut given_up).is_pending() && poll!(&mut first).is_pending());
+    // Whoever prepares it gives up, and the next one does it.
+    drop(given_up);
+    let all = join!(first, lease.prepare_cached(sql), lease.prepare_cached(sql));
+    assert!([&all.0, &all.1, &all.2].iter().all(|prepared| prepared.is_ok()));
+    let names = "select from pg_prepared_statements where statement = 'select 1 as one'";
+    // The one that was given up was on its way already.
+    assert_eq!(lease.query(names, &[]).await.unwrap().len(), 1 + 1, "all others have the same");
 }
 
 #[tokio::test]

@@ -58,6 +58,10 @@ impl<B: Backend> Manager for NodeManager<B> {
     }
 }
 
+/// How long a reset may take until the connection is closed instead, and what runs on it cancelled. A statement that a raw client's user
+/// gave up on runs in front of it.
+const RESET_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What this process keeps of one node, beside what the snapshot says.
 pub(crate) struct Node<B: Backend> {
     pub(crate) id: NodeId,
@@ -89,6 +93,7 @@ impl<B: Backend> Node<B> {
                 .max_size(config.max_size)
                 .acquire_timeout(config.acquire_timeout)
                 .connect_timeout(config.connect_timeout)
+                .reset_timeout(RESET_TIMEOUT)
                 .build()
         };
         Ok(Self {

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The prepared statements of one connection, by text. Bounded: the least recently used goes first.
@@ -18,47 +19,71 @@ struct Cache {
 
 #[derive(Debug)]
 struct Entry {
-    statement: Statement,
+    /// Empty while it is being prepared: whoever wants it meanwhile waits for that. If that is given up, the next one does it.
+    statement: Arc<OnceCell<Statement>>,
     used: u64,
+}
+
+/// A statement, or the place where it will be.
+enum Found {
+    Prepared(Statement),
+    Not(Arc<OnceCell<Statement>>),
 }
 
 impl Statements {
     /// Enough for the statements of most services, and some 2 MB on the server at most.
     const MOST: usize = 256;
 
-    /// The statement for a text; prepares it when it is not there.
+    /// The statement for a text; prepares it when it is not there, once for all that ask at the same time.
     pub(crate) async fn prepare(&self, client: &Client, sql: &str) -> Result<Statement, Error> {
-        if let Some(statement) = self.find(sql) {
-            return Ok(statement);
+        let cell = match self.find(sql) {
+            Found::Prepared(statement) => return Ok(statement),
+            Found::Not(cell) => cell,
+        };
+        let prepared = cell.get_or_try_init(|| client.prepare(sql)).await;
+        if prepared.is_err() {
+            self.forget_failed(sql, &cell);
         }
-        let statement = client.prepare(sql).await?;
-        self.insert(sql, statement.clone());
-        Ok(statement)
+        prepared.cloned()
     }
 
     /// Forgets a statement, so that it is prepared again. Whether it was there.
     pub(crate) fn forget(&self, sql: &str) -> bool {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner).by_text.remove(sql).is_some()
+        self.lock().by_text.remove(sql).is_some()
     }
 
-    fn find(&self, sql: &str) -> Option<Statement> {
-        let mut cache = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A text that cannot be prepared takes no place.
+    fn forget_failed(&self, sql: &str, cell: &Arc<OnceCell<Statement>>) {
+        let mut cache = self.lock();
+        let is_it = |entry: &Entry| Arc::ptr_eq(&entry.statement, cell) && !cell.initialized();
+        if cache.by_text.get(sql).is_some_and(is_it) {
+            cache.by_text.remove(sql);
+        }
+    }
+
+    fn find(&self, sql: &str) -> Found {
+        let mut cache = self.lock();
         cache.clock += 1;
-        let now = cache.clock;
-        let entry = cache.by_text.get_mut(sql)?;
-        entry.used = now;
-        Some(entry.statement.clone())
-    }
-
-    fn insert(&self, sql: &str, statement: Statement) {
-        let mut cache = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = cache.clock;
+        if let Some(entry) = cache.by_text.get_mut(sql) {
+            entry.used = used;
+            return match entry.statement.get() {
+                Some(statement) => Found::Prepared(statement.clone()),
+                None => Found::Not(Arc::clone(&entry.statement)),
+            };
+        }
         if cache.by_text.len() >= Self::MOST {
             // A walk over the cache, once per statement that is new to a full one.
             let oldest =
                 cache.by_text.iter().min_by_key(|(_, entry)| entry.used).map(|(text, _)| text.clone());
             oldest.and_then(|text| cache.by_text.remove(&text));
         }
-        let used = cache.clock;
-        cache.by_text.insert(sql.into(), Entry { statement, used });
+        let statement = Arc::default();
+        cache.by_text.insert(sql.into(), Entry { statement: Arc::clone(&statement), used });
+        Found::Not(statement)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

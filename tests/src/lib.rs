@@ -92,6 +92,30 @@ impl Events {
     }
 }
 
+/// One connection, so that the next user gets what the last one left.
+#[must_use = "it ends when it is dropped"]
+pub async fn one_connection() -> Cluster {
+    Cluster::up_with(0, |builder| builder.max_size(1)).await
+}
+
+/// Whether the next user of the primary finds nothing of those before.
+///
+/// # Panics
+///
+/// When the primary cannot be asked.
+pub async fn is_clean(db: &Db) -> bool {
+    let lease = db.get().await.expect("an answer");
+    let row = lease
+        .query_one(
+            "select current_setting('work_mem') = '4MB', current_user = 'postgres', to_regclass('t') is null,
+                    (select count(*) from pg_cursors where name <> '') = 0, (select count(*) from pg_listening_channels()) = 0",
+            &[],
+        )
+        .await
+        .expect("an answer");
+    (0..5).all(|column| row.get(column))
+}
+
 /// Whether a plain read of this handle runs on a replica now.
 ///
 /// # Panics

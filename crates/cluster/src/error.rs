@@ -48,6 +48,8 @@ pub enum ErrorKind {
     SeveralStatements,
     /// The call gave no, or more than one, row where one was asked for.
     RowCount,
+    /// A value is not of the type that was asked for. The statement ran.
+    Conversion,
     /// A token that cannot be used here.
     Token,
 }

@@ -13,7 +13,7 @@ pub use millpond_cluster::{
 #[cfg(feature = "postgres")]
 pub mod postgres {
     pub use millpond_postgres::{
-        Builder, CatalogSetting, Db, DriverError, Lease, Lsn, ParseLsnError, RowStream, Session, Token,
-        Transaction, tokio_postgres,
+        BorrowedRowStream, Builder, CatalogSetting, Db, DriverError, GenericClient, Lease, Lsn, Params,
+        ParseLsnError, RowStream, Session, Token, Transaction, TypedParams, tokio_postgres,
     };
 }

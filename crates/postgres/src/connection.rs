@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use millpond_cluster::sql::{Classification, Effects, ReasonKind};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
+use crate::client::{Params, TypedParams};
 use crate::connector::Canceller;
 use crate::statements::Statements;
 use crate::{DriverError, Lsn};
@@ -34,12 +35,23 @@ pub struct Connection {
     is_unseen: AtomicBool,
     /// Whether a call was dropped before its answer came: the server may still be at it.
     is_interrupted: AtomicBool,
+    /// How many answers are not read to their end.
+    unread: AtomicUsize,
     /// Taken when it is used.
     canceller: Option<Canceller>,
     /// For the cancel, which may have to be sent from outside a runtime.
     runtime: Handle,
     /// The servers' WAL segment size in bytes, 0 while it is not known.
     segment_size: Arc<AtomicU64>,
+}
+
+/// The values for a statement's parameters.
+#[derive(Clone, Copy)]
+pub(crate) enum Values<'a> {
+    /// Of the types that the server infers: the statement is prepared, and kept.
+    Inferred(Params<'a>),
+    /// Of types that the caller says: sent with the text, in one round trip.
+    Typed(TypedParams<'a>),
 }
 
 /// Whether to ask where the primary is, right behind a statement.
@@ -65,6 +77,7 @@ impl Connection {
             soil: Mutex::new(Effects::NONE),
             is_unseen: AtomicBool::new(false),
             is_interrupted: AtomicBool::new(false),
+            unread: AtomicUsize::new(0),
             canceller: Some(canceller),
             runtime: Handle::current(),
             segment_size,
@@ -122,9 +135,15 @@ impl Connection {
     pub(crate) async fn query(
         &self,
         sql: &str,
-        params: &[&(dyn ToSql + Sync)],
+        values: Values<'_>,
         capture: Capture,
     ) -> Result<(Vec<Row>, Option<Lsn>), DriverError> {
+        let params = match values {
+            Values::Inferred(params) => params,
+            Values::Typed(params) => {
+                return self.captured(capture, pin!(self.client.query_typed(sql, params))).await;
+            }
+        };
         let statement = self.prepare(sql).await?;
         let answer = self.captured(capture, pin!(self.client.query(&statement, params))).await;
         if !self.is_outdated(sql, &answer) {
@@ -137,9 +156,15 @@ impl Connection {
     pub(crate) async fn execute(
         &self,
         sql: &str,
-        params: &[&(dyn ToSql + Sync)],
+        values: Values<'_>,
         capture: Capture,
     ) -> Result<(u64, Option<Lsn>), DriverError> {
+        let params = match values {
+            Values::Inferred(params) => params,
+            Values::Typed(params) => {
+                return self.captured(capture, pin!(self.client.execute_typed(sql, params))).await;
+            }
+        };
         let statement = self.prepare(sql).await?;
         let answer = self.captured(capture, pin!(self.client.execute(&statement, params))).await;
         if !self.is_outdated(sql, &answer) {
@@ -158,11 +183,26 @@ impl Connection {
         Ok(position)
     }
 
+    pub(crate) async fn simple_query(
+        &self,
+        sql: &str,
+        capture: Capture,
+    ) -> Result<(Vec<SimpleQueryMessage>, Option<Lsn>), DriverError> {
+        self.captured(capture, pin!(self.client.simple_query(sql))).await
+    }
+
     pub(crate) async fn query_raw(
         &self,
         sql: &str,
-        params: &[&(dyn ToSql + Sync)],
+        values: Values<'_>,
     ) -> Result<tokio_postgres::RowStream, DriverError> {
+        let params = match values {
+            Values::Inferred(params) => params,
+            Values::Typed(params) => {
+                let params = params.iter().map(|(value, of)| (*value, of.clone()));
+                return self.call(pin!(self.client.query_typed_raw(sql, params))).await;
+            }
+        };
         let statement = self.prepare(sql).await?;
         let answer = self.call(pin!(self.client.query_raw(&statement, params.iter().copied()))).await;
         self.is_outdated(sql, &answer);
@@ -171,15 +211,20 @@ impl Connection {
 
     /// Notes that an answer is being read; until [`settle`](Self::settle) the connection is of no use to anybody else.
     pub(crate) fn unsettle(&self) {
-        self.is_interrupted.store(true, Ordering::Relaxed);
+        self.unread.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn settle(&self) {
-        self.is_interrupted.store(false, Ordering::Relaxed);
+        self.unread.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the server may still be at something that nobody waits for.
+    fn is_busy(&self) -> bool {
+        self.is_interrupted.load(Ordering::Relaxed) || self.unread.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn returned(&self) -> Returned {
-        if self.client.is_closed() || self.is_interrupted.load(Ordering::Relaxed) {
+        if self.client.is_closed() || self.is_busy() {
             return Returned::Broken;
         }
         let soil = self.soil_left();
@@ -327,8 +372,8 @@ impl Drop for Interruption<'_> {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let is_interrupted = self.is_interrupted.load(Ordering::Relaxed) && !self.client.is_closed();
-        if let Some(canceller) = self.canceller.take().filter(|_| is_interrupted) {
+        let is_busy = self.is_busy() && !self.client.is_closed();
+        if let Some(canceller) = self.canceller.take().filter(|_| is_busy) {
             // Its caller is gone; the server should not go on for nobody.
             self.runtime.spawn(async move {
                 match timeout(CANCEL_TIMEOUT, canceller.cancel()).await {

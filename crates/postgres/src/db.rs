@@ -6,10 +6,11 @@ use std::time::Duration;
 use millpond_cluster::core::{Access, Freshness};
 use millpond_cluster::sql::{Analysis, Catalog, Classification, Dialect, Effects, ReasonKind};
 use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
-use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, SimpleQueryMessage};
 
-use crate::operation::{Batch, Begin, Execute, Query, Stream, Take};
+use crate::client::{Params, TypedParams, derived_verbs};
+use crate::connection::Values;
+use crate::operation::{Batch, Begin, Execute, Query, Simple, Stream, Take};
 use crate::transaction::{TransactionAccess, copy_refused};
 use crate::{Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction};
 
@@ -93,40 +94,28 @@ impl Db {
     ///
     /// A dropped read leaves nothing behind. A dropped write may have run; later reads of this handle take care of
     /// that. In both cases the server is told to cancel, and the connection is closed.
-    pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+    pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        self.rows(sql, Values::Inferred(params)).await
+    }
+
+    /// The rows of a statement whose parameters are of the types that stand beside them. It is not prepared but sent as it is, in
+    /// one round trip: for texts that are run once, and for behind a pooler.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
+        self.rows(sql, Values::Typed(params)).await
+    }
+
+    async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
         let classification = admit(&self.handle, sql)?;
-        self.handle
-            .run(
-                Statement::text(sql, &classification, Dialect::Postgres),
-                &mut Query { sql, classification, params },
-            )
-            .await
-    }
-
-    /// The one row of a statement.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Db::query); and no, or more than one, row.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Db::query).
-    pub async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row> {
-        one_row(self.query(sql, params).await?)
-    }
-
-    /// The row of a statement, if it gives one.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Db::query); and more than one row.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`query`](Db::query).
-    pub async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
-        row_or_none(self.query(sql, params).await?)
+        let statement = Statement::text(sql, &classification, Dialect::Postgres);
+        self.handle.run(statement, &mut Query { sql, classification, values }).await
     }
 
     /// The rows of a statement as they come. The stream holds its connection until its last row.
@@ -138,10 +127,27 @@ impl Db {
     /// # Cancel safety
     ///
     /// As [`query`](Db::query), the stream included.
-    pub async fn query_raw(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<RowStream> {
+    pub async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<RowStream> {
+        self.stream(sql, Values::Inferred(params)).await
+    }
+
+    /// [`query_typed`](Db::query_typed), as a stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`query_raw`](Db::query_raw).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query_raw`](Db::query_raw).
+    pub async fn query_typed_raw(&self, sql: &str, params: TypedParams<'_>) -> Result<RowStream> {
+        self.stream(sql, Values::Typed(params)).await
+    }
+
+    async fn stream(&self, sql: &str, values: Values<'_>) -> Result<RowStream> {
         let classification = admit(&self.handle, sql)?;
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
-        let rows = self.handle.run(statement, &mut Stream { sql, classification, params }).await?;
+        let rows = self.handle.run(statement, &mut Stream { sql, classification, values }).await?;
         Ok(RowStream::new(rows, &self.handle))
     }
 
@@ -154,14 +160,44 @@ impl Db {
     /// # Cancel safety
     ///
     /// As [`query`](Db::query).
-    pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
+        self.affected(sql, Values::Inferred(params)).await
+    }
+
+    /// Runs a statement whose parameters are of the types that stand beside them, as [`query_typed`](Db::query_typed) does; the
+    /// number of rows it affected.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn execute_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<u64> {
+        self.affected(sql, Values::Typed(params)).await
+    }
+
+    async fn affected(&self, sql: &str, values: Values<'_>) -> Result<u64> {
         let classification = admit(&self.handle, sql)?;
-        self.handle
-            .run(
-                Statement::text(sql, &classification, Dialect::Postgres),
-                &mut Execute { sql, classification, params },
-            )
-            .await
+        let statement = Statement::text(sql, &classification, Dialect::Postgres);
+        self.handle.run(statement, &mut Execute { sql, classification, values }).await
+    }
+
+    /// Runs statements without parameters, separated by semicolons, on one connection, and gives their rows as text. What they leave in it
+    /// is taken away behind them.
+    ///
+    /// # Errors
+    ///
+    /// As [`batch_execute`](Db::batch_execute).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
+        let classification = admit_batch(&self.handle, sql)?;
+        let statement = Statement::text(sql, &classification, Dialect::Postgres);
+        self.handle.run(statement, &mut Simple { sql, classification }).await
     }
 
     /// Runs statements without parameters, separated by semicolons, on one connection. What they leave in it is taken
@@ -328,26 +364,7 @@ impl Deref for Session {
     }
 }
 
-pub(crate) fn one_row(rows: Vec<Row>) -> Result<Row> {
-    let count = rows.len();
-    row_or_none(rows)?.ok_or_else(|| wrong_row_count(count))
-}
-
-pub(crate) fn row_or_none(mut rows: Vec<Row>) -> Result<Option<Row>> {
-    match rows.len() {
-        0 | 1 => Ok(rows.pop()),
-        count => Err(wrong_row_count(count)),
-    }
-}
-
-fn wrong_row_count(count: usize) -> Error {
-    // The statement ran: only its answer is not what was asked for.
-    Error::new(
-        ErrorKind::RowCount,
-        Outcome::MayHaveRun,
-        format!("one row was asked for, the statement gave {count}"),
-    )
-}
+derived_verbs!(Db);
 
 /// Refuses a text that a routed handle cannot run as one statement: it has no connection of its own, and the protocol of
 /// prepared statements takes one at a time.

@@ -1,19 +1,28 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use millpond_cluster::sql::Effects;
 use millpond_cluster::{Handle, NodeLease, Purpose};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
-use crate::{Error, Postgres, Result};
+use crate::client::{GenericClient, Params, TypedParams};
+use crate::connection::{Capture, Values};
+use crate::rows::BorrowedRowStream;
+use crate::transaction::copy_refused;
+use crate::{DriverError, Error, Postgres, Result};
 
 /// A connection on loan, for code that wants a `tokio_postgres::Client`: it derefs to one.
 ///
 /// What is done through the client is not seen. So when the lease is dropped the connection is rolled back and reset,
 /// keeping its prepared statements, before anybody else gets it; and what may have been written on a primary is taken
-/// for written: later reads of the handle that gave the lease wait for a replica that shows it, or go to the primary.
+/// for written: later reads of the handle that gave the lease wait for a replica that shows it, or go to the primary. A statement that
+/// was sent through the client and given up runs on for a second at most: then the connection is closed, and it is cancelled.
 ///
-/// Nor are definitions seen: to be safe from a view that is made on it, no read could go to a replica while any lease is
-/// out. Say so with [`defined`](Lease::defined), or run migrations through a handle or a transaction.
+/// What is done through the verbs of [`GenericClient`](crate::GenericClient) is seen, and only what it left behind is taken away.
+///
+/// Nor are definitions seen that are made through the client: to be safe from a view that is made on it, no read could go to a replica
+/// while any lease is out. Say so with [`defined`](Lease::defined), use the verbs, or run migrations through a handle or a transaction.
 ///
 /// Nor can it be stopped: when another node becomes the primary meanwhile, look at
 /// [`is_outdated`](Lease::is_outdated) before writing on.
@@ -21,6 +30,10 @@ pub struct Lease {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
     purpose: Purpose,
+    /// Whether the driver's client was given out.
+    is_unseen: AtomicBool,
+    /// Whether a definition may have been among what the verbs ran.
+    defines: AtomicBool,
 }
 
 impl Lease {
@@ -29,7 +42,13 @@ impl Lease {
         handle: Handle<Postgres>,
         purpose: Purpose,
     ) -> Self {
-        Self { connection, handle, purpose }
+        Self {
+            connection,
+            handle,
+            purpose,
+            is_unseen: AtomicBool::new(false),
+            defines: AtomicBool::new(false),
+        }
     }
 
     /// Whether the node's role has changed since the lease was given.
@@ -63,23 +82,127 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Notes what a text will leave behind, before it is sent, and what follows from it once it was.
+    fn see(&self, sql: &str) -> Result<Sent<'_>> {
+        let classification = self.handle.classify(sql);
+        let effects = classification.effects();
+        if effects.contains(Effects::COPY) {
+            return Err(copy_refused());
+        }
+        self.connection.soil_by(&classification);
+        if self.handle.may_define(sql, &classification) {
+            self.defines.store(true, Ordering::Relaxed);
+        }
+        let is_plain = classification.is_plain_read() && !effects.contains(Effects::TRANSACTION);
+        Ok(Sent { lease: self, is_plain })
+    }
+
+    fn describe(&self, error: DriverError) -> Error {
+        let backend = self.handle.cluster().backend();
+        Error::from_backend(backend, self.connection.node(), "running a statement on a lease", error)
+    }
+
+    async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
+        let _sent = self.see(sql)?;
+        let answer = self.connection.query(sql, values, Capture::Nothing).await;
+        Ok(answer.map_err(|error| self.describe(error))?.0)
+    }
+
+    async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
+        let sent = self.see(sql)?;
+        let rows = self.connection.query_raw(sql, values).await;
+        let rows = rows.map_err(|error| self.describe(error))?;
+        Ok(BorrowedRowStream::new(rows, &self.connection, &self.handle, Some(sent)))
+    }
+
+    async fn affected(&self, sql: &str, values: Values<'_>) -> Result<u64> {
+        let _sent = self.see(sql)?;
+        let answer = self.connection.execute(sql, values, Capture::Nothing).await;
+        Ok(answer.map_err(|error| self.describe(error))?.0)
+    }
+}
+
+/// A text that is sent, or was. Whatever came of it, it may have written, defined, or committed what did.
+pub(crate) struct Sent<'l> {
+    lease: &'l Lease,
+    is_plain: bool,
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if self.is_plain || self.lease.purpose != Purpose::Write {
+            return;
+        }
+        // Where the primary is now says nothing of a transaction that goes on.
+        self.lease.handle.wrote();
+        if self.lease.defines.load(Ordering::Relaxed) {
+            self.lease.handle.defined();
+        }
+    }
+}
+
+impl GenericClient for Lease {
+    type RowStream<'a> = BorrowedRowStream<'a>;
+
+    async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        self.rows(sql, Values::Inferred(params)).await
+    }
+
+    async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<BorrowedRowStream<'_>> {
+        self.stream(sql, Values::Inferred(params)).await
+    }
+
+    async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
+        self.rows(sql, Values::Typed(params)).await
+    }
+
+    async fn query_typed_raw(&self, sql: &str, params: TypedParams<'_>) -> Result<BorrowedRowStream<'_>> {
+        self.stream(sql, Values::Typed(params)).await
+    }
+
+    async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
+        self.affected(sql, Values::Inferred(params)).await
+    }
+
+    async fn execute_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<u64> {
+        self.affected(sql, Values::Typed(params)).await
+    }
+
+    async fn batch_execute(&self, sql: &str) -> Result<()> {
+        let _sent = self.see(sql)?;
+        let answer = self.connection.batch_execute(sql, Capture::Nothing).await;
+        answer.map(drop).map_err(|error| self.describe(error))
+    }
+
+    async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
+        let _sent = self.see(sql)?;
+        let answer = self.connection.simple_query(sql, Capture::Nothing).await;
+        Ok(answer.map_err(|error| self.describe(error))?.0)
+    }
+}
+
 impl Deref for Lease {
     type Target = Client;
 
     fn deref(&self) -> &Client {
+        self.is_unseen.store(true, Ordering::Relaxed);
+        self.connection.soil_unseen();
         self.connection.client()
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Client {
+        self.is_unseen.store(true, Ordering::Relaxed);
+        self.connection.soil_unseen();
         self.connection.client_mut()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.purpose == Purpose::Write {
+        if self.purpose == Purpose::Write && self.is_unseen.load(Ordering::Relaxed) {
             self.handle.wrote();
         }
     }

@@ -3,6 +3,7 @@
 mod backend;
 mod builder;
 mod catalog;
+mod client;
 mod connection;
 mod connector;
 mod db;
@@ -19,12 +20,13 @@ mod url;
 pub use backend::Postgres;
 pub use builder::{Builder, CatalogSetting};
 pub use catalog::load_catalog;
+pub use client::{GenericClient, Params, TypedParams};
 pub use connection::Connection;
 pub use db::{Db, Session};
 pub use error::DriverError;
 pub use lease::Lease;
 pub use lsn::{Lsn, ParseLsnError};
-pub use rows::RowStream;
+pub use rows::{BorrowedRowStream, RowStream};
 pub use transaction::Transaction;
 
 pub use millpond_cluster::{

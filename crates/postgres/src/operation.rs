@@ -6,13 +6,10 @@ use futures_util::TryStreamExt;
 use millpond_cluster::core::Access;
 use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
-use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, SimpleQueryMessage};
 
-use crate::connection::Capture;
+use crate::connection::{Capture, Values};
 use crate::{DriverError, Lsn, Postgres};
-
-pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Where the primary is behind a write; a replica has nothing to tell, and a read nothing to see again.
 const fn capture(target: Target) -> Capture {
@@ -34,7 +31,7 @@ fn soil(lease: &NodeLease<Postgres>, classification: &Classification, target: Ta
 pub(crate) struct Query<'a> {
     pub(crate) sql: &'a str,
     pub(crate) classification: Classification,
-    pub(crate) params: Params<'a>,
+    pub(crate) values: Values<'a>,
 }
 
 impl Operation<Postgres> for Query<'_> {
@@ -47,7 +44,7 @@ impl Operation<Postgres> for Query<'_> {
     ) -> Result<Answer<Vec<Row>, Lsn>, DriverError> {
         let capture = capture(target);
         soil(&lease, &self.classification, target);
-        let (value, position) = lease.query(self.sql, self.params, capture).await?;
+        let (value, position) = lease.query(self.sql, self.values, capture).await?;
         Ok(Answer { value, position })
     }
 }
@@ -56,7 +53,7 @@ impl Operation<Postgres> for Query<'_> {
 pub(crate) struct Execute<'a> {
     pub(crate) sql: &'a str,
     pub(crate) classification: Classification,
-    pub(crate) params: Params<'a>,
+    pub(crate) values: Values<'a>,
 }
 
 impl Operation<Postgres> for Execute<'_> {
@@ -69,7 +66,7 @@ impl Operation<Postgres> for Execute<'_> {
     ) -> Result<Answer<u64, Lsn>, DriverError> {
         let capture = capture(target);
         soil(&lease, &self.classification, target);
-        let (value, position) = lease.execute(self.sql, self.params, capture).await?;
+        let (value, position) = lease.execute(self.sql, self.values, capture).await?;
         Ok(Answer { value, position })
     }
 }
@@ -94,11 +91,31 @@ impl Operation<Postgres> for Batch<'_> {
     }
 }
 
+/// Statements without parameters and their rows as text, by the simple protocol.
+pub(crate) struct Simple<'a> {
+    pub(crate) sql: &'a str,
+    pub(crate) classification: Classification,
+}
+
+impl Operation<Postgres> for Simple<'_> {
+    type Output = Vec<SimpleQueryMessage>;
+
+    async fn run(
+        &mut self,
+        lease: NodeLease<Postgres>,
+        target: Target,
+    ) -> Result<Answer<Vec<SimpleQueryMessage>, Lsn>, DriverError> {
+        soil(&lease, &self.classification, target);
+        let (value, position) = lease.simple_query(self.sql, capture(target)).await?;
+        Ok(Answer { value, position })
+    }
+}
+
 /// A stream of rows, with the connection that it comes from.
 pub(crate) struct Stream<'a> {
     pub(crate) sql: &'a str,
     pub(crate) classification: Classification,
-    pub(crate) params: Params<'a>,
+    pub(crate) values: Values<'a>,
 }
 
 /// What a [`RowStream`](crate::RowStream) is made of.
@@ -120,7 +137,7 @@ impl Operation<Postgres> for Stream<'_> {
         target: Target,
     ) -> Result<Answer<Rows, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
-        let mut rest = Box::pin(lease.query_raw(self.sql, self.params).await?);
+        let mut rest = Box::pin(lease.query_raw(self.sql, self.values).await?);
         let first = lease.call(rest.try_next()).await?;
         Ok(Answer { value: Rows { first, rest, connection: lease, access: target.access }, position: None })
     }
@@ -156,7 +173,6 @@ impl Operation<Postgres> for Take {
         lease: NodeLease<Postgres>,
         target: Target,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
-        lease.soil_unseen();
         Ok(Answer { value: (lease, target.purpose), position: None })
     }
 }

@@ -6,6 +6,8 @@ use futures_util::Stream;
 use millpond_cluster::{Handle, NodeLease};
 use tokio_postgres::Row;
 
+use crate::connection::Connection;
+use crate::lease::Sent;
 use crate::operation::Rows;
 use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result};
 
@@ -77,6 +79,61 @@ impl Stream for RowStream {
 impl fmt::Debug for RowStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RowStream").field("is_open", &self.connection.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Rows as they come, on a connection that its user keeps. Statements that are sent meanwhile wait for the last row. Dropped before, it
+/// leaves a connection that nobody else gets.
+pub struct BorrowedRowStream<'c> {
+    rest: Pin<Box<tokio_postgres::RowStream>>,
+    connection: &'c Connection,
+    handle: &'c Handle<Postgres>,
+    /// Dropped when the server is done with the statement, or nobody reads it any more.
+    sent: Option<Sent<'c>>,
+    is_over: bool,
+}
+
+impl<'c> BorrowedRowStream<'c> {
+    pub(crate) fn new(
+        rest: tokio_postgres::RowStream,
+        connection: &'c Connection,
+        handle: &'c Handle<Postgres>,
+        sent: Option<Sent<'c>>,
+    ) -> Self {
+        connection.unsettle();
+        Self { rest: Box::pin(rest), connection, handle, sent, is_over: false }
+    }
+}
+
+impl Stream for BorrowedRowStream<'_> {
+    type Item = Result<Row>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Row>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.rest.as_mut().poll_next(cx)).map(|row| row.map_err(DriverError::from));
+        let is_lost =
+            next.as_ref().is_some_and(|row| row.as_ref().is_err_and(|error| error.as_db_error().is_none()));
+        self.is_over = !matches!(next, Some(Ok(_)));
+        if self.is_over {
+            self.sent = None;
+            if !is_lost {
+                self.connection.settle();
+            }
+        }
+        Poll::Ready(next.map(|row| {
+            row.map_err(|error| {
+                let backend = self.handle.cluster().backend();
+                Error::from_backend(backend, self.connection.node(), "reading rows", error)
+            })
+        }))
+    }
+}
+
+impl fmt::Debug for BorrowedRowStream<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BorrowedRowStream").field("is_open", &!self.is_over).finish_non_exhaustive()
     }
 }
 

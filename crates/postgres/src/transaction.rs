@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use millpond_cluster::sql::{Classification, Dialect, Effects, TransactionVerb, classify, split};
 use millpond_cluster::{Handle, NodeLease};
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, SimpleQueryMessage};
 
-use crate::connection::Capture;
-use crate::db::{one_row, one_statement, row_or_none};
+use crate::client::{Params, TypedParams, derived_verbs};
+use crate::connection::{Capture, Values};
+use crate::db::one_statement;
+use crate::rows::BorrowedRowStream;
 use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result};
 
 /// A transaction on one connection. Dropped without [`commit`](Transaction::commit), it is rolled back in the
@@ -49,36 +50,61 @@ impl Transaction {
     /// # Cancel safety
     ///
     /// A dropped call ends the transaction: the statement is cancelled and the connection closed.
-    pub async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+    pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        self.rows(sql, Values::Inferred(params)).await
+    }
+
+    /// The rows of a statement whose parameters are of the types that stand beside them. It is not prepared but sent as it is, in
+    /// one round trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
+        self.rows(sql, Values::Typed(params)).await
+    }
+
+    async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
         self.admit(sql)?;
-        let (rows, _) = self.call(pin!(self.connection.query(sql, params, Capture::Nothing))).await?;
+        let (rows, _) = self.call(pin!(self.connection.query(sql, values, Capture::Nothing))).await?;
         Ok(rows)
     }
 
-    /// The one row of a statement.
+    /// The rows of a statement as they come. Other statements of the transaction wait for its last row; dropped before that, it
+    /// ends the transaction as a dropped call does.
     ///
     /// # Errors
     ///
-    /// As [`query`](Transaction::query); and no, or more than one, row.
+    /// As [`query`](Transaction::query).
     ///
     /// # Cancel safety
     ///
-    /// As [`query`](Transaction::query).
-    pub async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row> {
-        one_row(self.query(sql, params).await?)
+    /// As [`query`](Transaction::query), the stream included.
+    pub async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<BorrowedRowStream<'_>> {
+        self.stream(sql, Values::Inferred(params)).await
     }
 
-    /// The row of a statement, if it gives one.
+    /// [`query_typed`](Transaction::query_typed), as a stream.
     ///
     /// # Errors
     ///
-    /// As [`query`](Transaction::query); and more than one row.
+    /// As [`query`](Transaction::query).
     ///
     /// # Cancel safety
     ///
-    /// As [`query`](Transaction::query).
-    pub async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
-        row_or_none(self.query(sql, params).await?)
+    /// As [`query_raw`](Transaction::query_raw).
+    pub async fn query_typed_raw(&self, sql: &str, params: TypedParams<'_>) -> Result<BorrowedRowStream<'_>> {
+        self.stream(sql, Values::Typed(params)).await
+    }
+
+    async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
+        self.admit(sql)?;
+        let rows = self.call(pin!(self.connection.query_raw(sql, values))).await?;
+        Ok(BorrowedRowStream::new(rows, &self.connection, &self.handle, None))
     }
 
     /// Runs a statement; the number of rows it affected.
@@ -90,10 +116,43 @@ impl Transaction {
     /// # Cancel safety
     ///
     /// As [`query`](Transaction::query).
-    pub async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
+        self.affected(sql, Values::Inferred(params)).await
+    }
+
+    /// Runs a statement whose parameters are of the types that stand beside them, as
+    /// [`query_typed`](Transaction::query_typed) does; the number of rows it affected.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn execute_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<u64> {
+        self.affected(sql, Values::Typed(params)).await
+    }
+
+    async fn affected(&self, sql: &str, values: Values<'_>) -> Result<u64> {
         self.admit(sql)?;
-        let (affected, _) = self.call(pin!(self.connection.execute(sql, params, Capture::Nothing))).await?;
+        let (affected, _) = self.call(pin!(self.connection.execute(sql, values, Capture::Nothing))).await?;
         Ok(affected)
+    }
+
+    /// Runs statements without parameters, separated by semicolons, and gives their rows as text.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
+        self.admit_any(sql, &self.handle.classify(sql))?;
+        let (answers, _) = self.call(pin!(self.connection.simple_query(sql, Capture::Nothing))).await?;
+        Ok(answers)
     }
 
     /// Runs statements without parameters, separated by semicolons.
@@ -239,6 +298,8 @@ impl Transaction {
         Error::from_backend(self.handle.cluster().backend(), self.connection.node(), doing, error)
     }
 }
+
+derived_verbs!(Transaction);
 
 /// The server answers the COMMIT of an aborted transaction with a rollback and no error, which the driver does not show.
 /// A statement before it fails there, and then the COMMIT is not run.

@@ -214,7 +214,7 @@ impl<M: Manager> Builder<M> {
     }
 
     /// How many callers may wait for one that is in use; further ones are refused at once. Those for whom one rests, is being opened or
-    /// can be do not count. Default `None`: no limit.
+    /// can be do not count, nor do those of classes that come later. Default `None`: no limit.
     #[must_use]
     pub const fn max_waiting(mut self, callers: Option<usize>) -> Self {
         self.limits.max_waiting = callers;
@@ -244,7 +244,8 @@ impl<M: Manager> Builder<M> {
     }
 
     /// Whether callers are refused at once, with the cause and when the next try begins, while no connection can be opened and
-    /// none is out that could come back; meanwhile one task at a time tries. Default yes; otherwise they wait for their time.
+    /// none is out that could come back; meanwhile one task at a time tries. Default yes; otherwise they wait for their time. An error that is
+    /// [permanent](crate::Severity::Permanent) is told at once in any case.
     #[must_use]
     pub const fn fail_fast(mut self, on: bool) -> Self {
         self.limits.fail_fast = on;

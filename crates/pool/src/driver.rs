@@ -1,5 +1,6 @@
 //! The driver: takes the state's lock, runs connects, checks and resets in tasks, and sees to upkeep.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -483,6 +484,27 @@ enum Ended<T> {
     Aborted,
 }
 
+impl<E: Error + 'static> Ended<Result<(), E>> {
+    /// Tells why it did not end well.
+    fn tell(&self, limit: Duration, tell: impl FnOnce(&(dyn Error + 'static))) {
+        match self {
+            Self::With(Ok(())) | Self::Aborted => {}
+            Self::With(Err(error)) => tell(error),
+            Self::TimedOut => tell(&TendError::TimedOut(limit)),
+            Self::Panicked => tell(&TendError::Panicked),
+        }
+    }
+}
+
+/// Why a check or a reset did not end well, where the manager said nothing.
+#[derive(Debug, thiserror::Error)]
+enum TendError {
+    #[error("it was not over after {0:?}")]
+    TimedOut(Duration),
+    #[error("the connection manager panicked")]
+    Panicked,
+}
+
 /// Opens a connection.
 async fn connect<M: Manager>(mut place: Place<M>) {
     place.has_begun = true;
@@ -514,7 +536,13 @@ async fn reset_in_task<M: Manager>(mut tended: Tended<M>) {
     let shared = Arc::clone(&tended.shared);
     let Some(loan) = &mut tended.loan else { return };
     let reset = shared.run(shared.timeouts.reset, shared.manager.reset(&mut loan.connection)).await;
-    tended.is_good = matches!(reset, Ended::With(Ok(())));
+    tended.is_good = match reset {
+        Ended::With(Ok(())) => true,
+        other => {
+            other.tell(shared.timeouts.reset, |error| shared.tell(&Event::ResetFailed { error }));
+            false
+        }
+    };
 }
 
 async fn check_in_task<M: Manager>(mut tended: Tended<M>) {
@@ -522,7 +550,13 @@ async fn check_in_task<M: Manager>(mut tended: Tended<M>) {
     let shared = Arc::clone(&tended.shared);
     let Some(loan) = &mut tended.loan else { return };
     let check = shared.run(shared.timeouts.check, shared.manager.check(&mut loan.connection)).await;
-    tended.is_good = matches!(check, Ended::With(Ok(()))) && shared.is_open(&loan.connection);
+    tended.is_good = match check {
+        Ended::With(Ok(())) => shared.is_open(&loan.connection),
+        other => {
+            other.tell(shared.timeouts.check, |error| shared.tell(&Event::CheckFailed { error }));
+            false
+        }
+    };
 }
 
 /// What is done to a connection that nobody has.
@@ -606,7 +640,9 @@ impl<M: Manager> Place<M> {
         let mut state = shared.lock();
         match state.connect_failed(ticket, &error, severity, now, &mut out) {
             AfterFailure::Refresh(ticket) => {
+                drop(state);
                 self.ticket = Some(ticket);
+                shared.tell(&Event::ConnectFailed { error: &*error, retry_after: Duration::ZERO });
                 false
             }
             AfterFailure::Wait(retry_after) => {

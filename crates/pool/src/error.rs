@@ -26,7 +26,7 @@ pub enum AcquireError<E: std::error::Error + 'static> {
         /// The last error of opening a connection.
         #[source]
         cause: Arc<ConnectError<E>>,
-        /// When the next try begins at the latest.
+        /// When the next try begins at the latest. Zero while one is under way.
         retry_after: Duration,
     },
     /// As many callers wait as may.
@@ -42,7 +42,7 @@ pub enum AcquireError<E: std::error::Error + 'static> {
         waited: Duration,
     },
     /// The pool was closed, or the runtime that it lives in has ended.
-    #[error("the pool is closed")]
+    #[error("the pool is closed, or the runtime that it was built in has ended")]
     Closed,
 }
 
@@ -98,7 +98,7 @@ pub enum ConnectError<E: std::error::Error + 'static> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Waiting for somebody to give a connection back: all are in use.
+    /// Waiting for somebody to give a connection back: all are in use, being reset, or kept for another class.
     Wait,
     /// Waiting for a connection to be opened.
     Connect,
@@ -121,8 +121,10 @@ impl Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Wait => "all connections are in use",
-            Self::Connect => "a new connection is not open yet",
+            Self::Wait => "all connections are in use, or kept for others",
+            Self::Connect => {
+                "a new connection is not open yet (max_connecting limits how many are opened at a time)"
+            }
             Self::Check => "an idle connection does not answer yet",
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The manager said that it is of no use any more, or it panicked over it.
+    /// The manager said that it is of no use any more, or panicked over it; or its user closed it.
     Broken,
     /// It did not answer a check, or not in time.
     CheckFailed,
@@ -80,8 +80,18 @@ pub enum Event<'a> {
     ConnectFailed {
         /// Why: a [`ConnectError`](crate::ConnectError).
         error: &'a (dyn std::error::Error + 'static),
-        /// When it is tried again, at the latest, if somebody wants it.
+        /// When it is tried again, at the latest, if somebody wants it. Zero for what is tried anew at once.
         retry_after: Duration,
+    },
+    /// A check of a connection failed, which is then closed.
+    CheckFailed {
+        /// What the manager said; or that it took too long, or panicked.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// A connection could not be made clean, and is then closed.
+    ResetFailed {
+        /// What the manager said; or that it took too long, or panicked.
+        error: &'a (dyn std::error::Error + 'static),
     },
     /// A connection was closed.
     Closed {
@@ -104,6 +114,8 @@ impl fmt::Display for Event<'_> {
             Self::ConnectFailed { error, retry_after } => {
                 write!(f, "a connection could not be opened, next try in {retry_after:?}: {error}")
             }
+            Self::CheckFailed { error } => write!(f, "a check of a connection failed: {error}"),
+            Self::ResetFailed { error } => write!(f, "a connection could not be made clean: {error}"),
             Self::Closed { reason } => write!(f, "a connection was closed: {reason}"),
             Self::Leaked { site, held } => {
                 write!(f, "the connection that was acquired at {site} is out for {held:?}")

@@ -9,6 +9,7 @@ use crate::{CloseReason, Manager};
 
 /// A connection on loan from a [`Pool`](crate::Pool). Dropping it gives the connection back, inside or outside a
 /// runtime.
+#[must_use = "dropped at once, it gives the connection back"]
 pub struct Lease<M: Manager> {
     /// `None` only while it is being dropped or taken apart.
     loan: Option<Loan<M::Connection>>,
@@ -25,6 +26,13 @@ impl<M: Manager> Lease<M> {
     #[must_use]
     pub fn is_evicted(&self) -> bool {
         self.loan().generation < self.owner.0.lock().generation()
+    }
+
+    /// Of which generation the connection is: [`Pool::evict_before`](crate::Pool::evict_before) the next one closes it, and all as
+    /// old.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.loan().generation
     }
 
     /// When the connection was opened.

@@ -21,5 +21,5 @@ pub use error::{AcquireError, ConnectError, Phase};
 pub use event::{CloseReason, Event};
 pub use lease::Lease;
 pub use manager::{Manager, Returned, Severity};
-pub use pool::{AcquireOptions, Pool};
+pub use pool::{AcquireOptions, Pool, WeakPool};
 pub use snapshot::{Counters, Snapshot, Status};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::select;
@@ -37,6 +37,7 @@ impl<M: Manager> fmt::Debug for Pool<M> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AcquireOptions {
     deadline: Option<Instant>,
+    timeout: Option<Duration>,
     class: Option<&'static str>,
 }
 
@@ -44,13 +45,21 @@ impl AcquireOptions {
     /// As the pool was built.
     #[must_use]
     pub const fn new() -> Self {
-        Self { deadline: None, class: None }
+        Self { deadline: None, timeout: None, class: None }
     }
 
     /// When to give up. Default: after the pool's acquire timeout.
     #[must_use]
-    pub const fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
+    pub fn deadline(mut self, deadline: impl Into<Instant>) -> Self {
+        self.deadline = Some(deadline.into());
+        self
+    }
+
+    /// How long to wait, from when the future is made. A [deadline](Self::deadline) goes before it. Default: the pool's acquire
+    /// timeout.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -142,7 +151,9 @@ impl<M: Manager> Pool<M> {
         // When it asks is when it is polled first.
         let asked = self.shared().built;
         let caller = Caller { class, asked, deadline: asked, site, is_first: false };
-        Acquire::new(&self.owner, caller, options.deadline)
+        let after = |timeout| now() + Duration::min(timeout, LONGEST);
+        let deadline = options.deadline.or_else(|| options.timeout.map(after));
+        Acquire::new(&self.owner, caller, deadline)
     }
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
@@ -220,6 +231,18 @@ impl<M: Manager> Pool<M> {
         self.close(now.checked_add(limit).unwrap_or(now + LONGEST)).await
     }
 
+    /// Whether it was closed, or its runtime has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared().lock().is_closed()
+    }
+
+    /// A handle that does not keep the pool open, for a [listener](Builder::on_event) or a background task.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakPool<M> {
+        WeakPool { owner: Arc::downgrade(&self.owner) }
+    }
+
     /// How the pool stands.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -236,6 +259,31 @@ impl<M: Manager> Pool<M> {
     #[must_use]
     pub fn manager(&self) -> &M {
         &self.shared().manager
+    }
+}
+
+/// A handle that does not keep a [`Pool`] open.
+pub struct WeakPool<M: Manager> {
+    owner: Weak<Owner<M>>,
+}
+
+impl<M: Manager> WeakPool<M> {
+    /// The pool, if another handle or a lease is still there.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Pool<M>> {
+        self.owner.upgrade().map(|owner| Pool { owner })
+    }
+}
+
+impl<M: Manager> Clone for WeakPool<M> {
+    fn clone(&self) -> Self {
+        Self { owner: Weak::clone(&self.owner) }
+    }
+}
+
+impl<M: Manager> fmt::Debug for WeakPool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakPool").finish_non_exhaustive()
     }
 }
 

@@ -40,9 +40,9 @@ pub struct Counters {
     pub connects_failed: u64,
     /// Connections that were handed out.
     pub acquired: u64,
-    /// Callers that had to wait, whether they were served or not.
+    /// Callers that had to wait, be it for a check, whether they were served or not.
     pub waited: u64,
-    /// Connections that went from one user, or from being opened, straight to a waiter.
+    /// Connections that went from one user, or from being opened, checked or reset, straight to a waiter.
     pub handed_off: u64,
     /// Callers that were refused since as many waited as may.
     pub queue_full: u64,

@@ -346,9 +346,12 @@ impl<C, E: Error + 'static> State<C, E> {
         if caller.is_first {
             return None;
         }
-        if self.limits.max_waiting.is_some_and(|most| self.waiting >= most + self.supply(caller.class)) {
-            self.rest.counters.queue_full += 1;
-            return Some(Box::new(AcquireError::QueueFull { waiting: self.waiting }));
+        if let Some(most) = self.limits.max_waiting {
+            let ahead: usize = self.rest.waiters[..=caller.class].iter().map(VecDeque::len).sum();
+            if ahead >= most + self.supply(caller.class) {
+                self.rest.counters.queue_full += 1;
+                return Some(Box::new(AcquireError::QueueFull { waiting: ahead }));
+            }
         }
         self.why_down(caller)
     }
@@ -661,6 +664,10 @@ impl<C, E: Error + 'static> State<C, E> {
         closed.iter().for_each(|entry| self.closed(entry, CloseReason::Resized));
         self.serve(now, out);
         Ok(closed)
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Whether a closed pool has no connection left.

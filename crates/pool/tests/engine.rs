@@ -274,7 +274,7 @@ async fn only_what_rested_for_long_is_checked_and_a_check_has_its_own_limit() {
     let lease = pool.acquire().await.unwrap();
     assert!(asked.elapsed() <= 101 * MS, "{:?}", asked.elapsed());
     drop(lease);
-    let short = AcquireOptions::new().deadline((Instant::now() + 50 * MS).into());
+    let short = AcquireOptions::new().deadline(Instant::now() + 50 * MS);
     sleep(2000 * MS).await;
     let error = pool.acquire_with(short).await.unwrap_err();
     assert!(matches!(error, AcquireError::Timeout { .. }), "{error:?}");
@@ -368,7 +368,7 @@ async fn a_standing_queue_is_cut_so_that_the_rest_are_served_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_class_has_what_is_kept_for_it() {
     let pool = Server::new().builder().max_size(3).class("web", 1).build().unwrap();
-    let web = || AcquireOptions::new().class("web").deadline((Instant::now() + 10 * MS).into());
+    let web = || AcquireOptions::new().class("web").deadline(Instant::now() + 10 * MS);
     let _jobs = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
     let job = pool.acquire_until(Instant::now() + 10 * MS).await;
     assert!(matches!(job, Err(AcquireError::Timeout { phase: Phase::Wait, .. })));
@@ -696,4 +696,60 @@ async fn one_drop(bad: Script, polls: usize) {
     drop(both);
     assert!(poll_and_drop(pool.close_within(3000 * MS), 700).await);
     assert_eq!((pool.status().size, server.alive()), (0, 0), "{bad:?} {polls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_a_check_or_a_reset_failed_is_told() {
+    let server = Server::new();
+    let told = Told::default();
+    let pool = server.builder().max_size(1).check_after(Some(MS)).on_event(told.listener()).build().unwrap();
+    let mad = "the connection manager panicked";
+    for (goes, check, reset) in [
+        (Goes::Wrong, "no", "no"),
+        (Goes::Never, "it was not over after 1s", "it was not over after 5s"),
+        (Goes::Mad, mad, mad),
+    ] {
+        fill(&pool, 1).await;
+        sleep(10 * MS).await;
+        server.set(|script| script.check = goes);
+        fill(&pool, 1).await;
+        sleep(2000 * MS).await;
+        assert_eq!(told.count(&format!("a check of a connection failed: {check}")), 1, "{goes:?}");
+        server.set(|script| *script = Script { returned: Returned::Soiled, reset: goes, ..GOOD });
+        fill(&pool, 1).await;
+        sleep(6000 * MS).await;
+        assert_eq!(pool.status().size, 0, "{goes:?}");
+        assert_eq!(told.count(&format!("a connection could not be made clean: {reset}")), 1, "{goes:?}");
+        server.set(|script| *script = GOOD);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_of_the_queue_counts_nobody_of_a_later_class() {
+    let pool = Server::new().builder().max_size(1).class("web", 0).max_waiting(Some(1)).build().unwrap();
+    let _held = pool.acquire().await.unwrap();
+    let (mut job, mut web) =
+        (pin!(pool.acquire()), pin!(pool.acquire_with(AcquireOptions::new().class("web"))));
+    let mut poll = Context::from_waker(Waker::noop());
+    assert!(job.as_mut().poll(&mut poll).is_pending());
+    assert!(web.as_mut().poll(&mut poll).is_pending(), "it comes before the one that waits");
+    assert!(matches!(pool.acquire().await, Err(AcquireError::QueueFull { waiting: 2 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weak_handle_keeps_nothing_open_and_a_lease_does() {
+    let server = Server::new();
+    let pool = server.builder().build().unwrap();
+    let weak = pool.downgrade();
+    let lease = pool.acquire().await.unwrap();
+    assert_eq!(lease.generation(), pool.generation());
+    drop(pool);
+    let again = weak.upgrade().expect("the lease holds it");
+    again.evict_before(lease.generation() + 1);
+    assert!(lease.is_evicted() && !again.is_closed());
+    again.close_within(MS).await;
+    assert!(again.is_closed());
+    drop((again, lease));
+    assert!(weak.upgrade().is_none());
+    assert_eq!(server.alive(), 0);
 }

@@ -211,7 +211,7 @@ async fn when_nobody_is_there_the_waiters_are_told_at_once_and_why() {
     assert_eq!(started.elapsed(), Duration::ZERO);
     stub.script(|script| script.connect = Does::Succeeds);
     until("it is tried again", || pool.status().idle == 1).await;
-    pool.acquire().await.unwrap();
+    drop(pool.acquire().await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +249,7 @@ async fn a_manager_that_panics_is_contained() {
     assert!(matches!(&error, AcquireError::Connect(cause) if matches!(**cause, ConnectError::Panicked)));
     stub.script(|script| script.connect = Does::Succeeds);
     until("it is tried again", || pool.status().idle == 1).await;
-    pool.acquire().await.unwrap();
+    drop(pool.acquire().await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -160,10 +160,12 @@ fn run_apart(scenario: &str, pool: &str, bed: &Bed) -> Result<Verdict> {
 const HEAD: &str = "\
 # Pools in trouble
 
-Each scenario puts a pool into a situation that broke a real one, with the same limits for each; what a pool does not have is left out and said.
-millpond, deadpool, bb8, mobc and fast_pool run over connections in this process, which cost nothing and do as they are told. sqlx and
-mysql_async know only real ones: theirs go through a relay that does the same to a server. T5, T10, T11 and T15 are about a database: there
-millpond is `millpond-postgres`, deadpool is `deadpool-postgres`, and bb8 is `bb8-postgres`; mobc and fast_pool know none.
+Each scenario puts a pool into a situation that was reported of a real one, with the same limits for each where it has such a limit: 5 s for a
+connect, 1 s for a check, and what the scenario says for a caller. What a pool does not have is left out and said. millpond, deadpool, bb8,
+mobc and fast_pool run over connections in this process, which cost nothing and do as they are told. sqlx and mysql_async know only real ones:
+theirs go through a relay that does the same to a server, and their tries while it refuses are the failed connects of the whole system. T5,
+T10, T11 and T15 are about a database: there millpond is `millpond-postgres`, deadpool is `deadpool-postgres`, bb8 is `bb8-postgres`, and
+mobc and fast_pool take no part.
 
 Made by `cargo xtask rivals -- --write`, not by hand. A figure is of one run.
 
@@ -174,13 +176,8 @@ fn page(report: &Report, rows: &[Row]) -> Result<String> {
     let list: Vec<_> = report.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     writeln!(page, "{}.\n", list.join(", "))?;
     for (scenario, verdicts) in rows {
-        writeln!(
-            page,
-            "## {}\n\n{}. Wanted: {}.\n",
-            scenario.title(),
-            capital(scenario.what),
-            scenario.wanted
-        )?;
+        let (title, what) = (scenario.title(), capital(scenario.what));
+        writeln!(page, "## {title}\n\n{what}. Wanted: {}. Seen in: {}.\n", scenario.wanted, scenario.seen)?;
         writeln!(page, "| pool | | seen |\n|---|---|---|")?;
         for (pool, verdict) in verdicts {
             // A bar would end the cell.

@@ -33,13 +33,25 @@ pub struct Settings {
     pub lifetime: Option<Duration>,
     /// Whether to check connections before they are used again.
     pub checks: bool,
+    /// How long opening one may take.
+    pub connect: Duration,
+    /// How long a check may take.
+    pub check: Duration,
 }
 
 impl Settings {
-    /// So many connections, 500 ms for a caller, no other limit.
+    /// So many connections, 500 ms for a caller, 5 s for a connect and 1 s for a check, no other limit.
     #[must_use]
     pub const fn of(size: usize) -> Self {
-        Self { size, wait: Duration::from_millis(500), idle: None, lifetime: None, checks: false }
+        Self {
+            size,
+            wait: Duration::from_millis(500),
+            idle: None,
+            lifetime: None,
+            checks: false,
+            connect: Duration::from_secs(5),
+            check: Duration::from_secs(1),
+        }
     }
 }
 
@@ -49,6 +61,8 @@ pub trait Pool: Clone + Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// The kind of server that it has to have. `None` is one in this process.
     const KIND: Option<Kind> = None;
+    /// Whether it has a limit for how long a connection may rest.
+    const HAS_IDLE_TIMEOUT: bool = true;
     /// What it hands out, and takes back when it is dropped.
     type Lease: Send + 'static;
 
@@ -59,8 +73,8 @@ pub trait Pool: Clone + Send + Sync + Sized + 'static {
     fn take(&self) -> impl Future<Output = Result<Self::Lease, String>> + Send;
 
     /// Sets the most connections. `None` where that cannot be.
-    fn resize(&self, _size: usize) -> Option<()> {
-        None
+    fn resize(&self, _size: usize) -> impl Future<Output = Option<()>> + Send {
+        std::future::ready(None)
     }
 
     /// Closes it, within so long where that can be said. `None` where it cannot be closed.
@@ -75,6 +89,10 @@ pub trait Database: Clone + Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// Of which database.
     const KIND: Kind;
+    /// Whether it can be told several hosts.
+    const KNOWS_HOSTS: bool = true;
+    /// Whether it keeps prepared statements.
+    const KEEPS_STATEMENTS: bool = true;
 
     /// Makes one of so many connections in the runtime in which it will be used. A caller may wait for [`PATIENCE`].
     fn open(server: &Server, size: usize) -> impl Future<Output = Result<Self>> + Send;

@@ -81,6 +81,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it is called.
     title: &'static str,
+    /// Where it was seen: issues of the projects.
+    pub seen: &'static str,
     /// What happens.
     pub what: &'static str,
     /// What has to come of it.
@@ -99,10 +101,11 @@ impl Scenario {
 
 /// A scenario for every pool.
 macro_rules! pool {
-    ($name:literal, $title:literal, $function:ident, $what:literal, $wanted:literal) => {
+    ($name:literal, $title:literal, $seen:literal, $function:ident, $what:literal, $wanted:literal) => {
         Scenario {
             name: $name,
             title: $title,
+            seen: $seen,
             what: $what,
             wanted: $wanted,
             runs: &[
@@ -122,10 +125,11 @@ macro_rules! pool {
 
 /// A scenario for pools of connections to a database.
 macro_rules! database {
-    ($name:literal, $title:literal, $function:ident, $what:literal, $wanted:literal) => {
+    ($name:literal, $title:literal, $seen:literal, $function:ident, $what:literal, $wanted:literal) => {
         Scenario {
             name: $name,
             title: $title,
+            seen: $seen,
             what: $what,
             wanted: $wanted,
             runs: &[
@@ -174,6 +178,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T1",
         "aborted waiter",
+        "mysql_async#215, boostorg/mysql#509",
         aborted_waiter,
         "one connection, two waiters; the first is dropped after it was woken and before it was polled",
         "the second is served at once"
@@ -181,6 +186,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T2",
         "fairness",
+        "bb8#243",
         fairness,
         "1000 tasks on 50 connections, each held for 1 to 5 ms, for 3 s",
         "the most served task has at most twice what the least served has"
@@ -188,13 +194,15 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T3",
         "connect storm",
+        "sqlx#3132",
         connect_storm,
         "connects take 200 ms, callers wait for 150 ms at most and come again at once",
-        "no connection is opened and thrown away"
+        "no more tries than connections"
     ),
     pool!(
         "T4",
         "cancelled check",
+        "sqlx#1869",
         cancelled_check,
         "an acquire is dropped while its connection is checked, 100 times",
         "no connection is closed"
@@ -202,6 +210,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     database!(
         "T5",
         "cancelled begin",
+        "sqlx#4393, diesel_async#198",
         cancelled_begin,
         "a begin is dropped at 30 times of its way, as a call and as a text on a lease; then somebody else inserts a row",
         "every row is committed"
@@ -209,6 +218,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T6",
         "black hole",
+        "sqlx#4349, sqlx#4146",
         black_hole,
         "four idle connections whose check never ends; then new ones open well",
         "a caller gets a new one within its 2 s"
@@ -216,6 +226,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T7",
         "refused connects",
+        "sqlx#2345, bb8#141, r2d2#51",
         refused,
         "the server refuses every connection for a second of ten callers, then takes them again",
         "the first error comes within 100 ms with the cause; less than 100 tries; served within 1.5 s after"
@@ -223,13 +234,15 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T8",
         "end of lifetimes",
+        "HikariCP#2099, HikariCP#2203, sqlx#3051",
         lifetimes,
         "20 connections are opened together, connects take 100 ms, the lifetime is 2 s, for 4 s under load",
-        "no caller waits for as long as a connect"
+        "no caller waits for 50 ms"
     ),
     pool!(
         "T9",
         "burst",
+        "r2d2#61, golang/go#43173",
         burst,
         "20 connections in a burst, then one caller every 20 ms; the idle timeout is 1 s",
         "at most three connections are left after 4 s"
@@ -237,6 +250,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     database!(
         "T10",
         "moved primary",
+        "gpustack#6105, streamling#65, hyperswitch#13631",
         moved_primary,
         "the primary is stopped, the replica promoted, and the old primary comes back as its replica, without a restart here",
         "inserts go on within 5 s of the promotion, and none fails once the old primary is back"
@@ -244,6 +258,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     database!(
         "T11",
         "changed rows",
+        "sqlx#1250, sqlx#4412, deadpool#227",
         changed_rows,
         "a column is added to a table that a kept statement reads",
         "nobody sees an error, and the new column is there"
@@ -251,6 +266,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T12",
         "dropped outside",
+        "sqlx#1396",
         dropped_outside,
         "a lease is dropped outside of a runtime, another after the runtime has ended",
         "nothing panics, and the first connection is used again"
@@ -258,13 +274,15 @@ pub const SCENARIOS: [Scenario; 15] = [
     pool!(
         "T13",
         "resized",
+        "nowhere: found by reading",
         resized,
         "the size goes from 10 to 5 and back to 10 while 15 tasks use it",
-        "never more than 5 connections after the first change, and 10 in the end"
+        "never more than 5 connections from 100 ms after the first change on, and 10 in the end"
     ),
     pool!(
         "T14",
         "closed",
+        "sqlx#1773",
         closed,
         "the pool is closed with a limit of 200 ms while a lease is out and a caller waits",
         "close returns within a second, the waiter is told, and the lease's connection closes with it"
@@ -272,6 +290,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     database!(
         "T15",
         "half-read rows",
+        "bb8#246",
         half_read,
         "ten rows of very many are read, and the rest is left; the pool has one connection",
         "the next statement is done within a second, and the server does not go on with the first"

@@ -92,9 +92,9 @@ where
         true
     }
 
+    /// Not counted: it was recycled for this use already, when it came back.
     async fn check(&self, object: &mut Object<M::Type>) -> Result<(), Self::Error> {
         self.0.recycle(&mut object.value, &object.metrics).await.map_err(Error::Recycle)?;
-        object.metrics.recycle_count += 1;
         object.metrics.recycled = Some(Instant::now());
         Ok(())
     }
@@ -105,7 +105,9 @@ where
     }
 
     async fn reset(&self, object: &mut Object<M::Type>) -> Result<(), Self::Error> {
-        self.check(object).await
+        self.check(object).await?;
+        object.metrics.recycle_count += 1;
+        Ok(())
     }
 
     fn detached(&self, object: &mut Object<M::Type>) {

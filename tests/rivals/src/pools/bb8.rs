@@ -1,7 +1,7 @@
 //! bb8. It cannot be resized or closed.
 
 use anyhow::Result;
-use bb8::{ManageConnection, Pool, PooledConnection};
+use bb8::{ManageConnection, Pool, PooledConnection, QueueStrategy};
 
 use super::{Settings, words};
 use crate::server::{Connection, Refused, Server};
@@ -39,6 +39,9 @@ impl super::Pool for Bb8 {
         let builder = Pool::builder().max_size(u32::try_from(settings.size)?);
         let builder = builder.connection_timeout(settings.wait).test_on_check_out(settings.checks);
         let builder = builder.idle_timeout(settings.idle).max_lifetime(settings.lifetime);
+        // As it advises where what is not needed is to go.
+        let strategy = if settings.idle.is_some() { QueueStrategy::Lifo } else { QueueStrategy::Fifo };
+        let builder = builder.queue_strategy(strategy);
         // It looks for what is idle or old every 30 s unless told otherwise.
         let often = [settings.idle, settings.lifetime].into_iter().flatten().min();
         let builder = match often {

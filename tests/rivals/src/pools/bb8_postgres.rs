@@ -30,6 +30,7 @@ impl Bb8Postgres {
 impl super::Database for Bb8Postgres {
     const NAME: &'static str = "bb8";
     const KIND: Kind = Kind::Postgres;
+    const KEEPS_STATEMENTS: bool = false;
 
     async fn open(server: &Server, size: usize) -> Result<Self> {
         let mut config = Config::from_str(&server.url_of_all()?)?;

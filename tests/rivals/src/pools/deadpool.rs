@@ -35,12 +35,13 @@ impl Manager for Numbers {
 
 impl super::Pool for Deadpool {
     const NAME: &'static str = "deadpool";
+    const HAS_IDLE_TIMEOUT: bool = false;
     type Lease = Object<Numbers>;
 
     async fn open(server: &Server, settings: Settings) -> Result<Self> {
         let builder = Pool::builder(Numbers(server.clone(), settings.checks)).max_size(settings.size);
         let builder = builder.runtime(Runtime::Tokio1).wait_timeout(Some(settings.wait));
-        let builder = builder.create_timeout(Some(settings.wait)).recycle_timeout(Some(settings.wait));
+        let builder = builder.create_timeout(Some(settings.connect)).recycle_timeout(Some(settings.check));
         Ok(Self(builder.build()?))
     }
 
@@ -48,7 +49,7 @@ impl super::Pool for Deadpool {
         self.0.get().await.map_err(|error| words(&error))
     }
 
-    fn resize(&self, size: usize) -> Option<()> {
+    async fn resize(&self, size: usize) -> Option<()> {
         self.0.resize(size);
         Some(())
     }

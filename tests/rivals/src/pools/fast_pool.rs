@@ -1,6 +1,7 @@
-//! fast_pool. It cannot be closed, and limits neither rest nor age.
+//! fast_pool. It cannot be closed, and does not limit rest; age is limited by its plugin.
 
 use anyhow::Result;
+use fast_pool::plugin::{CheckMode, DurationManager};
 use fast_pool::{ConnectionGuard, Manager, Pool};
 
 use super::{Settings, words};
@@ -8,7 +9,7 @@ use crate::server::{Connection, Refused, Server};
 
 /// `fast_pool::Pool`.
 #[derive(Clone)]
-pub struct FastPool(Pool<Numbers>);
+pub struct FastPool(Pool<DurationManager<Numbers>>);
 
 impl std::fmt::Debug for FastPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,13 +36,16 @@ impl Manager for Numbers {
 
 impl super::Pool for FastPool {
     const NAME: &'static str = "fast_pool";
-    type Lease = ConnectionGuard<Numbers>;
+    const HAS_IDLE_TIMEOUT: bool = false;
+    type Lease = ConnectionGuard<DurationManager<Numbers>>;
 
     async fn open(server: &Server, settings: Settings) -> Result<Self> {
-        let pool = Pool::new(Numbers(server.clone(), settings.checks));
+        let mode = settings.lifetime.map_or(CheckMode::NoLimit, CheckMode::MaxLifetime);
+        let pool = Pool::new(DurationManager::new(Numbers(server.clone(), settings.checks), mode));
         pool.set_max_open(u64::try_from(settings.size)?);
         pool.set_max_idle_conns(u64::try_from(settings.size)?);
         pool.set_timeout_wait(Some(settings.wait));
+        pool.set_timeout_check(Some(settings.check));
         Ok(Self(pool))
     }
 
@@ -49,7 +53,7 @@ impl super::Pool for FastPool {
         self.0.get().await.map_err(|error| words(&error))
     }
 
-    fn resize(&self, size: usize) -> Option<()> {
+    async fn resize(&self, size: usize) -> Option<()> {
         self.0.set_max_open(u64::try_from(size).ok()?);
         Some(())
     }

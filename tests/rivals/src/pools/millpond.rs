@@ -49,6 +49,8 @@ impl super::Pool for Millpond {
         let builder = Pool::builder(Numbers(server.clone())).max_size(settings.size);
         let builder = builder.acquire_timeout(settings.wait).idle_timeout(settings.idle);
         let builder = builder.max_lifetime(settings.lifetime);
+        let check = settings.check.min(settings.wait / 2);
+        let builder = builder.connect_timeout(settings.connect).check_timeout(check);
         Ok(Self(builder.check_after(settings.checks.then_some(Duration::ZERO)).build()?))
     }
 
@@ -56,7 +58,7 @@ impl super::Pool for Millpond {
         self.0.acquire().await.map_err(|error| words(&error))
     }
 
-    fn resize(&self, size: usize) -> Option<()> {
+    async fn resize(&self, size: usize) -> Option<()> {
         self.0.resize(size).ok()
     }
 

@@ -1,4 +1,4 @@
-//! mobc. It cannot be resized or closed.
+//! mobc. It cannot be closed.
 
 use anyhow::Result;
 use mobc::{Connection as Leased, Manager, Pool, async_trait};
@@ -41,7 +41,9 @@ impl super::Pool for Mobc {
 
     async fn open(server: &Server, settings: Settings) -> Result<Self> {
         let size = u64::try_from(settings.size)?;
-        let builder = Pool::builder().max_open(size).max_idle(size).get_timeout(Some(settings.wait));
+        let builder = Pool::builder().max_open(size).get_timeout(Some(settings.wait));
+        // Its default of two closes all others when they come back, which is what is wanted where connections are not to rest.
+        let builder = if settings.idle.is_some() { builder } else { builder.max_idle(size) };
         let builder = builder.test_on_check_out(settings.checks);
         let builder = builder.max_idle_lifetime(settings.idle).max_lifetime(settings.lifetime);
         Ok(Self(builder.build(Numbers(server.clone()))))
@@ -49,5 +51,10 @@ impl super::Pool for Mobc {
 
     async fn take(&self) -> Result<Self::Lease, String> {
         self.0.get().await.map_err(|error| words(&error))
+    }
+
+    async fn resize(&self, size: usize) -> Option<()> {
+        self.0.set_max_open_conns(u64::try_from(size).ok()?).await;
+        Some(())
     }
 }

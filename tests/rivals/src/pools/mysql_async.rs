@@ -26,7 +26,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl MysqlAsync {
     fn of(server: &Server, options: PoolOpts, size: usize, wait: Duration) -> Result<Self> {
-        let constraints = PoolConstraints::new(0, size).expect("no less than none");
+        // What is above the first closes when it comes back, or after a rest if that is limited.
+        let rests = if options.inactive_connection_ttl().is_zero() { size } else { 0 };
+        let constraints = PoolConstraints::new(rests, size).expect("no more than may be");
         let builder = OptsBuilder::from_opts(Opts::from_url(&server.url()?)?);
         let pool = Pool::new(builder.pool_opts(options.with_constraints(constraints)));
         Ok(Self { pool, wait })
@@ -44,11 +46,14 @@ impl super::Pool for MysqlAsync {
     type Lease = Conn;
 
     async fn open(server: &Server, settings: Settings) -> Result<Self> {
-        let mut options = PoolOpts::new().with_abs_conn_ttl(settings.lifetime);
-        if let Some(idle) = settings.idle {
+        let options = PoolOpts::new().with_abs_conn_ttl(settings.lifetime);
+        let options = match settings.idle {
             // It looks for what is idle every 30 s unless told otherwise, and every second at most.
-            options = options.with_inactive_connection_ttl(idle).with_ttl_check_interval(idle.max(SECOND));
-        }
+            Some(idle) => {
+                options.with_inactive_connection_ttl(idle).with_ttl_check_interval(idle.max(SECOND))
+            }
+            None => options,
+        };
         Self::of(server, options, settings.size, settings.wait)
     }
 
@@ -56,9 +61,9 @@ impl super::Pool for MysqlAsync {
         self.get().await
     }
 
-    async fn close(&self, _: Duration) -> Option<()> {
-        // How it went shows in what is left.
-        let _ = self.pool.clone().disconnect().await;
+    async fn close(&self, limit: Duration) -> Option<()> {
+        // It has no limit of its own. How it went shows in what is left.
+        let _ = timeout(limit, self.pool.clone().disconnect()).await;
         Some(())
     }
 }
@@ -66,6 +71,7 @@ impl super::Pool for MysqlAsync {
 impl super::Database for MysqlAsync {
     const NAME: &'static str = NAME;
     const KIND: Kind = Kind::Mysql;
+    const KNOWS_HOSTS: bool = false;
 
     async fn open(server: &Server, size: usize) -> Result<Self> {
         Self::of(server, PoolOpts::new(), size, PATIENCE)

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor as _, PgPool, Postgres, Row as _};
+use tokio::time::timeout;
 
 use super::{PATIENCE, Settings, words};
 use crate::bed::Kind;
@@ -34,8 +35,9 @@ impl super::Pool for Sqlx {
         self.0.acquire().await.map_err(|error| words(&error))
     }
 
-    async fn close(&self, _: Duration) -> Option<()> {
-        self.0.close().await;
+    async fn close(&self, limit: Duration) -> Option<()> {
+        // It has no limit of its own, and goes on by itself.
+        let _ = timeout(limit, self.0.close()).await;
         Some(())
     }
 }
@@ -43,6 +45,7 @@ impl super::Pool for Sqlx {
 impl super::Database for Sqlx {
     const NAME: &'static str = NAME;
     const KIND: Kind = Kind::Postgres;
+    const KNOWS_HOSTS: bool = false;
 
     async fn open(server: &Server, size: usize) -> Result<Self> {
         // With its default of a ping before each use.

@@ -55,8 +55,8 @@ pub(super) async fn cancelled_begin<D: Database>(upstream: Upstream) -> Result<V
 }
 
 pub(super) async fn moved_primary<D: Database>(_: Upstream) -> Result<Verdict> {
-    if D::KIND != Kind::Postgres {
-        return Ok(Verdict::nothing("no cluster of its kind was there"));
+    if !D::KNOWS_HOSTS || D::KIND != Kind::Postgres {
+        return Ok(Verdict::nothing("knows one host"));
     }
     let lab = Lab::builder().replicas(1).up().await?;
     let (old, new) = (lab.primary(), lab.node("db-1")?);
@@ -102,6 +102,9 @@ pub(super) async fn moved_primary<D: Database>(_: Upstream) -> Result<Verdict> {
 }
 
 pub(super) async fn changed_rows<D: Database>(upstream: Upstream) -> Result<Verdict> {
+    if !D::KEEPS_STATEMENTS {
+        return Ok(Verdict::nothing("keeps no statements"));
+    }
     let ask = |sql| upstream.ask(D::KIND, sql);
     ask("drop table if exists t11; create table t11 (a int); insert into t11 values (1)").await?;
     let pool = D::open(&Server::behind_gate(&upstream)?, 1).await?;

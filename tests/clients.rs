@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use millpond::postgres::GenericClient;
 use millpond::postgres::tokio_postgres::SimpleQueryMessage;
 use millpond::postgres::tokio_postgres::types::{ToSql, Type};
 use millpond::{ErrorKind, Outcome};
-use millpond_tests::{Cluster, is_clean, one_connection, reads_on_replica};
+use millpond_tests::{Cluster, is_clean, one_connection, reads_on_replica, until};
 
 /// Runs on whatever takes statements.
 async fn add_and_count<C: GenericClient>(client: C, id: i32) -> i64 {
@@ -125,4 +125,48 @@ async fn a_transaction_reads_a_stream_and_goes_on_or_ends_with_it() {
     let next = cluster.db.begin().await.unwrap();
     let other: i32 = next.query_one_scalar("select pg_backend_pid()", &[]).await.unwrap();
     assert_ne!(pid, other, "nobody reads what was left");
+}
+
+#[tokio::test]
+async fn a_call_takes_no_longer_than_it_may_and_is_cancelled_then() {
+    let cluster = one_connection().await;
+    let db = cluster.db.timeout(Duration::from_millis(300));
+    let runs =
+        "select count(*)::text from pg_stat_activity where state = 'active' and query like '%pg_sleep(60)'";
+    let is_quiet = async || cluster.ask("db-0", runs).await == "0";
+
+    let error = db.query("select pg_sleep(60)", &[]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::MayHaveRun), "{error}");
+    until("it is cancelled", is_quiet).await;
+
+    // Waiting for a connection counts, and then nothing was sent.
+    let held = cluster.db.get().await.unwrap();
+    let asked = Instant::now();
+    let error = db.execute("insert into item values (1, 'pond')", &[]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Acquire, Outcome::NotSent), "{error}");
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    drop(held);
+
+    let transaction = db.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let error = transaction.query("select pg_sleep(60)", &[]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Rejected), "{error}");
+    // Nothing of it goes on, whatever its user tries.
+    assert_eq!(transaction.query("select 1", &[]).await.unwrap_err().outcome(), Outcome::Rejected);
+    assert_eq!(transaction.commit().await.unwrap_err().outcome(), Outcome::Rejected);
+    until("it is cancelled", is_quiet).await;
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_transaction_with_a_call_that_was_given_up_does_not_commit() {
+    let cluster = one_connection().await;
+    let transaction = cluster.db.begin().await.unwrap();
+    {
+        let slow = "insert into item select 1, pg_sleep(0.2)::text";
+        let mut dropped = pin!(transaction.execute(slow, &[]));
+        let _ = tokio::time::timeout(Duration::from_millis(50), &mut dropped).await;
+    }
+    assert_eq!(transaction.commit().await.unwrap_err().outcome(), Outcome::Rejected);
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 0);
 }

@@ -42,6 +42,9 @@ pub enum ErrorKind {
     Rejected,
     /// The connection broke while the statement ran.
     ConnectionLost,
+    /// The call took longer than its [limit](crate::Handle::with_timeout): what it had sent was given up, and is cancelled on the
+    /// server.
+    Timeout,
     /// The statement needs or sets the state of one connection, and a routed handle has none.
     SessionStatement,
     /// The text has several statements, and the call takes one.

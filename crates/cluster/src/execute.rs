@@ -1,12 +1,14 @@
 //! The line from a statement to its answer: decide, choose, acquire, execute, and go on to another node where that
 //! is safe.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 
 use millpond_core::{Access, Epoch, Health};
 use millpond_sql::{Classification, Dialect, ReasonKind};
+use tokio::time::{Instant, sleep_until};
 
 use crate::definition::may_define;
 use crate::node::Node;
@@ -126,14 +128,20 @@ impl<B: Backend> Handle<B> {
         statement: Statement<'_>,
         operation: &mut O,
     ) -> Result<O::Output, Error> {
-        let mut search = Search::new(self, &statement);
+        let ends = self.end_of_call();
+        let mut search = Search::new(self, &statement, ends);
         loop {
             let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
             in_flight.sent(purpose);
             let target = Target { purpose, access: search.access };
             let unanswered = Unanswered::of(self, statement, search.access);
             let (lost, running) = (pin!(self.lost(node, target, epoch)), pin!(operation.run(lease, target)));
-            let Some(result) = unless(lost, running).await else {
+            let over = pin!(over(ends));
+            let end = pin!(either(lost, over));
+            let Some(result) = unless(end, running).await else {
+                if ends.is_some_and(|ends| ends <= Instant::now()) {
+                    return Err(timed_out(&node.name, Outcome::MayHaveRun));
+                }
                 let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
                 let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
                 if !search.access.is_read() {
@@ -189,8 +197,12 @@ impl<B: Backend> Handle<B> {
             .await;
     }
 
-    /// Runs a call on a lease that its caller keeps, unless the node loses the role that the lease was given for: `None`
-    /// then.
+    /// Runs a call on a lease that its caller keeps, unless the node loses the role that the lease was given for, or the limit of
+    /// the handle's calls is over.
+    ///
+    /// # Errors
+    ///
+    /// Why it was given up.
     ///
     /// # Cancel safety
     ///
@@ -199,9 +211,53 @@ impl<B: Backend> Handle<B> {
         &self,
         lease: &NodeLease<B>,
         call: Pin<&mut impl Future<Output = T>>,
-    ) -> Option<T> {
-        unless(pin!(self.shared().wait_until(|_| lease.is_evicted())), call).await
+    ) -> Result<T, GivenUp> {
+        let ends = self.end_of_call();
+        let lost = pin!(self.shared().wait_until(|_| lease.is_evicted()));
+        let over = pin!(over(ends));
+        let end = pin!(either(lost, over));
+        unless(end, call).await.ok_or_else(|| {
+            let is_over = ends.is_some_and(|ends| ends <= Instant::now());
+            if is_over { GivenUp::TimedOut } else { GivenUp::Replaced }
+        })
     }
+}
+
+/// Why a call on a lease was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "backends say something else for each")]
+pub enum GivenUp {
+    /// The node lost the role that the lease was given for.
+    Replaced,
+    /// It took longer than it may.
+    TimedOut,
+}
+
+/// What is said when a call took longer than it may.
+#[must_use]
+pub fn timed_out(node: &Arc<str>, outcome: Outcome) -> Error {
+    let what = format!("{node}: no answer within the limit of the call; it is cancelled");
+    Error::new(ErrorKind::Timeout, outcome, what).at(node)
+}
+
+/// Ends with the limit of a call.
+async fn over(ends: Option<Instant>) {
+    match ends {
+        Some(ends) => sleep_until(ends).await,
+        None => pending().await,
+    }
+}
+
+/// Ends with the first of two.
+async fn either(
+    mut first: Pin<&mut impl Future<Output = ()>>,
+    mut second: Pin<&mut impl Future<Output = ()>>,
+) {
+    poll_fn(|cx| match first.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => second.as_mut().poll(cx),
+    })
+    .await;
 }
 
 /// Runs `call`, unless `end` comes first: `None` then. When both are ready the call wins. Takes them pinned, since a

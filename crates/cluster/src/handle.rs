@@ -1,11 +1,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use millpond_core::{
     Access, ClusterId, Decision, Freshness, Position, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
     TokenError, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
+use tokio::time::Instant;
 
 use crate::cluster::Shared;
 use crate::definition::may_define;
@@ -17,6 +19,8 @@ pub struct Handle<B: Backend> {
     cluster: Cluster<B>,
     freshness: Freshness,
     sees: Sees<B::Position>,
+    /// How long a call may take in all.
+    timeout: Option<Duration>,
 }
 
 /// Whose writes reads must show.
@@ -41,7 +45,12 @@ impl<P> Clone for Sees<P> {
 
 impl<B: Backend> Clone for Handle<B> {
     fn clone(&self) -> Self {
-        Self { cluster: self.cluster.clone(), freshness: self.freshness, sees: self.sees.clone() }
+        Self {
+            cluster: self.cluster.clone(),
+            freshness: self.freshness,
+            sees: self.sees.clone(),
+            timeout: self.timeout,
+        }
     }
 }
 
@@ -53,7 +62,7 @@ impl<B: Backend> fmt::Debug for Handle<B> {
 
 impl<B: Backend> Handle<B> {
     pub(crate) const fn new(cluster: Cluster<B>, freshness: Freshness, sees: Sees<B::Position>) -> Self {
-        Self { cluster, freshness, sees }
+        Self { cluster, freshness, sees, timeout: None }
     }
 
     /// The cluster behind it.
@@ -76,14 +85,29 @@ impl<B: Backend> Handle<B> {
             Sees::Session(seen) => Sees::Session(Arc::clone(seen)),
             Sees::Process | Sees::Nothing => Sees::Nothing,
         };
-        Self { cluster: self.cluster.clone(), freshness, sees }
+        Self { cluster: self.cluster.clone(), freshness, sees, timeout: self.timeout }
+    }
+
+    /// The same handle with a limit for how long a call may take in all, the wait for a connection included. What was sent and is not
+    /// answered by then is given up: see [`ErrorKind::Timeout`].
+    #[must_use]
+    pub fn with_timeout(&self, limit: Duration) -> Self {
+        Self { timeout: Some(limit), ..self.clone() }
+    }
+
+    /// When a call that begins now has to be over, if there is a limit.
+    pub(crate) fn end_of_call(&self) -> Option<Instant> {
+        let now = Instant::now();
+        // A limit past the end of time is none.
+        self.timeout.and_then(|limit| now.checked_add(limit))
     }
 
     /// A handle whose reads show what was written through it and its clones, and nobody else's writes in particular.
     #[must_use]
     pub fn session(&self) -> Self {
         let freshness = Freshness::Within(self.shared().config.max_lag);
-        Self { cluster: self.cluster.clone(), freshness, sees: Sees::Session(Arc::default()) }
+        let sees = Sees::Session(Arc::default());
+        Self { cluster: self.cluster.clone(), freshness, sees, timeout: self.timeout }
     }
 
     /// What a reader elsewhere must be able to see to see what was written here.

@@ -21,7 +21,7 @@ pub use cluster::Cluster;
 pub use config::{Config, EventListener};
 pub use error::{Error, ErrorKind, Outcome, Result};
 pub use event::Event;
-pub use execute::{Answer, Operation, Statement, Target};
+pub use execute::{Answer, GivenUp, Operation, Statement, Target, timed_out};
 pub use handle::{Explanation, Handle};
 pub use latency::Latencies;
 pub use mode::Mode;

@@ -49,8 +49,9 @@ pub(crate) struct Search<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Search<'a, B> {
-    pub(crate) fn new(handle: &'a Handle<B>, statement: &Statement<'a>) -> Self {
+    pub(crate) fn new(handle: &'a Handle<B>, statement: &Statement<'a>, ends: Option<Instant>) -> Self {
         let deadline = Instant::now() + handle.shared().config.acquire_timeout;
+        let deadline = ends.map_or(deadline, |ends| deadline.min(ends));
         Self {
             handle,
             access: handle.access_of(statement),

@@ -218,6 +218,11 @@ impl Connection {
         self.unread.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether a call was given up, or broke: nobody knows what the server makes of it.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::Relaxed)
+    }
+
     /// Whether the server may still be at something that nobody waits for.
     fn is_busy(&self) -> bool {
         self.is_interrupted.load(Ordering::Relaxed) || self.unread.load(Ordering::Relaxed) > 0

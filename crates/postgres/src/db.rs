@@ -78,6 +78,14 @@ impl Db {
         Self::new(self.handle.with_freshness(Freshness::Any))
     }
 
+    /// For calls that may take so long in all, the wait for a connection included: each call of this handle, of the sessions and
+    /// transactions that it begins, and of their streams until the first row. What was sent and is not answered by then is cancelled on
+    /// the server; a write may have run, and later reads take care of that, as if the call had been dropped.
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        Self::new(self.handle.with_timeout(limit))
+    }
+
     /// For reads from the primary.
     #[must_use]
     pub fn latest(&self) -> Self {

@@ -3,7 +3,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use millpond_cluster::sql::{Classification, Dialect, Effects, TransactionVerb, classify, split};
-use millpond_cluster::{Handle, NodeLease};
+use millpond_cluster::{GivenUp, Handle, NodeLease, timed_out};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
@@ -181,7 +181,7 @@ impl Transaction {
     ///
     /// A dropped commit may have run. The handle takes it for a write.
     pub async fn commit(self) -> Result<()> {
-        self.check_epoch()?;
+        self.check_usable()?;
         let defines = self.defines.load(Ordering::Relaxed);
         let commit = Commit { handle: &self.handle, access: self.access, defines, is_settled: false };
         let capture = match self.access {
@@ -190,16 +190,17 @@ impl Transaction {
         };
         let sent = pin!(self.connection.batch_execute(COMMIT, capture));
         let error = match self.handle.while_current(&self.connection, sent).await {
-            Some(Ok(position)) => {
+            Ok(Ok(position)) => {
                 self.connection.clean(Effects::TRANSACTION);
                 commit.acknowledged(position);
                 return Ok(());
             }
-            Some(Err(error)) if is_aborted(&error) => {
+            Ok(Err(error)) if is_aborted(&error) => {
                 self.describe("committing", DriverError::AbortedTransaction)
             }
-            Some(Err(error)) => self.describe("committing", error),
-            None => self.replaced(Outcome::MayHaveRun, "while it committed"),
+            Ok(Err(error)) => self.describe("committing", error),
+            Err(GivenUp::Replaced) => self.replaced(Outcome::MayHaveRun, "while it committed"),
+            Err(GivenUp::TimedOut) => timed_out(self.connection.node(), Outcome::MayHaveRun),
         };
         commit.failed(error.outcome());
         Err(error)
@@ -215,6 +216,10 @@ impl Transaction {
     ///
     /// Cancel safe: the transaction is rolled back in any case.
     pub async fn rollback(self) -> Result<()> {
+        if self.connection.is_interrupted() {
+            // It is cancelled and closed, which rolls back too.
+            return Ok(());
+        }
         self.call(pin!(self.connection.batch_execute("ROLLBACK", Capture::Nothing))).await?;
         self.connection.clean(Effects::TRANSACTION);
         Ok(())
@@ -229,7 +234,7 @@ impl Transaction {
 
     /// Refuses what would end the transaction behind its back, and notes what a text will leave behind.
     fn admit_any(&self, sql: &str, classification: &Classification) -> Result<()> {
-        self.check_epoch()?;
+        self.check_usable()?;
         if self.handle.may_define(sql, classification) {
             self.defines.store(true, Ordering::Relaxed);
         }
@@ -246,12 +251,20 @@ impl Transaction {
         Ok(())
     }
 
-    /// Refuses to go on on a node that has lost the primary role since: whatever it takes, the cluster will not have.
-    fn check_epoch(&self) -> Result<()> {
+    /// Refuses to go on on a node that has lost the primary role since: whatever it takes, the cluster will not have. And where a call was
+    /// given up: the server may not be through with it, and its caller does not count on it.
+    fn check_usable(&self) -> Result<()> {
         if self.access == TransactionAccess::ReadWrite && self.connection.is_evicted() {
             return Err(self.replaced(
                 Outcome::Rejected,
                 "since the transaction began; nothing was committed: run it again",
+            ));
+        }
+        if self.connection.is_interrupted() {
+            return Err(Error::new(
+                ErrorKind::ConnectionLost,
+                Outcome::Rejected,
+                "a call of the transaction was given up or broke; nothing was committed: run it again",
             ));
         }
         Ok(())
@@ -284,13 +297,15 @@ impl Transaction {
     /// Runs a call, unless the node loses the role that the transaction needs.
     async fn call<T>(&self, call: Pin<&mut impl Future<Output = Result<T, DriverError>>>) -> Result<T> {
         match self.handle.while_current(&self.connection, call).await {
-            Some(result) => {
+            Ok(result) => {
                 result.map_err(|error| self.describe("running a statement in a transaction", error))
             }
-            None => {
+            Err(GivenUp::Replaced) => {
                 Err(self
                     .replaced(Outcome::Rejected, "in the transaction; nothing was committed: run it again"))
             }
+            // The connection is of no use any more, and so nothing is committed.
+            Err(GivenUp::TimedOut) => Err(timed_out(self.connection.node(), Outcome::Rejected)),
         }
     }
 

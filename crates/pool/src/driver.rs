@@ -148,9 +148,13 @@ impl<M: Manager> Shared<M> {
             None => Vec::new(),
             Some(_) => std::iter::from_fn(|| state.start_connect(now)).collect(),
         };
+        let hopeless = state.refuse_hopeless(now);
         let (is_earlier, is_drained) = (state.take_plan(), state.is_drained());
         this.parking.set_waiting(state.waiting());
         drop(state);
+        if let Some(hopeless) = hopeless {
+            Self::deliver(this, hopeless);
+        }
         if is_earlier {
             this.upkeep.notify_one();
         }

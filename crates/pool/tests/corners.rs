@@ -366,6 +366,23 @@ async fn one_failed_connect_refuses_nobody_whom_another_serves() {
     assert!(first.is_ok() || second.is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_when_the_last_connection_goes_and_none_can_be_opened() {
+    let server = Server::new();
+    let pool = server.builder().max_size(2).backoff(600 * SECOND, 600 * SECOND).build().unwrap();
+    let held = pool.acquire().await.unwrap();
+    server.connect_as(|_| bad());
+    // It waits for the one that is out, since no other can be opened.
+    let mut waits = pin!(pool.acquire_until(Instant::now() + 60 * SECOND));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    sleep(MS).await;
+    assert_eq!(pool.status().waiting, 1);
+    let asked = Instant::now();
+    held.close();
+    assert!(matches!(waits.await, Err(AcquireError::Down { .. })));
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+}
+
 // Overload
 
 #[tokio::test(start_paused = true)]

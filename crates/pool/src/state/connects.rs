@@ -129,8 +129,31 @@ impl<C, E: Error + 'static> State<C, E> {
     }
 
     /// Whether connections fail to open and none is left that could come back.
-    fn is_down(&self) -> bool {
+    pub(super) fn is_down(&self) -> bool {
         !self.is_well() && self.size - self.closing == self.connecting
+    }
+
+    /// Refuses whoever waits for a server that is down and that nobody tries to reach before its pause is over.
+    #[inline]
+    pub(crate) fn refuse_hopeless(&mut self, now: Instant) -> Option<Deliveries<C, E>> {
+        // Most calls end here.
+        if self.waiting == 0 || self.connecting > 0 || self.size > self.closing {
+            return None;
+        }
+        self.refuse_all_if_down(now)
+    }
+
+    #[inline(never)]
+    fn refuse_all_if_down(&mut self, now: Instant) -> Option<Deliveries<C, E>> {
+        let Health::Failing { cause, retry_at, .. } = &self.rest.health else { return None };
+        if !self.limits.fail_fast || *retry_at <= now {
+            return None;
+        }
+        let (cause, retry_after) = (Arc::clone(cause), retry_at.saturating_duration_since(now));
+        self.rest.counters.failed_fast += self.waiting as u64;
+        let mut out = Deliveries::new();
+        self.refuse_all(&AcquireError::Down { cause, retry_after }, &mut out);
+        Some(out)
     }
 
     /// Why a caller need not wait for a connection to be opened.

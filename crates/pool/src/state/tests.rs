@@ -126,6 +126,9 @@ impl World {
         while let Some(ticket) = self.state.start_connect(self.now) {
             self.tickets.push(ticket);
         }
+        if let Some(hopeless) = self.state.refuse_hopeless(self.now) {
+            self.follow(Placement::Placed, hopeless);
+        }
     }
 
     fn placed(&mut self, out: Deliveries<u64, io::Error>) {
@@ -301,6 +304,14 @@ impl World {
         assert!(
             status.idle == 0 || self.state.callers() <= status.checking,
             "somebody waits beside idle ones"
+        );
+        // Nor for a server that is down, which nobody tries to reach.
+        assert!(
+            status.waiting == 0
+                || status.connecting > 0
+                || !self.state.limits.fail_fast
+                || !self.state.is_down(),
+            "somebody waits for a server that is down"
         );
         for place in self.waiting.iter().flatten() {
             assert!(matches!(place.poll(Waker::noop()), Poll::Pending));

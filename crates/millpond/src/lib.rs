@@ -14,6 +14,7 @@ pub use millpond_cluster::{
 pub mod postgres {
     pub use millpond_postgres::{
         BorrowedRowStream, Builder, CatalogSetting, Db, DriverError, GenericClient, Lease, Lsn, Params,
-        ParseLsnError, RowStream, Session, Token, Transaction, TypedParams, tokio_postgres,
+        ParseLsnError, RowStream, Savepoint, Session, Token, Transaction, TransactionBuilder, TypedParams,
+        tokio_postgres,
     };
 }

@@ -10,9 +10,12 @@ use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::connection::Values;
-use crate::operation::{Batch, Begin, Execute, Query, Simple, Stream, Take};
-use crate::transaction::{TransactionAccess, copy_refused};
-use crate::{Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction};
+use crate::operation::{Batch, Execute, Query, Simple, Stream, Take};
+use crate::transaction::copy_refused;
+use crate::{
+    Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction,
+    TransactionBuilder,
+};
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
 ///
@@ -58,6 +61,10 @@ impl Db {
 
     pub(crate) const fn new(handle: Handle<Postgres>) -> Self {
         Self { handle }
+    }
+
+    pub(crate) const fn handle(&self) -> &Handle<Postgres> {
+        &self.handle
     }
 
     /// A line of statements whose reads show its own writes.
@@ -235,9 +242,28 @@ impl Db {
     ///
     /// Cancel safe: nobody else gets a connection in a transaction.
     pub async fn begin(&self) -> Result<Transaction> {
-        let statement = Statement::connection(Access::Write);
-        let connection = self.handle.run(statement, &mut Begin { text: "BEGIN" }).await?;
-        Ok(Transaction::new(connection, self.handle.clone(), TransactionAccess::ReadWrite))
+        self.build_transaction().start().await
+    }
+
+    /// A transaction with an isolation level, or that is run again when another one was in its way.
+    ///
+    /// ```no_run
+    /// # use millpond_postgres::{Db, Error};
+    /// # use millpond_postgres::tokio_postgres::IsolationLevel;
+    /// # async fn move_one(db: &Db) -> Result<(), Error> {
+    /// db.build_transaction()
+    ///     .isolation_level(IsolationLevel::Serializable)
+    ///     .retries(3)
+    ///     .run(|transaction| async move {
+    ///         transaction.execute("update stock set left = left - 1 where id = 7", &[]).await?;
+    ///         transaction.execute("insert into sold values (7)", &[]).await
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn build_transaction(&self) -> TransactionBuilder<'_> {
+        TransactionBuilder::new(self)
     }
 
     /// Begins a transaction that only reads, on a replica that is fresh enough, or on the primary.
@@ -250,9 +276,7 @@ impl Db {
     ///
     /// Cancel safe: nobody else gets a connection in a transaction.
     pub async fn begin_read_only(&self) -> Result<Transaction> {
-        let statement = Statement::connection(Access::Read);
-        let connection = self.handle.run(statement, &mut Begin { text: "BEGIN READ ONLY" }).await?;
-        Ok(Transaction::new(connection, self.handle.clone(), TransactionAccess::ReadOnly))
+        self.build_transaction().read_only(true).start().await
     }
 
     /// A connection to the primary, that derefs to `tokio_postgres::Client`. What is defined through it is not seen: see

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod begin;
 mod builder;
 mod catalog;
 mod client;
@@ -12,12 +13,14 @@ mod lease;
 mod lsn;
 mod operation;
 mod rows;
+mod savepoint;
 mod statements;
 mod tls;
 mod transaction;
 mod url;
 
 pub use backend::Postgres;
+pub use begin::TransactionBuilder;
 pub use builder::{Builder, CatalogSetting};
 pub use catalog::load_catalog;
 pub use client::{GenericClient, Params, TypedParams};
@@ -27,6 +30,7 @@ pub use error::DriverError;
 pub use lease::Lease;
 pub use lsn::{Lsn, ParseLsnError};
 pub use rows::{BorrowedRowStream, RowStream};
+pub use savepoint::Savepoint;
 pub use transaction::Transaction;
 
 pub use millpond_cluster::{

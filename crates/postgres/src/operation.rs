@@ -144,11 +144,11 @@ impl Operation<Postgres> for Stream<'_> {
 }
 
 /// A connection inside a transaction.
-pub(crate) struct Begin {
-    pub(crate) text: &'static str,
+pub(crate) struct Begin<'a> {
+    pub(crate) text: &'a str,
 }
 
-impl Operation<Postgres> for Begin {
+impl Operation<Postgres> for Begin<'_> {
     type Output = NodeLease<Postgres>;
 
     async fn run(

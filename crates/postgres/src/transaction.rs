@@ -1,16 +1,17 @@
 use std::fmt;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use millpond_cluster::sql::{Classification, Dialect, Effects, TransactionVerb, classify, split};
 use millpond_cluster::{GivenUp, Handle, NodeLease, timed_out};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Row, SimpleQueryMessage};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::connection::{Capture, Values};
 use crate::db::one_statement;
 use crate::rows::BorrowedRowStream;
+use crate::savepoint::Savepoint;
 use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result};
 
 /// A transaction on one connection. Dropped without [`commit`](Transaction::commit), it is rolled back in the
@@ -23,6 +24,9 @@ pub struct Transaction {
     access: TransactionAccess,
     /// Whether a definition may have been among its statements.
     defines: AtomicBool,
+    /// Whether the server gave up a statement in favour of another transaction.
+    has_conflicted: AtomicBool,
+    savepoints: AtomicU64,
 }
 
 /// What a transaction may do.
@@ -38,7 +42,22 @@ impl Transaction {
         handle: Handle<Postgres>,
         access: TransactionAccess,
     ) -> Self {
-        Self { connection, handle, access, defines: AtomicBool::new(false) }
+        Self {
+            connection,
+            handle,
+            access,
+            defines: AtomicBool::new(false),
+            has_conflicted: AtomicBool::new(false),
+            savepoints: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        self.connection.client()
+    }
+
+    pub(crate) fn has_conflicted(&self) -> bool {
+        self.has_conflicted.load(Ordering::Relaxed)
     }
 
     /// The rows of a statement.
@@ -168,6 +187,20 @@ impl Transaction {
         self.admit_any(sql, &self.handle.classify(sql))?;
         self.call(pin!(self.connection.batch_execute(sql, Capture::Nothing))).await?;
         Ok(())
+    }
+
+    /// Begins a part that can be taken back by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn savepoint(&self) -> Result<Savepoint<'_>> {
+        let number = self.savepoints.fetch_add(1, Ordering::Relaxed);
+        Savepoint::begin(self, format!("millpond_{number}")).await
     }
 
     /// Commits.
@@ -310,11 +343,21 @@ impl Transaction {
     }
 
     fn describe(&self, doing: &str, error: DriverError) -> Error {
-        Error::from_backend(self.handle.cluster().backend(), self.connection.node(), doing, error)
+        let error =
+            Error::from_backend(self.handle.cluster().backend(), self.connection.node(), doing, error);
+        if is_conflict(&error) {
+            self.has_conflicted.store(true, Ordering::Relaxed);
+        }
+        error
     }
 }
 
 derived_verbs!(Transaction);
+
+/// Whether the server gave it up in favour of another transaction, and had nothing of it.
+pub(crate) fn is_conflict(error: &Error) -> bool {
+    error.outcome() == Outcome::Rejected && matches!(error.code(), Some("40001" | "40P01"))
+}
 
 /// The server answers the COMMIT of an aborted transaction with a rollback and no error, which the driver does not show.
 /// A statement before it fails there, and then the COMMIT is not run.

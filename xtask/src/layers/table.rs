@@ -124,6 +124,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "millpond-postgres",
         uses: Uses::Only(&[
+            any("fastrand"),
             any("futures-util"),
             any("millpond-cluster"),
             any("percent-encoding"),

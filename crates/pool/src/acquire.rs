@@ -19,6 +19,8 @@ pub struct Acquire<'p, M: Manager> {
     /// If it is not that of the pool's timeout, from the first poll on.
     deadline: Option<Instant>,
     step: Step<M>,
+    /// Whether it let other tasks run already.
+    has_yielded: bool,
 }
 
 enum Step<M: Manager> {
@@ -34,7 +36,7 @@ enum Step<M: Manager> {
 impl<'p, M: Manager> Acquire<'p, M> {
     #[inline]
     pub(crate) const fn new(owner: &'p Arc<Owner<M>>, caller: Caller, deadline: Option<Instant>) -> Self {
-        Self { owner, caller, deadline, step: Step::New }
+        Self { owner, caller, deadline, step: Step::New, has_yielded: false }
     }
 
     fn shared(&self) -> &'p Arc<Shared<M>> {
@@ -58,11 +60,15 @@ impl<'p, M: Manager> Acquire<'p, M> {
             }
             Shared::not_used(self.shared(), loan, Fate::Close(CloseReason::Broken));
         }
-        self.ask_state(context)
+        self.ask_state(self.caller.asked, context)
     }
 
     /// Asks the state, for the first time, or again when what was handed over was of no use.
-    fn ask_state(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
+    fn ask_state(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
         let shared = self.shared();
         let mut has_searched = false;
         loop {
@@ -70,7 +76,7 @@ impl<'p, M: Manager> Acquire<'p, M> {
             let mut place = shared.is_crowded().then(|| Handoff::new(self.caller, context.waker()));
             let mut state = shared.lock();
             let mut out = Deliveries::new();
-            let admission = state.admit(&self.caller, context.waker(), &mut place, &mut out);
+            let admission = state.admit(&self.caller, context.waker(), &mut place, now, &mut out);
             match admission {
                 Admission::Loan(loan) => {
                     let is_earlier = state.take_plan();
@@ -91,11 +97,11 @@ impl<'p, M: Manager> Acquire<'p, M> {
                 Admission::Queued(place) => {
                     // From here on it is dropped as one that waits, whatever happens.
                     self.step = Step::Queued { place, alarm: None };
-                    let is_first = Shared::queued(shared, state, out, self.caller.asked);
-                    return self.wait(is_first, context);
+                    let may_be_served = Shared::queued(shared, state, out, now);
+                    return self.wait(may_be_served, context);
                 }
                 Admission::Refused(error) => {
-                    let found = Shared::refused(shared, state, out, self.caller.asked);
+                    let found = Shared::refused(shared, state, out, now);
                     if found && !std::mem::replace(&mut has_searched, true) {
                         continue;
                     }
@@ -108,14 +114,14 @@ impl<'p, M: Manager> Acquire<'p, M> {
 
     fn wait(
         &mut self,
-        is_first: bool,
+        may_be_served: bool,
         context: &mut Context<'_>,
     ) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
         let (shared, deadline) = (self.shared(), self.caller.deadline);
         let Step::Queued { alarm, .. } = &mut self.step else { return Poll::Pending };
         shared.home.set_alarm(alarm, deadline);
-        // The first may have been served with what threads kept at hand, and an alarm has to be set.
-        if is_first || alarm.is_some() { self.wait_on(context) } else { Poll::Pending }
+        // An alarm has to be set, too.
+        if may_be_served || alarm.is_some() { self.wait_on(context) } else { Poll::Pending }
     }
 
     fn wait_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
@@ -130,9 +136,7 @@ impl<'p, M: Manager> Acquire<'p, M> {
 
     /// The alarm rings: upkeep has not told in time.
     fn ring(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
-        let now = now();
-        let chores = self.shared().lock().upkeep(now);
-        Shared::do_chores(self.shared(), chores, now);
+        Shared::look_after(self.shared(), now());
         self.hear(context)
     }
 
@@ -161,7 +165,7 @@ impl<'p, M: Manager> Acquire<'p, M> {
     ) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
         self.caller.is_first = true;
         Shared::not_used(self.shared(), loan, fate);
-        self.ask_state(context)
+        self.ask_state(now(), context)
     }
 }
 
@@ -171,14 +175,23 @@ impl<M: Manager> Future for Acquire<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        // A loop of checkouts lets other tasks run, too.
-        let progress = ready!(poll_proceed(context));
+        // A loop of checkouts lets other tasks run, too. But once, and woken by itself: who blocks on it within a task never comes back to the
+        // runtime that would wake it.
+        let progress = match poll_proceed(context) {
+            Poll::Ready(progress) => Some(progress),
+            Poll::Pending if !this.has_yielded => {
+                this.has_yielded = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Pending => None,
+        };
         let polled = match &this.step {
             Step::New => this.ask(context),
             Step::Queued { .. } => this.wait_on(context),
             Step::Over => Poll::Pending,
         };
-        if polled.is_ready() {
+        if let Some(progress) = progress.filter(|_| polled.is_ready()) {
             progress.made_progress();
         }
         polled

@@ -307,7 +307,7 @@ impl<M: Manager> Shared<M> {
         count
     }
 
-    /// Somebody waits now. The first to wait gets what threads kept at hand. Says whether it is the first.
+    /// Somebody waits now. The first to wait gets what threads kept at hand. Says whether it may have been served.
     pub(crate) fn queued(
         this: &Arc<Self>,
         state: MutexGuard<'_, LockedState<M>>,
@@ -315,13 +315,14 @@ impl<M: Manager> Shared<M> {
         now: Instant,
     ) -> bool {
         let is_first = this.parking.is_quiet();
+        let may_be_served = is_first || !out.is_empty();
         if is_first {
             Self::gather(this, state, out, now);
         } else {
             Self::follow(this, state, now);
             Self::deliver(this, out);
         }
-        is_first
+        may_be_served
     }
 
     /// Somebody is about to be refused. Says whether threads kept something at hand, which is in the state now and may do.
@@ -357,8 +358,18 @@ impl<M: Manager> Shared<M> {
         this.tell(&Event::Closed { reason: CloseReason::Detached });
     }
 
+    /// Looks after what is due.
+    pub(crate) fn look_after(this: &Arc<Self>, now: Instant) {
+        let mut state = this.lock();
+        let chores = state.upkeep(now);
+        // Threads have to know of the epoch by which connections are leased from here on, or they would keep none at hand.
+        this.parking.set_epoch(state.epoch());
+        drop(state);
+        Self::do_chores(this, chores, now);
+    }
+
     /// Does what upkeep found.
-    pub(crate) fn do_chores(this: &Arc<Self>, chores: Chores<Connection<M>, M::Error>, now: Instant) {
+    fn do_chores(this: &Arc<Self>, chores: Chores<Connection<M>, M::Error>, now: Instant) {
         Self::follow(this, this.lock(), now);
         Self::deliver(this, chores.out);
         for (loan, reason) in chores.closed {
@@ -721,8 +732,7 @@ fn tend<M: Manager>(shared: &Arc<Shared<M>>) -> Tend {
     let now = now();
     // What threads kept at hand is looked after with the rest.
     Shared::recall(shared, now);
-    let chores = shared.lock().upkeep(now);
-    Shared::do_chores(shared, chores, now);
+    Shared::look_after(shared, now);
     let mut state = shared.lock();
     if state.is_drained() {
         return Tend::NoMore;
@@ -730,3 +740,6 @@ fn tend<M: Manager>(shared: &Arc<Shared<M>>) -> Tend {
     let round = shared.parking.round().map(|round| now + round);
     Tend::At(state.plan_next(round, now))
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

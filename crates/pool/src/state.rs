@@ -66,6 +66,9 @@ impl<C> Entry<C> {
 /// How long fewer may rest than are to, before others are opened: most leases are back sooner.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
+/// An epoch that is never the current one.
+const OUTDATED: u64 = u64::MAX;
+
 /// With a lifetime of so long it does not matter whether it ends a little later.
 const LONG_LIFE: Duration = Duration::from_secs(5 * 60);
 
@@ -138,6 +141,8 @@ pub(crate) struct State<C, E: Error + 'static> {
     /// Whether it takes the exact time to hand a connection over.
     is_timed: bool,
     min_idle: usize,
+    /// When the lifetimes of all that are out were looked at last.
+    last_looked: Instant,
     /// The newest last, and the newest is handed out first, so that surplus sinks.
     idle: Vec<Loan<C>>,
     waiting: usize,
@@ -185,8 +190,6 @@ struct Rest<C, E: Error + 'static> {
     health: Health<E>,
     /// When somebody began to wait last.
     last_asked: Instant,
-    /// When the lifetimes of all that are out were looked at last.
-    last_looked: Instant,
     codel: Option<Codel>,
     random: fastrand::Rng,
     counters: Counters,
@@ -205,7 +208,6 @@ impl<C, E: Error + 'static> State<C, E> {
             successors: 0,
             health: Health::Well,
             last_asked: now,
-            last_looked: now,
             codel: limits.shedding.map(|shedding| Codel::new(shedding, now)),
             random: limits.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
             counters: Counters::default(),
@@ -219,6 +221,7 @@ impl<C, E: Error + 'static> State<C, E> {
                 || limits.shedding.is_some()
                 || limits.max_lifetime.is_some_and(|lifetime| lifetime < LONG_LIFE),
             min_idle: limits.min_idle,
+            last_looked: now,
             idle: Vec::new(),
             waiting: 0,
             size: 0,
@@ -248,28 +251,29 @@ impl<C, E: Error + 'static> State<C, E> {
         caller: &Caller,
         waker: &Waker,
         place: &mut Option<Place<C, E>>,
+        now: Instant,
         out: &mut Deliveries<C, E>,
     ) -> Admission<C, E> {
         let is_next =
             if self.has_classes { self.is_next(caller) } else { self.waiting == 0 || caller.is_first };
         if is_next && let Some(mut entry) = self.idle.pop() {
-            if entry.has_expired(caller.asked) {
+            if entry.has_expired(now) {
                 self.enter(&mut entry, caller);
                 return Admission::Stale(entry);
             }
-            if !self.needs_check(&entry, caller.asked) {
+            if !self.needs_check(&entry, now) {
                 if let Some(codel) = &mut self.rest.codel {
                     codel.was_empty();
                 }
-                self.lease(&mut entry, caller, caller.asked);
+                self.lease(&mut entry, caller, now);
                 if self.is_short_of_idle() {
-                    self.plan(caller.asked + SETTLED_AFTER);
+                    self.plan(now + SETTLED_AFTER);
                 }
                 return Admission::Loan(entry);
             }
             self.idle.push(entry);
         }
-        self.enqueue(caller, waker, place, out)
+        self.enqueue(caller, waker, place, now, out)
     }
 
     #[inline]
@@ -296,7 +300,10 @@ impl<C, E: Error + 'static> State<C, E> {
     fn lease(&mut self, entry: &mut Entry<C>, caller: &Caller, now: Instant) {
         self.acquired += 1;
         entry.uses += 1;
-        entry.epoch = self.epoch;
+        // Whoever gets one that is due looks at the clock before it is used. By then upkeep was there between when it was due and when it
+        // expires.
+        let is_due = entry.due.is_some_and(|due| due <= now);
+        entry.epoch = if is_due { OUTDATED } else { self.epoch };
         self.enter(entry, caller);
         if let Some(leak_after) = self.limits.leak_after {
             let number = self.rest.next_lent;
@@ -313,13 +320,14 @@ impl<C, E: Error + 'static> State<C, E> {
         caller: &Caller,
         waker: &Waker,
         place: &mut Option<Place<C, E>>,
+        now: Instant,
         out: &mut Deliveries<C, E>,
     ) -> Admission<C, E> {
         if self.is_closed {
             return Admission::Refused(Box::new(AcquireError::Closed));
         }
-        self.rest.last_asked = self.rest.last_asked.max(caller.asked);
-        if let Some(refusal) = self.refusal(caller) {
+        self.rest.last_asked = self.rest.last_asked.max(now);
+        if let Some(refusal) = self.refusal(caller, now) {
             return Admission::Refused(refusal);
         }
         // Before anything is counted: the clone of a waker may panic.
@@ -335,34 +343,25 @@ impl<C, E: Error + 'static> State<C, E> {
             self.rest.counters.waited += 1;
             waiters.push_back(Arc::clone(&place));
         }
-        self.serve(caller.asked, out);
+        self.serve(now, out);
         Admission::Queued(place)
     }
 
     /// Why a caller may not even wait.
     #[inline]
-    fn refusal(&mut self, caller: &Caller) -> Option<Refusal<E>> {
+    fn refusal(&mut self, caller: &Caller, now: Instant) -> Option<Refusal<E>> {
         // Who was in line already stays in it.
         if caller.is_first {
             return None;
         }
-        if let Some(most) = self.limits.max_waiting {
-            let ahead: usize = self.rest.waiters[..=caller.class].iter().map(VecDeque::len).sum();
-            if ahead >= most + self.supply(caller.class) {
-                self.rest.counters.queue_full += 1;
-                return Some(Box::new(AcquireError::QueueFull { waiting: ahead }));
-            }
+        if let Some(most) = self.limits.max_waiting
+            && let Some(waiting) = self.waiting_in_vain(caller.class)
+            && waiting >= most
+        {
+            self.rest.counters.queue_full += 1;
+            return Some(Box::new(AcquireError::QueueFull { waiting }));
         }
-        self.why_down(caller)
-    }
-
-    /// How many connections there are or may be, or are on their way, for those of a class who wait.
-    fn supply(&self, class: usize) -> usize {
-        if self.has_classes && !self.rest.classes.has_room(class, self.max_size) {
-            return 0;
-        }
-        let on_their_way = self.connecting - self.rest.renewing + self.checking - self.keeping_alive;
-        self.idle.len() + on_their_way + self.max_size.saturating_sub(self.size)
+        self.why_down(now)
     }
 
     /// A waiter leaves its list, unless it left it already: then what it gets is on its way.
@@ -377,10 +376,10 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// A time at which a connection can go to one who waits, for who did not look at the clock: that is a tenth of the work in a
     /// crowd. It is when somebody asked last, so what depends on it is never taken for newer than it is. What has expired since, is
-    /// found by who gets it, once upkeep was there.
+    /// found by who gets it.
     #[inline]
     pub(crate) fn time_at_hand(&self) -> Option<Instant> {
-        (self.waiting > 0 && !self.is_timed).then_some(self.rest.last_asked)
+        (self.waiting > 0 && !self.is_timed).then(|| self.rest.last_asked.max(self.last_looked))
     }
 
     /// A connection comes back.
@@ -606,7 +605,7 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// Whether a connection that was handed over is still good to use.
     pub(crate) fn is_still_good(&self, entry: &Entry<C>, now: Instant) -> bool {
-        entry.generation >= self.generation && !entry.has_expired(now)
+        !self.is_closed && entry.generation >= self.generation && !entry.has_expired(now)
     }
 
     /// Whether fewer rest than are to.

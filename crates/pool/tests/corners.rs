@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, poll};
 use millpond_pool::{
-    AcquireError, AcquireOptions, Builder, ConnectError, Lease, Manager, Phase, Pool, Returned, Severity,
+    AcquireError, AcquireOptions, Builder, ConnectError, Event, Lease, Manager, Phase, Pool, Returned,
+    Severity,
 };
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -305,6 +306,55 @@ async fn so_many_rest_beside_those_that_are_held() {
     assert_eq!((pool.status().idle, pool.status().size), (2, 3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn none_is_handed_out_past_its_lifetime_however_late_it_comes() {
+    // How long before its end somebody asks, until the lease comes back, and until whoever asked is polled again.
+    for (lifetime, held, unpolled) in [(1800, 41, 0), (1800, 1000, 0), (310, 11, 0), (60, 0, 3), (310, 0, 20)]
+    {
+        let (lifetime, late) = (Duration::from_secs(lifetime), Duration::from_secs(held + unpolled));
+        let server = Server::new();
+        let pool = server.builder().max_size(3).max_connecting(1).max_lifetime(Some(lifetime));
+        let pool = pool.connect_timeout(7200 * SECOND).build().unwrap();
+        let lease = pool.acquire().await.unwrap();
+        // So that it has no successor.
+        server.connect_as(|_| never());
+        sleep(lifetime + SECOND - late).await;
+        let mut waits = Box::pin(pool.acquire_until(Instant::now() + 7200 * SECOND));
+        assert!(poll!(&mut waits).is_pending());
+        sleep(Duration::from_secs(held)).await;
+        drop(lease);
+        sleep(Duration::from_secs(unpolled)).await;
+        if let Ok(Ok(lease)) = timeout(MS, waits).await {
+            assert!(age(&lease) <= lifetime, "{:?} old, of {lifetime:?}", age(&lease));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_had_in_place_of_a_bad_one_is_checked_and_has_not_leaked() {
+    let server = Server::new();
+    let leaked = Arc::new(AtomicUsize::new(0));
+    let pool = server.builder().max_size(2).leak_after(Some(150 * SECOND)).on_event({
+        let leaked = Arc::clone(&leaked);
+        move |event| {
+            leaked.fetch_add(usize::from(matches!(event, Event::Leaked { .. })), Ordering::SeqCst);
+        }
+    });
+    let pool = pool.build().unwrap();
+    let (dies, other) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    let number = dies.number;
+    let mut waits = Box::pin(pool.acquire_until(Instant::now() + 300 * SECOND));
+    assert!(poll!(&mut waits).is_pending());
+    drop(dies);
+    drop(other);
+    sleep(120 * SECOND).await;
+    server.open_as(move |open| open != number);
+    let _lease = waits.await.unwrap();
+    assert_eq!(server.count(|server| &server.checks), 1, "it rested for two minutes");
+    sleep(100 * SECOND).await;
+    assert_eq!(leaked.load(Ordering::SeqCst), 0, "it is out for less");
+}
+
 // Servers in trouble
 
 #[tokio::test(start_paused = true)]
@@ -383,6 +433,62 @@ async fn who_waits_is_told_when_the_last_connection_goes_and_none_can_be_opened(
     assert_eq!(asked.elapsed(), Duration::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connect_beside_a_check_that_hangs_is_tried_again() {
+    let server = Server::new();
+    let pool = server.builder().max_size(3).check_timeout(4 * SECOND).build().unwrap();
+    fill(&pool, 2).await;
+    sleep(31 * SECOND).await;
+    let tries = server.count(|server| &server.tries);
+    let mut is_first = true;
+    server.check_as(move |_| if std::mem::take(&mut is_first) { bad() } else { never() });
+    server.connect_as(move |number| if number <= tries { bad() } else { well() });
+    let asked = Instant::now();
+    assert!(pool.acquire().await.is_ok());
+    assert!(asked.elapsed() < SECOND, "{:?}", asked.elapsed());
+}
+
+#[test]
+fn upkeep_rests_until_connecting_is_tried_again() {
+    in_time(|| {
+        RuntimeBuilder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(
+            async {
+                let server = Server::new();
+                let pool = server.builder().max_size(2).backoff(60 * SECOND, 60 * SECOND).build().unwrap();
+                let _held = pool.acquire().await.unwrap();
+                server.connect_as(|_| bad());
+                assert!(pool.acquire_until(Instant::now() + 10 * MS).await.is_err());
+                // Two that ask for upkeep before it comes to run, and leave.
+                for deadline in [5, 4] {
+                    let mut leaves = Box::pin(pool.acquire_until(Instant::now() + deadline * MS));
+                    assert!(poll!(&mut leaves).is_pending());
+                }
+                sleep(SECOND).await;
+            },
+        );
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hopeless_connect_refuses_nobody_whose_connection_is_on_its_way() {
+    let server = Server::new();
+    let pool = server.builder().max_size(2).keepalive(Some(40 * SECOND)).backoff(60 * SECOND, 60 * SECOND);
+    let pool = pool.build().unwrap();
+    fill(&pool, 1).await;
+    sleep(31 * SECOND).await;
+    server.check_as(|_| slow(50 * MS));
+    *server.0.severity.lock().unwrap() = Severity::Permanent;
+    server.connect_as(|_| bad());
+    // One is being checked, and one cannot be opened.
+    let (first, second) = tokio::join!(pool.acquire(), pool.acquire());
+    assert!(first.is_ok() && second.is_err());
+    drop(first);
+    // It is being kept alive.
+    sleep(40 * SECOND + 10 * MS).await;
+    assert_eq!(pool.status().checking, 1);
+    assert!(pool.acquire().await.is_ok());
+}
+
 // Overload
 
 #[tokio::test(start_paused = true)]
@@ -402,6 +508,31 @@ async fn where_nobody_may_wait_a_connection_can_still_be_opened_and_checked() {
     assert!(matches!(pool.acquire().await, Err(AcquireError::QueueFull { waiting: 0 })));
     drop(held);
     sleep(31 * SECOND).await;
+    assert!(pool.acquire().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_of_the_queue_leaves_what_is_kept_for_a_class() {
+    let pool = Server::new().builder().max_size(4).class("web", 2).max_waiting(Some(0)).build().unwrap();
+    let mut others: Vec<_> = (0..4).map(|_| Box::pin(pool.acquire())).collect();
+    let mut refused = 0;
+    for other in &mut others {
+        refused += usize::from(matches!(poll!(other), Poll::Ready(Err(AcquireError::QueueFull { .. }))));
+    }
+    assert_eq!(refused, 2, "nobody may wait for what is kept for others");
+    sleep(MS).await;
+    assert!(pool.acquire_with(AcquireOptions::new().class("web")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_alive_is_in_nobodys_use() {
+    let server = Server::new();
+    let pool =
+        server.builder().max_size(1).keepalive(Some(10 * SECOND)).max_waiting(Some(0)).build().unwrap();
+    fill(&pool, 1).await;
+    server.check_as(|_| slow(50 * MS));
+    sleep(10 * SECOND + 10 * MS).await;
+    assert_eq!(pool.status().checking, 1);
     assert!(pool.acquire().await.is_ok());
 }
 
@@ -490,6 +621,18 @@ async fn what_is_about_to_begin_is_given_up_at_the_deadline_too() {
     drop(pool.acquire().await.unwrap());
     pool.close(Instant::now()).await;
     sleep(MS).await;
+    assert_eq!(pool.status().size, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_pool_hands_out_nothing_that_was_on_its_way() {
+    let pool = Server::new().builder().max_size(1).build().unwrap();
+    let held = pool.acquire().await.unwrap();
+    let mut waits = Box::pin(pool.acquire());
+    assert!(poll!(&mut waits).is_pending());
+    drop(held);
+    pool.close_within(Duration::ZERO).await;
+    assert!(matches!(waits.await, Err(AcquireError::Closed)));
     assert_eq!(pool.status().size, 0);
 }
 
@@ -607,4 +750,52 @@ fn a_loop_of_checkouts_lets_others_run() {
             assert!(timeout(50 * MS, endless).await.is_err());
         });
     });
+}
+
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future on this thread, which may be that of a task.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+#[test]
+fn a_task_may_block_on_checkouts() {
+    in_time(|| {
+        going().block_on(async {
+            let pool = Server::new().builder().max_size(1).build().unwrap();
+            fill(&pool, 1).await;
+            let blocking = tokio::spawn(async move { (0..300).all(|_| block_on(pool.acquire()).is_ok()) });
+            assert!(blocking.await.unwrap());
+        });
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_poll_is_enough_for_what_rests() {
+    for leak_after in [None, Some(3600 * SECOND)] {
+        let server = Server::new();
+        let pool = server.builder().max_size(2).keepalive(Some(50 * SECOND)).leak_after(leak_after);
+        let pool = pool.build().unwrap();
+        let (older, newer) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+        drop(older);
+        sleep(30 * SECOND).await;
+        drop(newer);
+        // The older one was kept alive meanwhile, and the newer one needs a check.
+        sleep(40 * SECOND).await;
+        assert!(pool.acquire().now_or_never().is_some(), "{leak_after:?}");
+    }
 }

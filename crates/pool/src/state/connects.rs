@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Caller, Deliveries, Entry, Fate, Placement, Refusal, State};
+use super::{Deliveries, Entry, Fate, Placement, Refusal, State};
 use crate::{AcquireError, CloseReason, ConnectError, Severity};
 
 /// How opening connections goes.
@@ -70,7 +70,10 @@ impl<C, E: Error + 'static> State<C, E> {
                 return None;
             }
             if retry_at > now {
-                self.plan(retry_at);
+                // Only then: what is planned and not wanted would be planned anew with every run of upkeep.
+                if self.wants_connect(now) {
+                    self.plan(retry_at);
+                }
                 return None;
             }
         }
@@ -89,14 +92,39 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// How many of those who wait could have a connection if there was one.
     pub(super) fn callers(&self) -> usize {
-        let out =
-            self.size - self.idle.len() - self.connecting - self.checking - self.resetting - self.closing;
         if self.has_classes {
             let waiting = self.rest.waiters.iter().map(VecDeque::len);
             self.rest.classes.admissible(waiting, self.max_size)
         } else {
-            self.waiting.min(self.max_size.saturating_sub(out))
+            self.waiting.min(self.max_size.saturating_sub(self.out()))
         }
+    }
+
+    /// How many are handed out.
+    fn out(&self) -> usize {
+        self.size - self.idle.len() - self.connecting - self.checking - self.resetting - self.closing
+    }
+
+    /// How many of those who come before a newcomer wait in vain until one is given back; nothing if the newcomer does not.
+    pub(super) fn waiting_in_vain(&self, class: usize) -> Option<usize> {
+        if !self.has_classes {
+            let free = self.max_size.saturating_sub(self.out());
+            return self.waiting.checked_sub(free);
+        }
+        let served = |of: usize, more: usize| {
+            let waiting = self.rest.waiters.iter().enumerate();
+            let waiting = waiting.map(|(at, all)| if at <= of { all.len() } else { 0 });
+            let waiting = waiting.enumerate().map(|(at, all)| if at == class { all + more } else { all });
+            self.rest.classes.admissible(waiting, self.max_size)
+        };
+        let before: usize = self.rest.waiters[..=class].iter().map(VecDeque::len).sum();
+        let served_before = served(class, 0);
+        (served(class, 1) == served_before).then(|| before - served_before)
+    }
+
+    /// Whether another connection is wanted.
+    fn wants_connect(&self, now: Instant) -> bool {
+        self.wanted() > self.provided() || self.unsucceeded() > 0 || self.probes(now)
     }
 
     /// How many connections more would be of use now.
@@ -158,20 +186,20 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// Why a caller need not wait for a connection to be opened.
     #[inline]
-    pub(super) fn why_down(&mut self, caller: &Caller) -> Option<Refusal<E>> {
+    pub(super) fn why_down(&mut self, now: Instant) -> Option<Refusal<E>> {
         let Health::Failing { cause, retry_at, is_permanent, .. } = &self.rest.health else { return None };
-        // One that rests may be good once it is checked.
-        if !self.idle.is_empty() {
+        // One that rests may be good once it is checked, and one that is being checked soon.
+        if !self.idle.is_empty() || self.checking > self.waiting {
             return None;
         }
         // When the pause is over and nobody tries, this caller's own try may be the one that succeeds.
-        let is_tried = self.connecting > 0 || *retry_at > caller.asked;
+        let is_tried = self.connecting > 0 || *retry_at > now;
         let is_hopeless = self.is_down() || *is_permanent;
         if !self.limits.fail_fast || !is_hopeless || !is_tried {
             return None;
         }
         self.rest.counters.failed_fast += 1;
-        let retry_after = retry_at.saturating_duration_since(caller.asked);
+        let retry_after = retry_at.saturating_duration_since(now);
         Some(Box::new(AcquireError::Down { cause: Arc::clone(cause), retry_after }))
     }
 
@@ -279,7 +307,8 @@ impl<C, E: Error + 'static> State<C, E> {
         // Another try may be about to succeed.
         let is_last = self.connecting == 0;
         if is_permanent || (self.limits.fail_fast && self.is_down() && is_last) {
-            self.refuse_all(&AcquireError::Connect(Arc::clone(error)), out);
+            // The first ones get what is being checked.
+            self.refuse_behind(self.checking, &AcquireError::Connect(Arc::clone(error)), out);
         }
         self.plan(retry_at);
         AfterFailure::Wait(pause)
@@ -311,9 +340,7 @@ impl<C, E: Error + 'static> State<C, E> {
     /// When connecting is tried again, if something wants it to be.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         let Health::Failing { retry_at, .. } = self.rest.health else { return None };
-        let is_wanted =
-            self.wanted() > self.checking - self.keeping_alive || self.unsucceeded() > 0 || self.probes(now);
-        (is_wanted && self.connecting == 0 && self.size < self.max_size && !self.is_closed)
+        (self.wants_connect(now) && self.connecting == 0 && self.size < self.max_size && !self.is_closed)
             .then_some(retry_at)
     }
 

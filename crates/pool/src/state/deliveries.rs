@@ -48,6 +48,12 @@ impl<C, E: Error + 'static> Deliveries<C, E> {
         })
     }
 
+    /// Whether anybody gets anything.
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Gives everybody theirs. A connection whose waiter has left goes to `refused`, one that is to be checked to `check`, and one that is
     /// to be dropped to `close`.
     #[inline]

@@ -50,9 +50,21 @@ impl<C, E: Error + 'static> State<C, E> {
     }
 
     pub(super) fn refuse_all(&mut self, error: &AcquireError<E>, out: &mut Deliveries<C, E>) {
-        self.waiting = 0;
+        self.refuse_behind(0, error, out);
+    }
+
+    /// Refuses all who wait but the first so many.
+    pub(super) fn refuse_behind(
+        &mut self,
+        mut spared: usize,
+        error: &AcquireError<E>,
+        out: &mut Deliveries<C, E>,
+    ) {
         for waiters in &mut self.rest.waiters {
-            waiters.drain(..).for_each(|place| out.add(place, Err(Box::new(error.clone()))));
+            let kept = spared.min(waiters.len());
+            spared -= kept;
+            self.waiting -= waiters.len() - kept;
+            waiters.drain(kept..).for_each(|place| out.add(place, Err(Box::new(error.clone()))));
         }
     }
 

@@ -235,7 +235,7 @@ impl World {
         let caller = Caller { class, asked: self.now, deadline, site: Location::caller(), is_first: false };
         let waited = !self.waiting[class].is_empty();
         let mut out = Deliveries::new();
-        match self.state.admit(&caller, Waker::noop(), &mut None, &mut out) {
+        match self.state.admit(&caller, Waker::noop(), &mut None, self.now, &mut out) {
             Admission::Loan(loan) => {
                 assert!(!waited, "a newcomer overtook its own class");
                 self.leased.push(loan);
@@ -385,7 +385,7 @@ fn caller(now: Instant) -> Caller {
 }
 
 fn wait(state: &mut Tested, now: Instant) -> Place<u64, io::Error> {
-    match state.admit(&caller(now), Waker::noop(), &mut None, &mut Deliveries::new()) {
+    match state.admit(&caller(now), Waker::noop(), &mut None, now, &mut Deliveries::new()) {
         Admission::Queued(place) => place,
         other => panic!("{other:?}"),
     }
@@ -512,7 +512,7 @@ fn a_server_that_is_down_is_tried_by_one_while_all_others_fail_at_once() {
     }
     assert_eq!(told, 2, "both are told at once");
     drop((first, second));
-    let refused = state.admit(&caller(start), Waker::noop(), &mut None, &mut Deliveries::new());
+    let refused = state.admit(&caller(start), Waker::noop(), &mut None, start, &mut Deliveries::new());
     let Admission::Refused(refusal) = refused else { panic!("it waits for a server that is down") };
     assert!(matches!(*refusal, AcquireError::Down { retry_after, .. } if retry_after == pause), "{refusal}");
     assert!(state.start_connect(start).is_none(), "not before the pause is over");
@@ -520,7 +520,7 @@ fn a_server_that_is_down_is_tried_by_one_while_all_others_fail_at_once() {
     assert_eq!(state.plan_next(None, start), Some(retry));
     assert!(state.start_connect(retry).is_some(), "for those who asked");
     assert!(state.start_connect(retry).is_none(), "one at a time");
-    let refused = state.admit(&caller(retry), Waker::noop(), &mut None, &mut Deliveries::new());
+    let refused = state.admit(&caller(retry), Waker::noop(), &mut None, retry, &mut Deliveries::new());
     assert!(matches!(refused, Admission::Refused(refusal) if matches!(*refusal, AcquireError::Down { .. })));
     assert_eq!(state.counters().failed_fast, 2);
 }
@@ -536,7 +536,7 @@ fn nobody_tries_for_long_when_nobody_asks() {
     assert_eq!(state.plan_next(None, later), None);
     // Whoever comes then has it tried at once, and waits for that.
     assert!(matches!(
-        state.admit(&caller(later), Waker::noop(), &mut None, &mut Deliveries::new()),
+        state.admit(&caller(later), Waker::noop(), &mut None, later, &mut Deliveries::new()),
         Admission::Queued(..)
     ));
     assert!(state.start_connect(later).is_some());
@@ -564,7 +564,7 @@ fn pauses_grow_to_their_limit_and_no_further() {
     for failure in 0..40_u32 {
         now += Duration::from_secs(3);
         let caller = Caller { deadline: now + Duration::from_secs(1000), ..caller(now) };
-        let _ = state.admit(&caller, Waker::noop(), &mut None, &mut Deliveries::new());
+        let _ = state.admit(&caller, Waker::noop(), &mut None, start, &mut Deliveries::new());
         let ticket = state.start_connect(now).expect("somebody waits");
         let (AfterFailure::Wait(pause), 0) = fail(&mut state, ticket, Severity::Transient, now) else {
             panic!("nobody is told");

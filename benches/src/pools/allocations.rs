@@ -14,7 +14,7 @@ use crate::figures::{Check, Figure, Reading, figures_of};
 pub type Count = fn(work: &mut dyn FnMut()) -> u64;
 
 /// How often each task takes a connection in the longer of two runs. What a run takes once is in both.
-const TIMES: u64 = 200;
+const TIMES: u64 = 600;
 
 /// Counts all pools in all scenarios, and writes a line each.
 ///

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::driver::{Owner, Shared};
 use crate::handoff::Handoff;
-use crate::rt::{Alarm, now, poll_proceed};
+use crate::rt::{Alarm, now};
 use crate::state::{Admission, Caller, Deliveries, Fate, Loan, Place};
 use crate::{AcquireError, CloseReason, Lease, Manager};
 
@@ -19,8 +19,6 @@ pub struct Acquire<'p, M: Manager> {
     /// If it is not that of the pool's timeout, from the first poll on.
     deadline: Option<Instant>,
     step: Step<M>,
-    /// Whether it let other tasks run already.
-    has_yielded: bool,
 }
 
 enum Step<M: Manager> {
@@ -36,7 +34,7 @@ enum Step<M: Manager> {
 impl<'p, M: Manager> Acquire<'p, M> {
     #[inline]
     pub(crate) const fn new(owner: &'p Arc<Owner<M>>, caller: Caller, deadline: Option<Instant>) -> Self {
-        Self { owner, caller, deadline, step: Step::New, has_yielded: false }
+        Self { owner, caller, deadline, step: Step::New }
     }
 
     fn shared(&self) -> &'p Arc<Shared<M>> {
@@ -175,26 +173,11 @@ impl<M: Manager> Future for Acquire<'_, M> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        // A loop of checkouts lets other tasks run, too. But once, and woken by itself: who blocks on it within a task never comes back to the
-        // runtime that would wake it.
-        let progress = match poll_proceed(context) {
-            Poll::Ready(progress) => Some(progress),
-            Poll::Pending if !this.has_yielded => {
-                this.has_yielded = true;
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Pending => None,
-        };
-        let polled = match &this.step {
+        match &this.step {
             Step::New => this.ask(context),
             Step::Queued { .. } => this.wait_on(context),
             Step::Over => Poll::Pending,
-        };
-        if let Some(progress) = progress.filter(|_| polled.is_ready()) {
-            progress.made_progress();
         }
-        polled
     }
 }
 

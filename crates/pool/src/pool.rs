@@ -101,6 +101,9 @@ impl<M: Manager> Pool<M> {
     /// runtime sees to the deadline. Where that is single-threaded and stands still, the caller's does; a caller that is polled in
     /// none has no clock then, and waits.
     ///
+    /// It is served at its first poll where a connection rests, and takes no part in tokio's budget: a loop of nothing but checkouts
+    /// lets no other task run.
+    ///
     /// # Panics
     ///
     /// Where the pool's runtime is single-threaded and stands still: in a runtime without timers.

@@ -1,9 +1,9 @@
 //! What the driver needs of a runtime, so that a model checker can stand in for it.
 
 #[cfg(shuttle)]
-pub(crate) use self::model::{Alarm, Home, Notice, now, poll_proceed, sleep_until, thread_number};
+pub(crate) use self::model::{Alarm, Home, Notice, now, sleep_until, thread_number};
 #[cfg(not(shuttle))]
-pub(crate) use self::tokio_runtime::{Alarm, Home, Notice, now, poll_proceed, sleep_until, thread_number};
+pub(crate) use self::tokio_runtime::{Alarm, Home, Notice, now, sleep_until, thread_number};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{
     Mutex, MutexGuard,
@@ -28,7 +28,6 @@ mod tokio_runtime {
 
     use tokio::runtime::{Handle, Id, RuntimeFlavor};
     use tokio::sync::Notify;
-    pub(crate) use tokio::task::coop::poll_proceed;
     use tokio::time::Sleep;
 
     /// The runtime that a pool lives in.

@@ -37,17 +37,6 @@ impl Alarm {
     }
 }
 
-/// Everybody may go on as long as they like.
-pub(crate) const fn poll_proceed(_: &mut Context<'_>) -> Poll<Progress> {
-    Poll::Ready(Progress)
-}
-
-pub(crate) struct Progress;
-
-impl Progress {
-    pub(crate) const fn made_progress(self) {}
-}
-
 pub(crate) fn sleep_until(_: Instant) -> Pending<()> {
     std::future::pending()
 }

@@ -769,7 +769,7 @@ fn a_task_may_block_on_checkouts() {
     });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_poll_is_enough_however_often_it_is_done() {
     let pool = Server::new().builder().max_size(1).build().unwrap();
     fill(&pool, 1).await;

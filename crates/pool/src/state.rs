@@ -132,17 +132,14 @@ pub(crate) enum Fate {
     Close(CloseReason),
 }
 
+/// Two cores take turns at it: what changes all the time is here, on few cache lines, and what never changes is behind `limits`, where both keep
+/// it.
 #[derive(Debug)]
 pub(crate) struct State<C, E: Error + 'static> {
     is_closed: bool,
     is_plan_earlier: bool,
     /// Whether classes are told apart at all.
     has_classes: bool,
-    /// Whether it takes the exact time to hand a connection over.
-    is_timed: bool,
-    min_idle: usize,
-    /// When the lifetimes of all that are out were looked at last.
-    last_looked: Instant,
     /// The newest last, and the newest is handed out first, so that surplus sinks.
     idle: Vec<Loan<C>>,
     waiting: usize,
@@ -188,8 +185,9 @@ struct Rest<C, E: Error + 'static> {
     /// Successors that are there, while those that they succeed are not.
     successors: usize,
     health: Health<E>,
-    /// When somebody began to wait last.
+    /// When somebody began to wait last, and when the lifetimes of all that are out were looked at.
     last_asked: Instant,
+    last_looked: Instant,
     codel: Option<Codel>,
     random: fastrand::Rng,
     counters: Counters,
@@ -208,6 +206,7 @@ impl<C, E: Error + 'static> State<C, E> {
             successors: 0,
             health: Health::Well,
             last_asked: now,
+            last_looked: now,
             codel: limits.shedding.map(|shedding| Codel::new(shedding, now)),
             random: limits.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
             counters: Counters::default(),
@@ -216,12 +215,6 @@ impl<C, E: Error + 'static> State<C, E> {
             is_closed: false,
             is_plan_earlier: false,
             has_classes: limits.classes.len() > 1,
-            is_timed: limits.classes.len() > 1
-                || limits.leak_after.is_some()
-                || limits.shedding.is_some()
-                || limits.max_lifetime.is_some_and(|lifetime| lifetime < LONG_LIFE),
-            min_idle: limits.min_idle,
-            last_looked: now,
             idle: Vec::new(),
             waiting: 0,
             size: 0,
@@ -379,7 +372,15 @@ impl<C, E: Error + 'static> State<C, E> {
     /// found by who gets it.
     #[inline]
     pub(crate) fn time_at_hand(&self) -> Option<Instant> {
-        (self.waiting > 0 && !self.is_timed).then(|| self.rest.last_asked.max(self.last_looked))
+        (self.waiting > 0 && !self.is_timed()).then(|| self.rest.last_asked.max(self.rest.last_looked))
+    }
+
+    /// Whether it takes the exact time to hand a connection over.
+    #[inline]
+    fn is_timed(&self) -> bool {
+        let limits = &self.limits;
+        let is_short = limits.max_lifetime.is_some_and(|lifetime| lifetime < LONG_LIFE);
+        self.has_classes || is_short || limits.leak_after.is_some() || limits.shedding.is_some()
     }
 
     /// A connection comes back.
@@ -611,7 +612,7 @@ impl<C, E: Error + 'static> State<C, E> {
     /// Whether fewer rest than are to.
     #[inline]
     fn is_short_of_idle(&self) -> bool {
-        self.idle.len() + self.keeping_alive < self.min_idle
+        self.idle.len() + self.keeping_alive < self.limits.min_idle
     }
 
     /// Takes a connection that is out away for good, in the hands of its user.

@@ -129,7 +129,7 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// How many connections more would be of use now.
     pub(super) fn wanted(&self) -> usize {
-        let short = self.min_idle.saturating_sub(self.idle.len() + self.keeping_alive);
+        let short = self.limits.min_idle.saturating_sub(self.idle.len() + self.keeping_alive);
         self.callers() + short.max(self.owed)
     }
 

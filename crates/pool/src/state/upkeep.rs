@@ -56,9 +56,9 @@ impl<C, E: Error + 'static> State<C, E> {
     /// Lets whoever gets a connection from now on look whether it has expired on its way.
     fn look_at_lifetimes(&mut self, now: Instant) {
         let Some(lifetime) = self.limits.max_lifetime else { return };
-        let is_time = now.saturating_duration_since(self.last_looked) >= lifetime / 40;
+        let is_time = now.saturating_duration_since(self.rest.last_looked) >= lifetime / 40;
         if is_time && self.size > self.idle.len() {
-            self.last_looked = now;
+            self.rest.last_looked = now;
             self.epoch += 1;
         }
     }

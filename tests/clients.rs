@@ -120,7 +120,7 @@ async fn a_transaction_reads_a_stream_and_goes_on_or_ends_with_it() {
     let mut rows = Box::pin(transaction.query_raw(many, &[]).await.unwrap());
     rows.next().await.unwrap().unwrap();
     drop(rows);
-    drop(transaction);
+    assert_eq!(transaction.commit().await.unwrap_err().outcome(), Outcome::Rejected, "it was given up");
     assert!(is_clean(&cluster.db).await);
     let next = cluster.db.begin().await.unwrap();
     let other: i32 = next.query_one_scalar("select pg_backend_pid()", &[]).await.unwrap();

@@ -218,6 +218,11 @@ impl Connection {
         self.unread.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Notes that what runs was given up, or broke.
+    pub(crate) fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::Relaxed);
+    }
+
     /// Whether a call was given up, or broke: nobody knows what the server makes of it.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Relaxed)
@@ -278,7 +283,7 @@ impl Connection {
                 // Whatever else it did before the refusal, an advisory lock among it, is still there.
                 FailureKind::ReadOnly => self.soil_unseen(),
                 // The driver and the server no longer agree on where they are.
-                FailureKind::ConnectionLost => self.is_interrupted.store(true, Ordering::Relaxed),
+                FailureKind::ConnectionLost => self.interrupt(),
                 _ => {}
             }
         }
@@ -370,7 +375,7 @@ impl Interruption<'_> {
 impl Drop for Interruption<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.connection.is_interrupted.store(true, Ordering::Relaxed);
+            self.connection.interrupt();
         }
     }
 }

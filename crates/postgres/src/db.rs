@@ -247,7 +247,7 @@ impl Db {
 
     /// A transaction with an isolation level, or that is run again when another one was in its way.
     ///
-    /// ```no_run
+    /// ```
     /// # use millpond_postgres::{Db, Error};
     /// # use millpond_postgres::tokio_postgres::IsolationLevel;
     /// # async fn move_one(db: &Db) -> Result<(), Error> {

@@ -105,6 +105,15 @@ impl<'c> BorrowedRowStream<'c> {
     }
 }
 
+impl Drop for BorrowedRowStream<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // As a call that is given up: a transaction does not go on behind it.
+            self.connection.interrupt();
+        }
+    }
+}
+
 impl Stream for BorrowedRowStream<'_> {
     type Item = Result<Row>;
 
@@ -118,7 +127,9 @@ impl Stream for BorrowedRowStream<'_> {
         self.is_over = !matches!(next, Some(Ok(_)));
         if self.is_over {
             self.sent = None;
-            if !is_lost {
+            if is_lost {
+                self.connection.interrupt();
+            } else {
                 self.connection.settle();
             }
         }

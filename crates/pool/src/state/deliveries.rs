@@ -48,7 +48,7 @@ impl<C, E: Error + 'static> Deliveries<C, E> {
         })
     }
 
-    /// Whether anybody gets anything.
+    /// Whether nobody gets anything.
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
         self.first.is_none()

@@ -76,7 +76,7 @@ impl<C, E: Error + 'static> State<C, E> {
         }
     }
 
-    pub(super) fn serve_idle(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
+    fn serve_idle(&mut self, now: Instant, out: &mut Deliveries<C, E>) {
         // What needs no check is nobody's to wait for, be it that an older one was kept alive since.
         while let Some(at) = self.idle.iter().rposition(|entry| !self.needs_check(entry, now)) {
             if self.idle[at].has_expired(now) {
@@ -103,7 +103,7 @@ impl<C, E: Error + 'static> State<C, E> {
         }
     }
 
-    pub(super) fn expired(&mut self, entry: Loan<C>, out: &mut Deliveries<C, E>) {
+    fn expired(&mut self, entry: Loan<C>, out: &mut Deliveries<C, E>) {
         self.closed(&entry, CloseReason::Expired);
         out.more().closed.push((entry, CloseReason::Expired));
     }

@@ -55,7 +55,7 @@ pub(super) async fn cancelled_begin<D: Database>(upstream: Upstream) -> Result<V
 }
 
 pub(super) async fn moved_primary<D: Database>(_: Upstream) -> Result<Verdict> {
-    if !D::KNOWS_HOSTS || D::KIND != Kind::Postgres {
+    if !D::KNOWS_HOSTS {
         return Ok(Verdict::nothing("knows one host"));
     }
     let lab = Lab::builder().replicas(1).up().await?;

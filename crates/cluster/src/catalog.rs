@@ -1,8 +1,8 @@
 //! Keeps what is known of the database: asked of a node at the start, on an interval, and when a definition was seen.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,13 +34,34 @@ pub(crate) struct Knowledge {
 /// Answers, and the catalog that they are by.
 struct Statements {
     answers: Cache,
+    /// Those for sessions with a search path of their own, when there are any.
+    under_any_path: OnceLock<Cache>,
     catalog: Option<Arc<Catalog>>,
+}
+
+/// In which schemas a session finds names without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SearchPath {
+    /// In those that the catalog was asked for with.
+    Usual,
+    /// In any.
+    Any,
 }
 
 impl Statements {
     fn new(classifier: Classifier) -> Self {
         let catalog = classifier.catalog().cloned();
-        Self { answers: Cache::new(classifier), catalog }
+        Self { answers: Cache::new(classifier), under_any_path: OnceLock::new(), catalog }
+    }
+
+    fn under(&self, path: SearchPath) -> &Cache {
+        match path {
+            SearchPath::Usual => &self.answers,
+            SearchPath::Any => self.under_any_path.get_or_init(|| {
+                let classifier = self.answers.classifier().clone();
+                Cache::new(classifier.any_search_path(true))
+            }),
+        }
     }
 }
 
@@ -64,13 +85,13 @@ impl Knowledge {
     }
 
     /// What a text does, as far as the last catalog shows.
-    pub(crate) fn classify(&self, sql: &str) -> Classification {
-        self.statements.load().answers.classify(sql)
+    pub(crate) fn classify(&self, sql: &str, path: SearchPath) -> Classification {
+        self.statements.load().under(path).classify(sql)
     }
 
     /// All that a text shows.
-    pub(crate) fn analyze(&self, sql: &str) -> Arc<Analysis> {
-        self.statements.load().answers.analyze(sql)
+    pub(crate) fn analyze(&self, sql: &str, path: SearchPath) -> Arc<Analysis> {
+        self.statements.load().under(path).analyze(sql)
     }
 
     /// Why a text is no plain read.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{
-    Action, Event as Change, Freshness, Health, Input, MAX_NODES, NodeId, Seen, Snapshot, Topology,
+    Action, Event as Change, Freshness, Health, Input, MAX_NODES, NodeId, Observation, RetryBudget, Role,
+    Seen, Snapshot, Topology,
 };
 use millpond_sql::{Classifier, Digest, digest};
 use tokio::sync::watch;
@@ -76,34 +77,7 @@ impl<B: Backend> Cluster<B> {
     ///
     /// A setting that cannot be.
     pub fn start(backend: B, names: Vec<Arc<str>>, config: Config) -> Result<Self, Error> {
-        config.check()?;
-        if names.is_empty() || names.len() > MAX_NODES {
-            return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", names.len())));
-        }
-        let backend = Arc::new(backend);
-        let node = |(index, name)| {
-            let id = NodeId::new(index).ok_or_else(|| Error::config("too many nodes"))?;
-            let node =
-                Node::new(&backend, id, name, &config).map_err(|error| Error::config(error.to_string()))?;
-            Ok(Arc::new(node))
-        };
-        let nodes = names.into_iter().enumerate().map(node).collect::<Result<Vec<_>, Error>>()?;
-        let topology = Topology::new(nodes.len());
-        let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwap::from_pointee(topology.snapshot()),
-            topology: Mutex::new(topology),
-            changes: watch::Sender::new(()),
-            mode: ModeSwitch::new(config.mode),
-            written: Mutex::default(),
-            refused: Refused::default(),
-            knowledge: Knowledge::new(base, config.catalog_interval),
-            healed: AtomicU64::new(0),
-            shadowed: AtomicU64::new(0),
-            backend,
-            nodes,
-            config,
-        });
+        let shared = Shared::new(backend, names, config)?;
         let mut monitors = JoinSet::new();
         for node in &shared.nodes {
             monitors.spawn(monitor::run(Arc::clone(&shared), Arc::clone(node)));
@@ -112,6 +86,18 @@ impl<B: Backend> Cluster<B> {
             monitors.spawn(catalog::run(Arc::clone(&shared), interval));
         }
         Ok(Self { shared, monitors: Arc::new(monitors) })
+    }
+
+    /// One node of which everything is known that will be: it is the primary, and nobody asks it.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be.
+    pub fn of_one(backend: B, name: Arc<str>, config: Config) -> Result<Self, Error> {
+        let shared = Shared::new(backend, vec![name], config)?;
+        let observation = Observation { role: Role::Primary, cluster: None, timeline: None, position: None };
+        shared.take_in(Input::Answered { node: shared.nodes[0].id, asked: now(), observation });
+        Ok(Self { shared, monitors: Arc::default() })
     }
 
     /// A handle whose reads show this process's own writes and are at most [`max_lag`](Config::max_lag) old.
@@ -153,6 +139,8 @@ impl<B: Backend> Cluster<B> {
             mode: shared.mode.get(),
             epoch: snapshot.epoch,
             healed: shared.healed.load(Ordering::Relaxed),
+            retried: shared.retried.load(Ordering::Relaxed),
+            over_budget: shared.over_budget.load(Ordering::Relaxed),
             shadowed: shared.shadowed.load(Ordering::Relaxed),
             nodes: shared.nodes.iter().map(node).collect(),
         }
@@ -208,10 +196,50 @@ pub(crate) struct Shared<B: Backend> {
     /// What texts do, as far as they were asked for.
     pub(crate) knowledge: Knowledge,
     pub(crate) healed: AtomicU64,
+    /// How many reads may go on to another node.
+    pub(crate) retry_budget: RetryBudget,
+    pub(crate) retried: AtomicU64,
+    pub(crate) over_budget: AtomicU64,
     pub(crate) shadowed: AtomicU64,
 }
 
 impl<B: Backend> Shared<B> {
+    fn new(backend: B, names: Vec<Arc<str>>, config: Config) -> Result<Arc<Self>, Error> {
+        config.check()?;
+        if names.is_empty() || names.len() > MAX_NODES {
+            return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", names.len())));
+        }
+        let backend = Arc::new(backend);
+        let node = |(index, name)| {
+            let id = NodeId::new(index).ok_or_else(|| Error::config("too many nodes"))?;
+            let node =
+                Node::new(&backend, id, name, &config).map_err(|error| Error::config(error.to_string()))?;
+            Ok(Arc::new(node))
+        };
+        let nodes = names.into_iter().enumerate().map(node).collect::<Result<Vec<_>, Error>>()?;
+        let topology = Topology::new(nodes.len());
+        // When a node goes down, all that runs on it may go on.
+        let reserve = u32::try_from(nodes.len() * config.max_size).unwrap_or(u32::MAX);
+        let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));
+        Ok(Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(topology.snapshot()),
+            topology: Mutex::new(topology),
+            changes: watch::Sender::new(()),
+            mode: ModeSwitch::new(config.mode),
+            written: Mutex::default(),
+            refused: Refused::default(),
+            knowledge: Knowledge::new(base, config.catalog_interval),
+            healed: AtomicU64::new(0),
+            retry_budget: RetryBudget::new(reserve),
+            retried: AtomicU64::new(0),
+            over_budget: AtomicU64::new(0),
+            shadowed: AtomicU64::new(0),
+            backend,
+            nodes,
+            config,
+        }))
+    }
+
     /// Whether it is known what the database holds, as far as it matters to the nodes there are.
     pub(crate) fn knows_catalog(&self, snapshot: &Snapshot<B::Position>) -> bool {
         self.knowledge.is_current() || !catalog::is_needed(snapshot)

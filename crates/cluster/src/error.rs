@@ -106,11 +106,26 @@ impl Error {
         this
     }
 
+    /// What the driver of a backend said when a connection was opened for one caller alone.
+    #[must_use]
+    pub fn connecting<B: Backend>(backend: &B, node: &Arc<str>, error: B::Error) -> Self {
+        let failure = backend.failure(&error);
+        let message = format!("{node}: {}", describe("connecting", &error, &failure));
+        let this = Self::new(ErrorKind::Acquire, Outcome::NotSent, message).at(node);
+        this.caused_by(failure.code, Arc::new(error))
+    }
+
     /// The statement was refused, but of several parts the first ones may have been committed.
     pub(crate) fn after_a_part_may_have_run(mut self) -> Self {
         if self.0.outcome == Outcome::Rejected {
             self.0.outcome = Outcome::MayHaveRun;
         }
+        self
+    }
+
+    /// It could have gone on to another node, and too many others did.
+    pub(crate) fn over_budget(mut self) -> Self {
+        self.0.message.push_str("; it was not tried on another node, since too many reads were lately");
         self
     }
 

@@ -147,7 +147,7 @@ impl<B: Backend> Handle<B> {
                 if !search.access.is_read() {
                     return Err(error);
                 }
-                search.give_up_on(node.id, purpose, error);
+                search.give_up_on(node.id, purpose, error)?;
                 continue;
             };
             match result {

@@ -3,12 +3,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millpond_core::{
-    Access, ClusterId, Decision, Freshness, Position, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
-    TokenError, TokenPosition, decide,
+    Access, ClusterId, Decision, Freshness, Health, NodeId, Position, Reason, Request, Role, Seen, Snapshot,
+    Timeline, Token, TokenError, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
 use tokio::time::Instant;
 
+use crate::catalog::SearchPath;
 use crate::cluster::Shared;
 use crate::definition::may_define;
 use crate::node::now;
@@ -21,6 +22,7 @@ pub struct Handle<B: Backend> {
     sees: Sees<B::Position>,
     /// How long a call may take in all.
     timeout: Option<Duration>,
+    search_path: SearchPath,
 }
 
 /// Whose writes reads must show.
@@ -50,6 +52,7 @@ impl<B: Backend> Clone for Handle<B> {
             freshness: self.freshness,
             sees: self.sees.clone(),
             timeout: self.timeout,
+            search_path: self.search_path,
         }
     }
 }
@@ -62,7 +65,7 @@ impl<B: Backend> fmt::Debug for Handle<B> {
 
 impl<B: Backend> Handle<B> {
     pub(crate) const fn new(cluster: Cluster<B>, freshness: Freshness, sees: Sees<B::Position>) -> Self {
-        Self { cluster, freshness, sees, timeout: None }
+        Self { cluster, freshness, sees, timeout: None, search_path: SearchPath::Usual }
     }
 
     /// The cluster behind it.
@@ -85,7 +88,14 @@ impl<B: Backend> Handle<B> {
             Sees::Session(seen) => Sees::Session(Arc::clone(seen)),
             Sees::Process | Sees::Nothing => Sees::Nothing,
         };
-        Self { cluster: self.cluster.clone(), freshness, sees, timeout: self.timeout }
+        Self { freshness, sees, ..self.clone() }
+    }
+
+    /// The same handle for statements that run with a search path of their own: a name without a schema may mean what any schema has
+    /// of that name.
+    #[must_use]
+    pub fn with_any_search_path(&self) -> Self {
+        Self { search_path: SearchPath::Any, ..self.clone() }
     }
 
     /// The same handle with a limit for how long a call may take in all, the wait for a connection included. What was sent and is not
@@ -107,7 +117,47 @@ impl<B: Backend> Handle<B> {
     pub fn session(&self) -> Self {
         let freshness = Freshness::Within(self.shared().config.max_lag);
         let sees = Sees::Session(Arc::default());
-        Self { cluster: self.cluster.clone(), freshness, sees, timeout: self.timeout }
+        Self { freshness, sees, ..self.clone() }
+    }
+
+    /// Waits for a primary; gives it and its name.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn primary(&self) -> (NodeId, Arc<str>) {
+        let shared = self.shared();
+        loop {
+            if let Some(primary) = shared.snapshot.load().primary {
+                return (primary, Arc::clone(&shared.nodes[primary.index()].name));
+            }
+            shared.nudge_all();
+            shared.wait_until(|snapshot| snapshot.primary.is_some()).await;
+        }
+    }
+
+    /// Waits until a node is not the primary any more, or down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn until_replaced(&self, primary: NodeId) {
+        let is_replaced = |snapshot: &Snapshot<B::Position>| {
+            let is_down = snapshot.node(primary).is_none_or(|view| view.health == Health::Down);
+            is_down || snapshot.primary.is_some_and(|now| now != primary)
+        };
+        self.shared().wait_until(is_replaced).await;
+    }
+
+    /// Has all nodes asked now who they are: something went otherwise than they said last.
+    pub fn look_again(&self) {
+        self.shared().nudge_all();
+    }
+
+    /// How long a call may wait for a connection.
+    #[must_use]
+    pub fn acquire_timeout(&self) -> Duration {
+        self.shared().config.acquire_timeout
     }
 
     /// What a reader elsewhere must be able to see to see what was written here.
@@ -155,14 +205,14 @@ impl<B: Backend> Handle<B> {
         let shared = self.shared();
         // Asked first: the catalog behind the answer is then at least as new.
         let is_known = shared.knows_catalog(&shared.snapshot.load());
-        let classification = shared.knowledge.classify(sql);
+        let classification = shared.knowledge.classify(sql, self.search_path);
         if is_known { classification } else { classification.without_catalog() }
     }
 
     /// All that a text shows, as far as the last catalog shows what is behind it.
     #[must_use]
     pub fn analyze(&self, sql: &str) -> Arc<Analysis> {
-        self.shared().knowledge.analyze(sql)
+        self.shared().knowledge.analyze(sql, self.search_path)
     }
 
     /// Whether a text may define something, as far as the text and `classification` show: then the catalog may be another

@@ -52,9 +52,13 @@ impl<'a, B: Backend> Search<'a, B> {
     pub(crate) fn new(handle: &'a Handle<B>, statement: &Statement<'a>, ends: Option<Instant>) -> Self {
         let deadline = Instant::now() + handle.shared().config.acquire_timeout;
         let deadline = ends.map_or(deadline, |ends| deadline.min(ends));
+        let access = handle.access_of(statement);
+        if access.is_read() {
+            handle.shared().retry_budget.first_try();
+        }
         Self {
             handle,
-            access: handle.access_of(statement),
+            access,
             text: statement.text,
             definitions: handle.shared().knowledge.definitions(),
             deadline,
@@ -225,10 +229,18 @@ impl<'a, B: Backend> Search<'a, B> {
         self.last_error.take().unwrap_or_else(|| self.handle.shared().no_primary())
     }
 
-    pub(crate) fn give_up_on(&mut self, node: NodeId, purpose: Purpose, error: Error) {
+    /// Lets a read that failed on a node go on to another, within the budget for that. Returns the error when not.
+    pub(crate) fn give_up_on(&mut self, node: NodeId, purpose: Purpose, error: Error) -> Result<(), Error> {
+        let shared = self.handle.shared();
+        if !shared.retry_budget.try_again() {
+            shared.over_budget.fetch_add(1, Ordering::Relaxed);
+            return Err(error.over_budget());
+        }
+        shared.retried.fetch_add(1, Ordering::Relaxed);
         self.tried.insert(node);
         self.is_off_primaries |= purpose == Purpose::Write;
         self.last_error = Some(error);
+        Ok(())
     }
 
     /// An operation failed on a node: decides whether it may run on another. Returns the error when not.
@@ -243,6 +255,10 @@ impl<'a, B: Backend> Search<'a, B> {
         let shared = self.handle.shared();
         match (failure, purpose) {
             (FailureKind::Rejected | FailureKind::NotSent | FailureKind::Denied, _) => return Err(error),
+            // It ran in a read-only transaction, as behind a pooler: what refused it is our own guard.
+            (FailureKind::ReadOnly, Purpose::Write) if self.access.is_read() => {
+                return self.heal(node, statement, error);
+            }
             (FailureKind::ReadOnly, Purpose::Write) => {
                 // Our own guard is not on these connections, so the server has lost the role: ask everybody at once.
                 shared.nudge_all();
@@ -257,12 +273,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 node.nudged.notify_one();
             }
         }
-        if self.access.is_read() {
-            self.give_up_on(node.id, purpose, error);
-            Ok(())
-        } else {
-            Err(error)
-        }
+        if self.access.is_read() { self.give_up_on(node.id, purpose, error) } else { Err(error) }
     }
 
     /// A replica refused what was taken for a read: once more on the primary, and there from now on.

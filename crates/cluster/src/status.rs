@@ -15,6 +15,11 @@ pub struct Status {
     pub epoch: Epoch,
     /// Reads that a replica refused and that ran on the primary instead.
     pub healed: u64,
+    /// Reads that failed on one node and went on to another.
+    pub retried: u64,
+    /// Reads that failed on one node and did not go on, since too many had lately: at most a fifth of all reads do, beside as many as the
+    /// pools have connections.
+    pub over_budget: u64,
     /// Statements that [`Mode::Shadow`] kept on the primary and [`Mode::Route`] would have sent to a replica.
     pub shadowed: u64,
     /// Every configured node.

@@ -2,6 +2,7 @@
 
 mod access;
 mod balance;
+mod budget;
 mod decide;
 mod history;
 mod node;
@@ -12,6 +13,7 @@ mod topology;
 
 pub use access::Access;
 pub use balance::{Load, PeakEwma, Plan};
+pub use budget::RetryBudget;
 pub use decide::{Decision, Freshness, Reason, Request, Seen, decide};
 pub use history::PrimaryHistory;
 pub use node::{ClusterId, Epoch, MAX_NODES, NodeId, NodeSet, Role, Timeline};

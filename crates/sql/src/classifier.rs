@@ -153,6 +153,26 @@ impl Classifier {
         self
     }
 
+    /// Takes a name without a schema for whatever any schema of the [catalog](Self::with_catalog) has of that name, the strictest of them:
+    /// for sessions whose search path is not that of the catalog. Off by default.
+    ///
+    /// ```
+    /// use millpond_sql::catalog::{Catalog, Relation, RelationKind};
+    /// use millpond_sql::{Classifier, Dialect};
+    ///
+    /// let view = Relation::new("tenant", "item", RelationKind::View).definition("select nextval('items')");
+    /// let table = Relation::new("public", "item", RelationKind::Table);
+    /// let catalog = Catalog::builder().search_path(["public"]).relation(table).relation(view).build();
+    /// let classifier = Classifier::new(Dialect::Postgres).with_catalog(catalog.into());
+    /// assert!(classifier.classify("select * from item").is_plain_read());
+    /// assert!(!classifier.any_search_path(true).classify("select * from item").is_plain_read());
+    /// ```
+    #[must_use]
+    pub fn any_search_path(mut self, on: bool) -> Self {
+        self.functions.scope = if on { Scope::Everywhere } else { Scope::Path };
+        self
+    }
+
     /// What it knows of the database.
     #[must_use]
     pub const fn catalog(&self) -> Option<&Arc<Catalog>> {

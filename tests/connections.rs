@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{StreamExt, join, poll};
-use millpond::postgres::Lease;
+use millpond::postgres::{Db, Lease};
 use millpond::{ErrorKind, Outcome};
 use millpond_tests::{Cluster, is_clean, one_connection, reads_on_replica, until};
 
@@ -411,4 +411,65 @@ async fn what_a_raw_lease_prepares_or_deallocates_by_text_is_in_nobodys_way() {
     session.execute("insert into item values (2, '')", &[]).await.unwrap();
     session.execute("insert into item values (3, '')", &[]).await.unwrap();
     assert!(!session.token().to_string().ends_with('.'));
+}
+
+#[tokio::test]
+async fn what_runs_after_a_connect_is_what_all_callers_have() {
+    let hook = "set work_mem = '8MB'; set app.origin = 'here'; set default_transaction_read_only = off";
+    let cluster = Cluster::up_with(1, |builder| builder.max_size(1).after_connect(hook)).await;
+    let show = "select current_setting('work_mem') || current_setting('app.origin')";
+    let shown = async |db: &Db| db.query_one_scalar::<String>(show, &[]).await.unwrap();
+    for db in [cluster.db.latest(), cluster.db.any()] {
+        assert_eq!(shown(&db).await, "8MBhere");
+    }
+    let lease = cluster.db.get().await.unwrap();
+    lease.batch_execute("set work_mem = '1MB'").await.unwrap();
+    drop(lease);
+    assert_eq!(shown(&cluster.db.latest()).await, "8MBhere", "a reset runs it again");
+    let lease = cluster.db.get().await.unwrap();
+    on_lease(&lease, "set app.origin = 'there'").await.unwrap();
+    drop(lease);
+    assert_eq!(shown(&cluster.db.latest()).await, "8MBhere");
+    let builder = || Db::builder(&cluster.lab.url("postgres")).unwrap();
+    let error = builder().after_connect("set work_mem = 'much'").connect().await.unwrap_err();
+    assert!(error.to_string().contains("after_connect() was given"), "{error}");
+    let error = builder().after_connect("SET Standard_Conforming_Strings = off").connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[tokio::test]
+async fn a_lazy_handle_waits_with_its_first_statements() {
+    let cluster = Cluster::up(1).await;
+    let builder = || Db::builder(&cluster.lab.url("postgres")).unwrap();
+    let db = builder().connect_lazy().unwrap();
+    assert_eq!(db.query_one_scalar::<i32>("select 1", &[]).await.unwrap(), 1);
+    let db = builder().connect_lazy().unwrap();
+    db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let nobody = Db::builder("postgres://postgres@127.0.0.1:1/x").unwrap();
+    let db = nobody.acquire_timeout(Duration::from_millis(200)).connect_lazy().unwrap();
+    let error = db.query("select 1", &[]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoPrimary, Outcome::NotSent), "{error}");
+}
+
+#[tokio::test]
+async fn a_writer_pool_is_that_of_whichever_node_is_the_primary() {
+    let cluster = Cluster::up(1).await;
+    let pool = cluster.db.writer_pool();
+    let insert = "insert into item values (1, 'pond') on conflict do nothing";
+    let before = pool.get().await.unwrap();
+    before.execute(insert, &[]).await.unwrap();
+    cluster.lab.caught_up().await.unwrap();
+    cluster.lab.primary().stop(millpond_lab::StopMode::Fast).await.unwrap();
+    cluster.lab.node("db-1").unwrap().promote().await.unwrap();
+    let after = pool.get().await.unwrap();
+    after.execute(insert, &[]).await.unwrap();
+    let port: String = after.query_one("select inet_server_port()::text", &[]).await.unwrap().get(0);
+    assert_eq!(port, cluster.lab.node("db-1").unwrap().direct_port().to_string());
+    assert!(before.is_outdated() && !after.is_outdated());
+    let mut all = Vec::new();
+    for _ in 0..9 {
+        all.push(pool.get().await.unwrap());
+    }
+    let error = pool.get_within(Duration::from_millis(50)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Acquire);
 }

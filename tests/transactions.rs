@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond::postgres::tokio_postgres::IsolationLevel;
-use millpond::postgres::{Db, Transaction};
-use millpond::{Error, Outcome};
-use millpond_tests::{Cluster, one_connection};
+use millpond::postgres::{Db, Transaction, TransactionId, TransactionStatus};
+use millpond::{Error, ErrorKind, Outcome};
+use millpond_lab::StopMode;
+use millpond_tests::{Cluster, one_connection, until};
 use tokio::sync::Barrier;
 
 async fn show(transaction: &Transaction, setting: &str) -> String {
@@ -144,4 +145,45 @@ async fn a_savepoint_is_kept_taken_back_or_dropped() {
     add(&transaction, 5, "behind").await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(names(&cluster.db).await, ["outside", "kept", "behind"]);
+}
+
+/// What the primary says of a transaction, asked past the relay.
+async fn is_committed(cluster: &Cluster, id: &TransactionId) -> bool {
+    let status = format!("select pg_xact_status('{id}'::xid8)");
+    cluster.ask("db-0", &status).await == "committed"
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_resolved_where_that_can_be() {
+    let cluster = Cluster::up(1).await;
+    let db = &cluster.db;
+    let begin = async || db.build_transaction().resolvable(true).start().await.unwrap();
+    let network = cluster.lab.primary().network();
+    let lost = begin().await;
+    lost.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let id = lost.id().unwrap().clone();
+    assert_eq!(db.resolve(&id).await.unwrap(), TransactionStatus::InProgress);
+    // The answer is still on its way when the connection breaks.
+    network.delay(std::time::Duration::from_millis(500));
+    let committing = tokio::spawn(lost.commit());
+    until("it is committed", async || is_committed(&cluster, &id).await).await;
+    network.reset();
+    let error = committing.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::MayHaveRun), "{error}");
+    network.restore();
+    assert_eq!(db.resolve(&id).await.unwrap(), TransactionStatus::Committed);
+
+    let left = begin().await;
+    left.execute("insert into item values (2, 'lake')", &[]).await.unwrap();
+    let left_id = left.id().unwrap().clone();
+    left.rollback().await.unwrap();
+    assert_eq!(db.resolve(&left_id).await.unwrap(), TransactionStatus::RolledBack);
+    assert!(db.begin().await.unwrap().id().is_none());
+
+    // On another timeline its number is another transaction's.
+    cluster.lab.caught_up().await.unwrap();
+    cluster.lab.primary().stop(StopMode::Immediate).await.unwrap();
+    cluster.lab.node("db-1").unwrap().promote().await.unwrap();
+    assert_eq!(db.resolve(&id).await.unwrap(), TransactionStatus::Unknown);
+    assert_eq!(names(db).await, ["pond"]);
 }

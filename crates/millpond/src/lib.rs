@@ -13,8 +13,8 @@ pub use millpond_cluster::{
 #[cfg(feature = "postgres")]
 pub mod postgres {
     pub use millpond_postgres::{
-        BorrowedRowStream, Builder, CatalogSetting, Db, DriverError, GenericClient, Lease, Lsn, Params,
-        ParseLsnError, RowStream, Savepoint, Session, Token, Transaction, TransactionBuilder, TypedParams,
-        tokio_postgres,
+        BorrowedRowStream, Builder, CatalogSetting, CopyIn, CopyOut, Db, DriverError, GenericClient, Heard,
+        Lease, Listener, Lsn, Params, ParseLsnError, RowStream, Savepoint, Session, Token, Transaction,
+        TransactionBuilder, TransactionId, TransactionStatus, TypedParams, WriterPool, tokio_postgres,
     };
 }

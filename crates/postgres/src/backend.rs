@@ -1,6 +1,6 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use millpond_cluster::core::{ClusterId, NodeId, Observation, Role, Timeline};
 use millpond_cluster::pool::Returned;
@@ -12,18 +12,37 @@ use tokio_postgres::types::PgLsn;
 use crate::catalog;
 use crate::connection::Connection;
 use crate::connector::Connector;
+use crate::scope::Kind;
 use crate::{DriverError, Lsn};
 
 /// PostgreSQL, as a [`Backend`].
 pub struct Postgres {
-    pub(crate) connectors: Vec<Connector>,
+    pub(crate) servers: Servers,
     pub(crate) segment_size: Arc<AtomicU64>,
     pub(crate) last_catalog: Arc<catalog::Last>,
 }
 
+/// Where connections come from.
+pub(crate) enum Servers {
+    /// They are opened, to each node by its own.
+    Named(Vec<Connector>),
+    /// There is one, in the transaction of a test.
+    Test(Mutex<Option<Box<Connection>>>),
+}
+
+impl Postgres {
+    /// What is at the other end of its connections.
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.servers {
+            Servers::Named(connectors) => connectors.first().map_or(Kind::Direct, |one| one.setup.kind),
+            Servers::Test(_) => Kind::Test,
+        }
+    }
+}
+
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Postgres").field("nodes", &self.connectors.len()).finish_non_exhaustive()
+        f.debug_struct("Postgres").field("kind", &self.kind()).finish_non_exhaustive()
     }
 }
 
@@ -56,7 +75,15 @@ impl Backend for Postgres {
     const DIALECT: Dialect = Dialect::Postgres;
 
     async fn connect(&self, node: NodeId, purpose: Purpose) -> Result<Connection, DriverError> {
-        self.connectors[node.index()].connect(purpose).await
+        match &self.servers {
+            Servers::Named(connectors) => connectors[node.index()].connect(purpose).await,
+            Servers::Test(one) => one
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+                .map(|one| *one)
+                .ok_or(DriverError::TestOver),
+        }
     }
 
     async fn observe(&self, connection: &mut Connection) -> Result<Observation<Lsn>, DriverError> {

@@ -21,12 +21,20 @@ pub struct TransactionBuilder<'d> {
     isolation: Option<IsolationLevel>,
     is_read_only: bool,
     is_deferrable: bool,
+    is_resolvable: bool,
     retries: u32,
 }
 
 impl<'d> TransactionBuilder<'d> {
     pub(crate) const fn new(db: &'d Db) -> Self {
-        Self { db, isolation: None, is_read_only: false, is_deferrable: false, retries: 0 }
+        Self {
+            db,
+            isolation: None,
+            is_read_only: false,
+            is_deferrable: false,
+            is_resolvable: false,
+            retries: 0,
+        }
     }
 
     /// How far it is apart from others. Default: what the database or the role says, which is `READ COMMITTED` unless set otherwise. A
@@ -46,6 +54,14 @@ impl<'d> TransactionBuilder<'d> {
     /// `SERIALIZABLE` and only reads. Default no.
     pub const fn deferrable(mut self, is_deferrable: bool) -> Self {
         self.is_deferrable = is_deferrable;
+        self
+    }
+
+    /// Whether the transaction has an [id](Transaction::id), so that [`Db::resolve`] can tell what became of it when the answer to its
+    /// commit got lost. It is asked for in the same round trip, and uses up a number of the server's even where nothing is written.
+    /// Without meaning for one that only reads. Default no.
+    pub const fn resolvable(mut self, is_resolvable: bool) -> Self {
+        self.is_resolvable = is_resolvable;
         self
     }
 
@@ -70,10 +86,16 @@ impl<'d> TransactionBuilder<'d> {
         let statement = Statement::connection(if on_primary { Access::Write } else { Access::Read });
         let access =
             if self.is_read_only { TransactionAccess::ReadOnly } else { TransactionAccess::ReadWrite };
-        let text = self.text();
         let handle = self.db.handle();
-        let connection = handle.run(statement, &mut Begin { text: &text }).await?;
-        Ok(Transaction::new(connection, handle.clone(), access))
+        let modes = self.modes();
+        let mut begin = Begin {
+            modes: &modes,
+            is_read_only: self.is_read_only,
+            identify: self.is_resolvable && !self.is_read_only,
+            scope: self.db.scope(),
+        };
+        let (connection, id) = handle.run(statement, &mut begin).await?;
+        Ok(Transaction::new(connection, handle.clone(), access, id))
     }
 
     /// Runs it: begins, does the work, and commits; or rolls back when the work fails, with its error.
@@ -126,7 +148,7 @@ impl<'d> TransactionBuilder<'d> {
         }
     }
 
-    fn text(&self) -> String {
+    fn modes(&self) -> String {
         let level = self.isolation.map(|level| match level {
             IsolationLevel::ReadUncommitted => " ISOLATION LEVEL READ UNCOMMITTED",
             IsolationLevel::RepeatableRead => " ISOLATION LEVEL REPEATABLE READ",
@@ -135,7 +157,7 @@ impl<'d> TransactionBuilder<'d> {
         });
         let read_only = if self.is_read_only { " READ ONLY" } else { "" };
         let deferrable = if self.is_deferrable { " DEFERRABLE" } else { "" };
-        format!("BEGIN{}{read_only}{deferrable}", level.unwrap_or_default())
+        format!("{}{read_only}{deferrable}", level.unwrap_or_default())
     }
 }
 

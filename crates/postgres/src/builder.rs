@@ -8,7 +8,10 @@ use std::time::Duration;
 use millpond_cluster::sql::{Classifier, Dialect, FunctionNameError};
 use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode};
 
+use crate::backend::Servers;
+use crate::connection::Setup;
 use crate::connector::{Connector, PasswordCallback};
+use crate::scope::Kind;
 use crate::tls::Tls;
 use crate::url::{Address, SslMode, Url, addresses, config_of};
 use crate::{Db, Error, Postgres, Result};
@@ -19,6 +22,8 @@ pub struct Builder {
     url: Url,
     password: Option<PasswordCallback>,
     config: ClusterConfig,
+    kind: Kind,
+    after_connect: Option<Box<str>>,
     /// The first function that cannot be allowed or denied.
     bad_function: Option<FunctionNameError>,
 }
@@ -62,7 +67,14 @@ impl Builder {
     }
 
     fn new(url: Url) -> Self {
-        Self { url, password: None, config: ClusterConfig::default(), bad_function: None }
+        Self {
+            url,
+            password: None,
+            config: ClusterConfig::default(),
+            kind: Kind::Direct,
+            after_connect: None,
+            bad_function: None,
+        }
     }
 
     /// Asks for the password whenever a connection is opened, for passwords that rotate.
@@ -102,6 +114,32 @@ impl Builder {
     #[must_use]
     pub fn application_name(mut self, name: &str) -> Self {
         self.url.config.application_name(name);
+        self
+    }
+
+    /// Statements without parameters, separated by semicolons, that run on every new connection before anybody gets it, and again
+    /// when its settings were reset: what they set, all callers have. A connection on which they fail is not used.
+    ///
+    /// Where they set what depends on the node, note that they run on replicas too. They do not decide how texts are read:
+    /// `standard_conforming_strings` stays on.
+    #[must_use]
+    pub fn after_connect(mut self, sql: &str) -> Self {
+        self.after_connect = Some(sql.into());
+        self
+    }
+
+    /// For servers behind a pooler that gives each transaction another server connection, as PgBouncer does with
+    /// `pool_mode = transaction`.
+    ///
+    /// No state of a connection is relied upon then: a read runs in `BEGIN READ ONLY`, in place of sessions that refuse
+    /// writes; prepared statements are not kept, and what is in front of the server must support them on the level of the
+    /// protocol (PgBouncer from 1.21, with `max_prepared_statements`), or statements are sent by
+    /// [`query_typed`](Db::query_typed), which needs nothing and takes one round trip; a [`Lease`](crate::Lease) is only good for single transactions; and nobody can
+    /// [listen](Db::listener). Each node must have an entry of its own in the pooler, since a name that hides several servers makes
+    /// what is known of them wrong.
+    #[must_use]
+    pub const fn behind_pooler(mut self) -> Self {
+        self.kind = Kind::Pooled;
         self
     }
 
@@ -219,8 +257,28 @@ impl Builder {
     ///
     /// Cancel safe: a dropped future closes what it opened.
     pub async fn connect(self) -> Result<Db> {
+        let (backend, names, config) = self.prepare()?;
+        Ok(Db::new(Cluster::connect(backend, names, config).await?.handle()))
+    }
+
+    /// The same without waiting for anybody: nodes are asked in the background, and the first statements wait for what they say, for as
+    /// long as for a connection. Call it inside a runtime.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be.
+    pub fn connect_lazy(self) -> Result<Db> {
+        let (backend, names, config) = self.prepare()?;
+        Ok(Db::new(Cluster::start(backend, names, config)?.handle()))
+    }
+
+    fn prepare(self) -> Result<(Postgres, Vec<Arc<str>>, ClusterConfig)> {
         if let Some(error) = &self.bad_function {
             return Err(Error::config(error.to_string()));
+        }
+        let hook = self.after_connect.as_deref().unwrap_or_default();
+        if hook.to_ascii_lowercase().contains("standard_conforming_strings") {
+            return Err(Error::config("after_connect() must not change standard_conforming_strings"));
         }
         let segment_size = Arc::new(AtomicU64::new(0));
         let connector = |address: &Address| {
@@ -236,14 +294,19 @@ impl Builder {
                 }
             });
             let tls = Tls::new(mode, self.url.ssl_root_cert.as_deref(), &node)?;
-            let (password, segment_size) = (self.password.clone(), Arc::clone(&segment_size));
-            Ok(Connector { node, config, tls, password, segment_size })
+            let setup = Setup {
+                node,
+                kind: self.kind,
+                after_connect: self.after_connect.clone(),
+                segment_size: Arc::clone(&segment_size),
+            };
+            Ok(Connector { setup: Arc::new(setup), config, tls, password: self.password.clone() })
         };
         let connectors = addresses(&self.url.config)?.iter().map(connector).collect::<Result<Vec<_>>>()?;
-        let names = connectors.iter().map(|connector| Arc::clone(&connector.node)).collect();
-        let backend = Postgres { connectors, segment_size, last_catalog: Arc::default() };
-        let cluster = Cluster::connect(backend, names, self.config).await?;
-        Ok(Db::new(cluster.handle()))
+        let names = connectors.iter().map(|connector| Arc::clone(&connector.setup.node)).collect();
+        let servers = Servers::Named(connectors);
+        let backend = Postgres { servers, segment_size, last_catalog: Arc::default() };
+        Ok((backend, names, self.config))
     }
 }
 

@@ -65,6 +65,12 @@ pub trait GenericClient: Send + Sync {
     /// The same, and their rows as text.
     fn simple_query(&self, sql: &str) -> impl Future<Output = Result<Vec<SimpleQueryMessage>>> + Send;
 
+    /// Runs many statements without waiting in between. What came of each, in their order.
+    fn batch(
+        &self,
+        statements: &[(&str, Params<'_>)],
+    ) -> impl Future<Output = Result<Vec<Result<Vec<Row>>>>> + Send;
+
     /// The one row of a statement. An error when it gives none or more.
     fn query_one(&self, sql: &str, params: Params<'_>) -> impl Future<Output = Result<Row>> + Send {
         async { one_row(self.query(sql, params).await?) }
@@ -270,6 +276,10 @@ macro_rules! generic_client {
             async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
                 <$own>::simple_query(self, sql).await
             }
+
+            async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
+                <$own>::batch(self, statements).await
+            }
         }
     };
 }
@@ -314,6 +324,10 @@ impl<C: GenericClient> GenericClient for &C {
 
     async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
         C::simple_query(self, sql).await
+    }
+
+    async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
+        C::batch(self, statements).await
     }
 }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -16,21 +17,23 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
-use crate::client::{Params, TypedParams};
 use crate::connector::Canceller;
+use crate::scope::{Frame, Kind, Nesting};
 use crate::statements::Statements;
+use crate::verb::Verb;
 use crate::{DriverError, Lsn};
 
 /// A pooled connection: the driver's client, its prepared statements, and what its users left in it.
 ///
 /// Its methods take `&self`, as the driver's do: calls made at the same time are pipelined.
 pub struct Connection {
-    /// The node, as it stands in errors.
-    node: Arc<str>,
+    setup: Arc<Setup>,
     client: Client,
-    statements: Statements,
+    pub(crate) statements: Statements,
     /// What has to be taken away before somebody else gets it.
     soil: Mutex<Effects>,
+    /// Counts what changed how texts are read, since the last reset.
+    reading: AtomicU64,
     /// Whether it was used by ways that we do not see, so that anything may be in it.
     is_unseen: AtomicBool,
     /// Whether a call was dropped before its answer came: the server may still be at it.
@@ -41,17 +44,18 @@ pub struct Connection {
     canceller: Option<Canceller>,
     /// For the cancel, which may have to be sent from outside a runtime.
     runtime: Handle,
-    /// The servers' WAL segment size in bytes, 0 while it is not known.
-    segment_size: Arc<AtomicU64>,
 }
 
-/// The values for a statement's parameters.
-#[derive(Clone, Copy)]
-pub(crate) enum Values<'a> {
-    /// Of the types that the server infers: the statement is prepared, and kept.
-    Inferred(Params<'a>),
-    /// Of types that the caller says: sent with the text, in one round trip.
-    Typed(TypedParams<'a>),
+/// What is the same for all connections to one node.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The node, as it stands in errors.
+    pub(crate) node: Arc<str>,
+    pub(crate) kind: Kind,
+    /// What was run when the connection was opened, and has to be again when its settings were reset.
+    pub(crate) after_connect: Option<Box<str>>,
+    /// The servers' WAL segment size in bytes, 0 while it is not known.
+    pub(crate) segment_size: Arc<AtomicU64>,
 }
 
 /// Whether to ask where the primary is, right behind a statement.
@@ -64,28 +68,40 @@ pub(crate) enum Capture {
 const INSERT_POSITION: &str = "select pg_catalog.pg_current_wal_insert_lsn()";
 
 impl Connection {
-    pub(crate) fn new(
-        node: Arc<str>,
-        client: Client,
-        canceller: Canceller,
-        segment_size: Arc<AtomicU64>,
-    ) -> Self {
+    pub(crate) fn new(setup: Arc<Setup>, client: Client, canceller: Canceller) -> Self {
         Self {
-            node,
+            setup,
             client,
             statements: Statements::default(),
             soil: Mutex::new(Effects::NONE),
+            reading: AtomicU64::new(0),
             is_unseen: AtomicBool::new(false),
             is_interrupted: AtomicBool::new(false),
             unread: AtomicUsize::new(0),
             canceller: Some(canceller),
             runtime: Handle::current(),
-            segment_size,
         }
     }
 
-    pub(crate) const fn node(&self) -> &Arc<str> {
-        &self.node
+    /// The same connection for a handle whose transaction is the one that it is in.
+    pub(crate) fn into_test(mut self) -> Self {
+        self.setup = Arc::new(Setup {
+            node: Arc::clone(&self.setup.node),
+            kind: Kind::Test,
+            after_connect: None,
+            segment_size: Arc::clone(&self.setup.segment_size),
+        });
+        *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;
+        *self.is_unseen.get_mut() = false;
+        self
+    }
+
+    pub(crate) fn node(&self) -> &Arc<str> {
+        &self.setup.node
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.setup.kind
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -109,7 +125,23 @@ impl Connection {
 
     /// Notes that this will be left behind.
     pub(crate) fn soil(&self, effects: Effects) {
-        *self.soil.lock().unwrap_or_else(PoisonError::into_inner) |= effects;
+        let mut soil = self.soil.lock().unwrap_or_else(PoisonError::into_inner);
+        // Going back to a savepoint takes back what was changed behind it.
+        let goes_back = effects.intersects(Effects::TRANSACTION) && soil.intersects(CHANGES_READING);
+        if effects.intersects(CHANGES_READING) || goes_back {
+            self.reading.fetch_add(1, Ordering::Relaxed);
+        }
+        *soil |= effects;
+    }
+
+    /// Under what a statement for a text is kept. It was read when it was prepared, its names and literals by the settings of then and
+    /// the temporary tables that there were; the server does not read it anew for the sake of those. So behind a
+    /// change it is prepared anew.
+    pub(crate) fn key<'s>(&self, sql: &'s str) -> Cow<'s, str> {
+        match self.reading.load(Ordering::Relaxed) {
+            0 => sql.into(),
+            changes => format!("{CHANGED}{changes}\0{sql}").into(),
+        }
     }
 
     /// Takes the note back: it is gone from the connection.
@@ -123,90 +155,59 @@ impl Connection {
         self.is_unseen.store(true, Ordering::Relaxed);
     }
 
+    /// A statement for a text. Behind a pooler none is kept: which server connection has it is the pooler's business.
     pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement, DriverError> {
-        self.call(pin!(self.statements.prepare(&self.client, sql))).await
+        self.call(pin!(self.prepare_as(&self.key(sql), sql))).await
     }
 
+    pub(crate) async fn prepare_as(&self, key: &str, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        match self.kind() {
+            Kind::Pooled => self.client.prepare(sql).await,
+            Kind::Direct | Kind::Test => self.statements.prepare(&self.client, key, sql).await,
+        }
+    }
+
+    /// The one row of a text of ours.
     pub(crate) async fn query_one(&self, sql: &str) -> Result<Row, DriverError> {
-        let statement = self.prepare(sql).await?;
-        self.call(pin!(self.client.query_one(&statement, &[]))).await
+        match self.kind() {
+            Kind::Pooled => self.call(pin!(self.client.query_typed_one(sql, &[]))).await,
+            Kind::Direct | Kind::Test => {
+                let statement = self.prepare(sql).await?;
+                self.call(pin!(self.client.query_one(&statement, &[]))).await
+            }
+        }
     }
 
-    pub(crate) async fn query(
+    /// Runs one statement in its frame, and says where the primary is behind it.
+    pub(crate) async fn run<V: Verb>(
         &self,
-        sql: &str,
-        values: Values<'_>,
+        verb: &V,
+        frame: Frame<'_>,
         capture: Capture,
-    ) -> Result<(Vec<Row>, Option<Lsn>), DriverError> {
-        let params = match values {
-            Values::Inferred(params) => params,
-            Values::Typed(params) => {
-                return self.captured(capture, pin!(self.client.query_typed(sql, params))).await;
-            }
+    ) -> Result<(V::Output, Option<Lsn>), DriverError> {
+        match frame {
+            Frame::Bare => self.bare(verb, capture).await,
+            // Apart, so that the futures of those without a frame stay small.
+            framed => Box::pin(self.framed(verb, framed, capture)).await,
+        }
+    }
+
+    /// Runs one statement as it is.
+    pub(crate) async fn bare<V: Verb>(
+        &self,
+        verb: &V,
+        capture: Capture,
+    ) -> Result<(V::Output, Option<Lsn>), DriverError> {
+        let Some(sql) = verb.to_prepare() else {
+            return self.captured(capture, pin!(verb.send(&self.client, None))).await;
         };
         let statement = self.prepare(sql).await?;
-        let answer = self.captured(capture, pin!(self.client.query(&statement, params))).await;
-        if !self.is_outdated(sql, &answer) {
+        let answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
+        if !self.is_outdated(&self.key(sql), &answer) || self.soil_left().contains(Effects::TRANSACTION) {
             return answer;
         }
         let statement = self.prepare(sql).await?;
-        self.captured(capture, pin!(self.client.query(&statement, params))).await
-    }
-
-    pub(crate) async fn execute(
-        &self,
-        sql: &str,
-        values: Values<'_>,
-        capture: Capture,
-    ) -> Result<(u64, Option<Lsn>), DriverError> {
-        let params = match values {
-            Values::Inferred(params) => params,
-            Values::Typed(params) => {
-                return self.captured(capture, pin!(self.client.execute_typed(sql, params))).await;
-            }
-        };
-        let statement = self.prepare(sql).await?;
-        let answer = self.captured(capture, pin!(self.client.execute(&statement, params))).await;
-        if !self.is_outdated(sql, &answer) {
-            return answer;
-        }
-        let statement = self.prepare(sql).await?;
-        self.captured(capture, pin!(self.client.execute(&statement, params))).await
-    }
-
-    pub(crate) async fn batch_execute(
-        &self,
-        sql: &str,
-        capture: Capture,
-    ) -> Result<Option<Lsn>, DriverError> {
-        let ((), position) = self.captured(capture, pin!(self.client.batch_execute(sql))).await?;
-        Ok(position)
-    }
-
-    pub(crate) async fn simple_query(
-        &self,
-        sql: &str,
-        capture: Capture,
-    ) -> Result<(Vec<SimpleQueryMessage>, Option<Lsn>), DriverError> {
-        self.captured(capture, pin!(self.client.simple_query(sql))).await
-    }
-
-    pub(crate) async fn query_raw(
-        &self,
-        sql: &str,
-        values: Values<'_>,
-    ) -> Result<tokio_postgres::RowStream, DriverError> {
-        let params = match values {
-            Values::Inferred(params) => params,
-            Values::Typed(params) => {
-                let params = params.iter().map(|(value, of)| (*value, of.clone()));
-                return self.call(pin!(self.client.query_typed_raw(sql, params))).await;
-            }
-        };
-        let statement = self.prepare(sql).await?;
-        let answer = self.call(pin!(self.client.query_raw(&statement, params.iter().copied()))).await;
-        self.is_outdated(sql, &answer);
-        answer
+        self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await
     }
 
     /// Notes that an answer is being read; until [`settle`](Self::settle) the connection is of no use to anybody else.
@@ -238,7 +239,7 @@ impl Connection {
             return Returned::Broken;
         }
         let soil = self.soil_left();
-        if soil.intersects(INDELIBLE) {
+        if soil.intersects(INDELIBLE) && self.kind() != Kind::Test {
             Returned::Broken
         } else if soil.outlives_statement() || self.is_unseen.load(Ordering::Relaxed) {
             Returned::Soiled
@@ -251,8 +252,14 @@ impl Connection {
     pub(crate) async fn reset(&self) -> Result<(), DriverError> {
         let is_unseen = self.is_unseen.load(Ordering::Relaxed);
         let soil = self.soil_left();
+        if self.kind() == Kind::Test {
+            return self.reset_in_test(soil).await;
+        }
         let applies = |(effects, _): &&(Effects, &str)| is_unseen || soil.intersects(*effects);
         let mut text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
+        if is_unseen || soil.intersects(Effects::SETTING) {
+            text.extend(self.setup.after_connect.as_deref());
+        }
         if is_unseen {
             text.push(PREPARED_BY_TEXT);
         }
@@ -263,6 +270,19 @@ impl Connection {
         };
         if answers.iter().any(is_prepared) {
             return Err(DriverError::Indelible);
+        }
+        self.clean(soil);
+        self.is_unseen.store(false, Ordering::Relaxed);
+        if self.reading.swap(0, Ordering::Relaxed) > 0 {
+            self.statements.forget_all(|key| key.starts_with(CHANGED));
+        }
+        Ok(())
+    }
+
+    /// Takes away no more than a transaction that was left: the rest goes with that of the test.
+    async fn reset_in_test(&self, soil: Effects) -> Result<(), DriverError> {
+        if soil.contains(Effects::TRANSACTION) {
+            self.call(pin!(self.client.batch_execute(Nesting::InTest.rollback()))).await?;
         }
         self.clean(soil);
         self.is_unseen.store(false, Ordering::Relaxed);
@@ -278,21 +298,25 @@ impl Connection {
         let guard = Interruption { connection: self, is_over: false };
         let result = call.await.map_err(DriverError::from);
         guard.over();
-        if let Err(error) = &result {
-            match error.failure().kind {
-                // Whatever else it did before the refusal, an advisory lock among it, is still there.
-                FailureKind::ReadOnly => self.soil_unseen(),
-                // The driver and the server no longer agree on where they are.
-                FailureKind::ConnectionLost => self.interrupt(),
-                _ => {}
-            }
-        }
+        self.look_at(&result);
         result
+    }
+
+    /// Notes what an answer says of the connection.
+    pub(crate) fn look_at<T>(&self, answer: &Result<T, DriverError>) {
+        let Err(error) = answer else { return };
+        match error.failure().kind {
+            // Whatever else it did before the refusal, an advisory lock among it, is still there.
+            FailureKind::ReadOnly => self.soil_unseen(),
+            // The driver and the server no longer agree on where they are.
+            FailureKind::ConnectionLost => self.interrupt(),
+            _ => {}
+        }
     }
 
     /// Runs one call and, in the same flight, asks where the primary is behind it. The statement for that is prepared
     /// first, since the question must be on the wire right after the call, never before it.
-    async fn captured<T>(
+    pub(crate) async fn captured<T>(
         &self,
         capture: Capture,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -315,28 +339,33 @@ impl Connection {
             self.statements.forget(INSERT_POSITION);
         }
         let insert = position.and_then(|row| row.try_get::<_, PgLsn>(0)).ok().map(u64::from);
-        let segment_size = self.segment_size.load(Ordering::Relaxed);
+        let segment_size = self.setup.segment_size.load(Ordering::Relaxed);
         Ok((result, insert.map(|insert| Lsn::end_of_written(insert, segment_size))))
     }
 
     /// Whether a prepared statement was refused before it ran, since its tables changed or it is gone from the server, and
-    /// is to be prepared anew and run once more. Inside a transaction there is no once more.
-    fn is_outdated<T>(&self, sql: &str, answer: &Result<T, DriverError>) -> bool {
+    /// can be prepared anew and run once more. Inside a transaction there is no once more.
+    pub(crate) fn is_outdated<T>(&self, key: &str, answer: &Result<T, DriverError>) -> bool {
         let Some(said) = answer.as_ref().err().and_then(DriverError::as_db_error) else { return false };
         let is_outdated = *said.code() == SqlState::INVALID_SQL_STATEMENT_NAME
             || (*said.code() == SqlState::FEATURE_NOT_SUPPORTED
                 && said.routine() == Some("RevalidateCachedQuery"));
-        let was_cached = is_outdated && self.statements.forget(sql);
-        was_cached && !self.soil_left().contains(Effects::TRANSACTION)
+        is_outdated && self.statements.forget(key)
     }
 
-    fn soil_left(&self) -> Effects {
+    pub(crate) fn soil_left(&self) -> Effects {
         *self.soil.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What no statement takes away without taking away the prepared statements too, or at all.
 const INDELIBLE: Effects = Effects::PREPARED.union(Effects::LOAD);
+
+/// What changes how a text is read.
+const CHANGES_READING: Effects = Effects::SETTING.union(Effects::TEMPORARY);
+
+/// Begins the keys of statements that were prepared behind such a change.
+const CHANGED: char = '\u{1}';
 
 /// What a raw client prepared by text: its names cannot be told from what the next user chooses.
 const PREPARED_BY_TEXT: &str =

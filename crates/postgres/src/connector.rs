@@ -1,14 +1,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use millpond_cluster::Purpose;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Config, NoTls, Socket};
 
 use crate::DriverError;
-use crate::connection::Connection;
+use crate::connection::{Connection, Setup};
+use crate::listener::Notes;
+use crate::scope::Kind;
 use crate::tls::Tls;
 
 /// A password, fetched when a connection is opened.
@@ -21,15 +22,32 @@ pub(crate) type PasswordCallback = Arc<
 /// Opens connections to one server.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    pub(crate) node: Arc<str>,
+    pub(crate) setup: Arc<Setup>,
     pub(crate) config: Config,
     pub(crate) tls: Tls,
     pub(crate) password: Option<PasswordCallback>,
-    pub(crate) segment_size: Arc<AtomicU64>,
 }
 
 impl Connector {
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, DriverError> {
+        let client = self.open(purpose, None).await?;
+        let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone() };
+        Ok(Connection::new(Arc::clone(&self.setup), client, canceller))
+    }
+
+    /// A connection for notifications, which go to `notes`.
+    pub(crate) async fn connect_to_listen(
+        &self,
+        notes: Notes,
+    ) -> Result<tokio_postgres::Client, DriverError> {
+        self.open(Purpose::Write, Some(notes)).await
+    }
+
+    async fn open(
+        &self,
+        purpose: Purpose,
+        notes: Option<Notes>,
+    ) -> Result<tokio_postgres::Client, DriverError> {
         let mut config = self.config.clone();
         if let Some(password) = self.password.clone() {
             // In a task of its own, so that its panic ends there.
@@ -37,25 +55,30 @@ impl Connector {
             config
                 .password(fetched.unwrap_or_else(|panic| Err(panic.into())).map_err(DriverError::Password)?);
         }
-        // In the startup options they survive RESET ALL, and stand over those of the role and the database. Last, so that they
-        // stand over what the user set there too. The classifier reads literals as the standard has them.
-        let options = config.get_options().unwrap_or_default();
-        let mut options = format!("{options} -c standard_conforming_strings=on");
-        if purpose == Purpose::Read {
-            options.push_str(" -c default_transaction_read_only=on");
+        // A pooler refuses them, or gives another server connection without them.
+        if self.setup.kind == Kind::Direct {
+            // In the startup options they survive RESET ALL, and stand over those of the role and the database. Last, so that
+            // they stand over what the user set there too. The classifier reads literals as the standard has them.
+            let options = config.get_options().unwrap_or_default();
+            let mut options = format!("{options} -c standard_conforming_strings=on");
+            if purpose == Purpose::Read {
+                options.push_str(" -c default_transaction_read_only=on");
+            }
+            config.options(options.trim());
         }
-        config.options(options.trim());
         let client = match &self.tls {
-            Tls::Plain => open(&config, NoTls).await?,
+            Tls::Plain => open(&config, NoTls, notes).await?,
             #[cfg(feature = "rustls")]
-            Tls::Rustls(tls) => open(&config, tls.clone()).await?,
+            Tls::Rustls(tls) => open(&config, tls.clone(), notes).await?,
         };
-        let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone() };
-        Ok(Connection::new(Arc::clone(&self.node), client, canceller, Arc::clone(&self.segment_size)))
+        if let Some(text) = &self.setup.after_connect {
+            client.batch_execute(text).await.map_err(DriverError::AfterConnect)?;
+        }
+        Ok(client)
     }
 }
 
-async fn open<T>(config: &Config, tls: T) -> Result<tokio_postgres::Client, DriverError>
+async fn open<T>(config: &Config, tls: T, notes: Option<Notes>) -> Result<tokio_postgres::Client, DriverError>
 where
     T: MakeTlsConnect<Socket> + Send,
     T::Stream: Send + 'static,
@@ -63,8 +86,14 @@ where
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
     let (client, connection) = config.connect(tls).await?;
+    if connection.parameter("standard_conforming_strings") == Some("off") {
+        return Err(DriverError::BackslashesInLiterals);
+    }
     // It ends when the client is dropped or the server hangs up; the client then says that it is closed.
     tokio::spawn(async move {
+        if let Some(notes) = notes {
+            return notes.take(connection).await;
+        }
         if let Err(error) = connection.await {
             tracing::debug!(target: "millpond", %error, "a connection ended");
         }

@@ -9,12 +9,13 @@ use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::client::{Params, TypedParams, derived_verbs};
-use crate::connection::Values;
-use crate::operation::{Batch, Execute, Query, Simple, Stream, Take};
-use crate::transaction::copy_refused;
+use crate::operation::{Run, Stream, Take};
+use crate::scope::{Kind, Scope};
+use crate::transaction::{copy_refused, transaction_commands};
+use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
 use crate::{
     Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction,
-    TransactionBuilder,
+    TransactionBuilder, WriterPool,
 };
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
@@ -29,6 +30,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Db {
     handle: Handle<Postgres>,
+    /// What its statements run with.
+    scope: Option<Arc<Scope>>,
 }
 
 impl Db {
@@ -60,29 +63,69 @@ impl Db {
     }
 
     pub(crate) const fn new(handle: Handle<Postgres>) -> Self {
-        Self { handle }
+        Self { handle, scope: None }
     }
 
     pub(crate) const fn handle(&self) -> &Handle<Postgres> {
         &self.handle
     }
 
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        self.scope.as_deref()
+    }
+
+    fn with(&self, handle: Handle<Postgres>) -> Self {
+        Self { handle, scope: self.scope.clone() }
+    }
+
     /// A line of statements whose reads show its own writes.
     #[must_use]
     pub fn session(&self) -> Session {
-        Session { db: Self::new(self.handle.session()) }
+        Session { db: self.with(self.handle.session()) }
+    }
+
+    /// For statements that run with settings of their own, as for row security or a tenant's schema: variables of the application,
+    /// `role`, `search_path`, or others that a transaction can set. Settings of a handle that has some stay, unless they have the same name.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, Result};
+    /// # async fn orders(db: &Db, tenant: &str) -> Result<usize> {
+    /// let tenant = db.with_settings([("app.tenant", tenant), ("role", "tenant_reader")])?;
+    /// Ok(tenant.query("select * from orders", &[]).await?.len())
+    /// # }
+    /// ```
+    ///
+    /// Each statement runs in a transaction of its own that sets them and ends with them, so that nobody else ever has them: a read of a
+    /// statement that is prepared already takes one round trip, on a replica too. A write takes two, since the server must
+    /// have answered the first part before it may see the write: without the settings it would be somebody else's. Transactions begin with them in the same round
+    /// trip; a lease has them until it is given back.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be used here: what a transaction may do is asked for where it begins, and how texts are read is not changed.
+    /// What the server says to a name or value it says to each statement.
+    pub fn with_settings<N, V>(&self, settings: impl IntoIterator<Item = (N, V)>) -> Result<Self>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let settings = settings.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let scope = Scope::new(self.scope(), settings)?;
+        let handle =
+            if scope.moves_names() { self.handle.with_any_search_path() } else { self.handle.clone() };
+        Ok(Self { handle, scope: Some(Arc::new(scope)) })
     }
 
     /// For reads that may be so old, and need not show this process's writes.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
-        Self::new(self.handle.with_freshness(Freshness::Within(limit)))
+        self.with(self.handle.with_freshness(Freshness::Within(limit)))
     }
 
     /// For reads from any replica that answers, however old.
     #[must_use]
     pub fn any(&self) -> Self {
-        Self::new(self.handle.with_freshness(Freshness::Any))
+        self.with(self.handle.with_freshness(Freshness::Any))
     }
 
     /// For calls that may take so long in all, the wait for a connection included: each call of this handle, of the sessions and
@@ -90,13 +133,13 @@ impl Db {
     /// the server; a write may have run, and later reads take care of that, as if the call had been dropped.
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {
-        Self::new(self.handle.with_timeout(limit))
+        self.with(self.handle.with_timeout(limit))
     }
 
     /// For reads from the primary.
     #[must_use]
     pub fn latest(&self) -> Self {
-        Self::new(self.handle.with_freshness(Freshness::Latest))
+        self.with(self.handle.with_freshness(Freshness::Latest))
     }
 
     /// The rows of a statement.
@@ -128,9 +171,7 @@ impl Db {
     }
 
     async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
-        let classification = admit(&self.handle, sql)?;
-        let statement = Statement::text(sql, &classification, Dialect::Postgres);
-        self.handle.run(statement, &mut Query { sql, classification, values }).await
+        self.run(sql, admit(&self.handle, sql)?, Query { sql, values }).await
     }
 
     /// The rows of a statement as they come. The stream holds its connection until its last row.
@@ -162,7 +203,8 @@ impl Db {
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<RowStream> {
         let classification = admit(&self.handle, sql)?;
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
-        let rows = self.handle.run(statement, &mut Stream { sql, classification, values }).await?;
+        let mut stream = Stream { sql, classification, values, scope: self.scope() };
+        let rows = self.handle.run(statement, &mut stream).await?;
         Ok(RowStream::new(rows, &self.handle))
     }
 
@@ -194,9 +236,17 @@ impl Db {
     }
 
     async fn affected(&self, sql: &str, values: Values<'_>) -> Result<u64> {
-        let classification = admit(&self.handle, sql)?;
+        self.run(sql, admit(&self.handle, sql)?, Execute { sql, values }).await
+    }
+
+    async fn run<V: Verb + Send>(
+        &self,
+        sql: &str,
+        classification: Classification,
+        verb: V,
+    ) -> Result<V::Output> {
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
-        self.handle.run(statement, &mut Execute { sql, classification, values }).await
+        self.handle.run(statement, &mut Run { verb, classification, scope: self.scope() }).await
     }
 
     /// Runs statements without parameters, separated by semicolons, on one connection, and gives their rows as text. What they leave in it
@@ -210,9 +260,7 @@ impl Db {
     ///
     /// As [`query`](Db::query).
     pub async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
-        let classification = admit_batch(&self.handle, sql)?;
-        let statement = Statement::text(sql, &classification, Dialect::Postgres);
-        self.handle.run(statement, &mut Simple { sql, classification }).await
+        self.run(sql, self.admit_batch(sql)?, Simple(sql)).await
     }
 
     /// Runs statements without parameters, separated by semicolons, on one connection. What they leave in it is taken
@@ -226,10 +274,7 @@ impl Db {
     ///
     /// As [`query`](Db::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
-        let classification = admit_batch(&self.handle, sql)?;
-        self.handle
-            .run(Statement::text(sql, &classification, Dialect::Postgres), &mut Batch { sql, classification })
-            .await
+        self.run(sql, self.admit_batch(sql)?, Batch(sql)).await
     }
 
     /// Begins a transaction on the primary.
@@ -290,7 +335,8 @@ impl Db {
     ///
     /// Cancel safe.
     pub async fn get(&self) -> Result<Lease> {
-        let (connection, purpose) = self.handle.run(Statement::connection(Access::Write), &mut Take).await?;
+        let (connection, purpose) =
+            self.handle.run(Statement::connection(Access::Write), &mut Take { scope: self.scope() }).await?;
         Ok(Lease::new(connection, self.handle.clone(), purpose))
     }
 
@@ -304,8 +350,15 @@ impl Db {
     ///
     /// Cancel safe.
     pub async fn get_read(&self) -> Result<Lease> {
-        let (connection, purpose) = self.handle.run(Statement::connection(Access::Read), &mut Take).await?;
+        let (connection, purpose) =
+            self.handle.run(Statement::connection(Access::Read), &mut Take { scope: self.scope() }).await?;
         Ok(Lease::new(connection, self.handle.clone(), purpose))
+    }
+
+    /// A plain pool of connections to whichever node is the primary, for code that wants no more.
+    #[must_use]
+    pub fn writer_pool(&self) -> WriterPool {
+        WriterPool::new(self.clone())
     }
 
     /// All that a text shows, as far as what the database holds is known: what it does, each of its statements, the tables it
@@ -320,7 +373,7 @@ impl Db {
     /// [`batch_execute`](Db::batch_execute) would.
     #[must_use]
     pub fn explain(&self, sql: &str) -> Explanation {
-        match admit_batch(&self.handle, sql) {
+        match self.admit_batch(sql) {
             Ok(_) => self.handle.explain(sql),
             Err(error) => Explanation::refused(error.to_string()),
         }
@@ -332,6 +385,23 @@ impl Db {
     #[must_use]
     pub fn catalog(&self) -> Option<Arc<Catalog>> {
         self.handle.catalog()
+    }
+
+    /// Refuses a text of any number of statements that a routed handle cannot run. What several leave in their connection is
+    /// taken away behind them.
+    fn admit_batch(&self, sql: &str) -> Result<Classification> {
+        let classification = self.handle.classify(sql);
+        refuse(sql, &classification)?;
+        if self.is_framed() {
+            // It would end the transaction that holds the settings.
+            transaction_commands(sql, &classification)?;
+        }
+        Ok(classification)
+    }
+
+    /// Whether there is a transaction around each statement.
+    fn is_framed(&self) -> bool {
+        self.scope.is_some() || self.handle.cluster().backend().kind() == Kind::Test
     }
 
     /// How the cluster stands.
@@ -400,17 +470,9 @@ derived_verbs!(Db);
 
 /// Refuses a text that a routed handle cannot run as one statement: it has no connection of its own, and the protocol of
 /// prepared statements takes one at a time.
-fn admit(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
+pub(crate) fn admit(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
     let classification = handle.classify(sql);
     one_statement(&classification)?;
-    refuse(sql, &classification)?;
-    Ok(classification)
-}
-
-/// Refuses a text of any number of statements that a routed handle cannot run. What several leave in their connection is
-/// taken away behind them.
-fn admit_batch(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
-    let classification = handle.classify(sql);
     refuse(sql, &classification)?;
     Ok(classification)
 }

@@ -16,6 +16,15 @@ pub enum DriverError {
     /// The password callback failed.
     #[error("the password callback failed")]
     Password(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is to be run on every new connection was refused.
+    #[error("what after_connect() was given failed")]
+    AfterConnect(#[source] tokio_postgres::Error),
+    /// The server's `standard_conforming_strings` is off, and the way to it does not let the connection set it.
+    #[error("the server reads backslashes in literals as escapes (standard_conforming_strings is off)")]
+    BackslashesInLiterals,
+    /// The transaction of a test is over, and so is its handle.
+    #[error("the transaction of the test is over: a call was given up, or its connection broke")]
+    TestOver,
     /// A raw client left something in its connection that no reset takes away.
     #[error("the connection cannot be made clean")]
     Indelible,
@@ -33,7 +42,13 @@ impl DriverError {
     pub fn as_db_error(&self) -> Option<&DbError> {
         match self {
             Self::Driver(error) => error.as_db_error(),
-            Self::Password(_) | Self::Indelible | Self::Catalog(_) | Self::AbortedTransaction => None,
+            Self::AfterConnect(error) => error.as_db_error(),
+            Self::Password(_)
+            | Self::BackslashesInLiterals
+            | Self::TestOver
+            | Self::Indelible
+            | Self::Catalog(_)
+            | Self::AbortedTransaction => None,
         }
     }
 
@@ -45,6 +60,14 @@ impl DriverError {
                 Some(said) => failure_of_server(said),
                 None => failure_of_driver(error),
             },
+            Self::AfterConnect(_) => {
+                failure(FailureKind::ConnectionLost, Some("correct the text that after_connect() was given"))
+            }
+            Self::BackslashesInLiterals => failure(
+                FailureKind::Denied,
+                Some("set standard_conforming_strings to on for the role or the database"),
+            ),
+            Self::TestOver => failure(FailureKind::Denied, None),
             Self::Password(_) | Self::Indelible => failure(FailureKind::ConnectionLost, None),
             Self::Catalog(_) => failure(FailureKind::Rejected, None),
             Self::AbortedTransaction => failure(FailureKind::Rejected, Some("run the transaction again")),

@@ -7,9 +7,11 @@ use millpond_cluster::{Handle, NodeLease, Purpose};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::client::{GenericClient, Params, TypedParams};
-use crate::connection::{Capture, Values};
+use crate::connection::Capture;
 use crate::rows::BorrowedRowStream;
-use crate::transaction::copy_refused;
+use crate::scope::{Frame, Kind};
+use crate::transaction::{copy_refused, transaction_commands};
+use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
 use crate::{DriverError, Error, Postgres, Result};
 
 /// A connection on loan, for code that wants a `tokio_postgres::Client`: it derefs to one.
@@ -90,6 +92,10 @@ impl Lease {
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
         }
+        if self.connection.kind() == Kind::Test {
+            // It would end the transaction of the test.
+            transaction_commands(sql, &classification)?;
+        }
         self.connection.soil_by(&classification);
         if self.handle.may_define(sql, &classification) {
             self.defines.store(true, Ordering::Relaxed);
@@ -103,23 +109,17 @@ impl Lease {
         Error::from_backend(backend, self.connection.node(), "running a statement on a lease", error)
     }
 
-    async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
+    async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {
         let _sent = self.see(sql)?;
-        let answer = self.connection.query(sql, values, Capture::Nothing).await;
+        let answer = self.connection.bare(verb, Capture::Nothing).await;
         Ok(answer.map_err(|error| self.describe(error))?.0)
     }
 
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
         let sent = self.see(sql)?;
-        let rows = self.connection.query_raw(sql, values).await;
-        let rows = rows.map_err(|error| self.describe(error))?;
+        let rows = self.connection.stream(sql, values, Frame::Bare).await;
+        let (rows, _) = rows.map_err(|error| self.describe(error))?;
         Ok(BorrowedRowStream::new(rows, &self.connection, &self.handle, Some(sent)))
-    }
-
-    async fn affected(&self, sql: &str, values: Values<'_>) -> Result<u64> {
-        let _sent = self.see(sql)?;
-        let answer = self.connection.execute(sql, values, Capture::Nothing).await;
-        Ok(answer.map_err(|error| self.describe(error))?.0)
     }
 }
 
@@ -146,7 +146,7 @@ impl GenericClient for Lease {
     type RowStream<'a> = BorrowedRowStream<'a>;
 
     async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
-        self.rows(sql, Values::Inferred(params)).await
+        self.run(sql, &Query { sql, values: Values::Inferred(params) }).await
     }
 
     async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<BorrowedRowStream<'_>> {
@@ -154,7 +154,7 @@ impl GenericClient for Lease {
     }
 
     async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
-        self.rows(sql, Values::Typed(params)).await
+        self.run(sql, &Query { sql, values: Values::Typed(params) }).await
     }
 
     async fn query_typed_raw(&self, sql: &str, params: TypedParams<'_>) -> Result<BorrowedRowStream<'_>> {
@@ -162,23 +162,29 @@ impl GenericClient for Lease {
     }
 
     async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
-        self.affected(sql, Values::Inferred(params)).await
+        self.run(sql, &Execute { sql, values: Values::Inferred(params) }).await
     }
 
     async fn execute_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<u64> {
-        self.affected(sql, Values::Typed(params)).await
+        self.run(sql, &Execute { sql, values: Values::Typed(params) }).await
     }
 
     async fn batch_execute(&self, sql: &str) -> Result<()> {
-        let _sent = self.see(sql)?;
-        let answer = self.connection.batch_execute(sql, Capture::Nothing).await;
-        answer.map(drop).map_err(|error| self.describe(error))
+        self.run(sql, &Batch(sql)).await
     }
 
     async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
-        let _sent = self.see(sql)?;
-        let answer = self.connection.simple_query(sql, Capture::Nothing).await;
-        Ok(answer.map_err(|error| self.describe(error))?.0)
+        self.run(sql, &Simple(sql)).await
+    }
+
+    async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
+        let mut sent = Vec::with_capacity(statements.len());
+        for (sql, _) in statements {
+            sent.push(self.see(sql)?);
+        }
+        let answers = self.connection.many(statements, Capture::Nothing).await;
+        let (answers, _) = answers.map_err(|error| self.describe(error))?;
+        Ok(answers.into_iter().map(|answer| answer.map_err(|error| self.describe(error))).collect())
     }
 }
 

@@ -1,23 +1,32 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod batch;
 mod begin;
 mod builder;
 mod catalog;
 mod client;
 mod connection;
 mod connector;
+mod copy;
 mod db;
 mod error;
+mod framed;
 mod lease;
+mod listener;
 mod lsn;
 mod operation;
+mod resolve;
 mod rows;
 mod savepoint;
+mod scope;
 mod statements;
+mod testing;
 mod tls;
 mod transaction;
 mod url;
+mod verb;
+mod writer;
 
 pub use backend::Postgres;
 pub use begin::TransactionBuilder;
@@ -25,13 +34,17 @@ pub use builder::{Builder, CatalogSetting};
 pub use catalog::load_catalog;
 pub use client::{GenericClient, Params, TypedParams};
 pub use connection::Connection;
+pub use copy::{CopyIn, CopyOut};
 pub use db::{Db, Session};
 pub use error::DriverError;
 pub use lease::Lease;
+pub use listener::{Heard, Listener};
 pub use lsn::{Lsn, ParseLsnError};
+pub use resolve::{TransactionId, TransactionStatus};
 pub use rows::{BorrowedRowStream, RowStream};
 pub use savepoint::Savepoint;
 pub use transaction::Transaction;
+pub use writer::WriterPool;
 
 pub use millpond_cluster::{
     Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Result, Status,

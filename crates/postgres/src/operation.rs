@@ -6,107 +6,49 @@ use futures_util::TryStreamExt;
 use millpond_cluster::core::Access;
 use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
-use tokio_postgres::{Row, SimpleQueryMessage};
+use tokio_postgres::Row;
 
-use crate::connection::{Capture, Values};
-use crate::{DriverError, Lsn, Postgres};
+use crate::connection::Capture;
+use crate::resolve::IDENTIFY;
+use crate::scope::{Frame, Kind, Scope};
+use crate::verb::{Batch, Simple, Values, Verb};
+use crate::{DriverError, Lsn, Postgres, TransactionId};
 
-/// Where the primary is behind a write; a replica has nothing to tell, and a read nothing to see again.
-const fn capture(target: Target) -> Capture {
+/// Where the primary is behind a write; a replica has nothing to tell, a read nothing to see again, and a test nobody to wait for.
+pub(crate) fn capture(lease: &NodeLease<Postgres>, target: Target) -> Capture {
     match target.purpose {
-        Purpose::Write if !target.access.is_read() => Capture::Position,
+        Purpose::Write if !target.access.is_read() && lease.kind() != Kind::Test => Capture::Position,
         _ => Capture::Nothing,
     }
 }
 
 /// Notes what a statement will leave behind. What turned out to be no read, whatever its text shows, may leave anything.
-fn soil(lease: &NodeLease<Postgres>, classification: &Classification, target: Target) {
+pub(crate) fn soil(lease: &NodeLease<Postgres>, classification: &Classification, target: Target) {
     lease.soil_by(classification);
     if classification.is_plain_read() && !target.access.is_read() {
         lease.soil_unseen();
     }
 }
 
-/// Rows, all of them.
-pub(crate) struct Query<'a> {
-    pub(crate) sql: &'a str,
+/// One statement, or some without parameters.
+pub(crate) struct Run<'a, V> {
+    pub(crate) verb: V,
     pub(crate) classification: Classification,
-    pub(crate) values: Values<'a>,
+    pub(crate) scope: Option<&'a Scope>,
 }
 
-impl Operation<Postgres> for Query<'_> {
-    type Output = Vec<Row>;
+impl<V: Verb + Send> Operation<Postgres> for Run<'_, V> {
+    type Output = V::Output;
 
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
         target: Target,
-    ) -> Result<Answer<Vec<Row>, Lsn>, DriverError> {
-        let capture = capture(target);
+    ) -> Result<Answer<V::Output, Lsn>, DriverError> {
+        let capture = capture(&lease, target);
         soil(&lease, &self.classification, target);
-        let (value, position) = lease.query(self.sql, self.values, capture).await?;
-        Ok(Answer { value, position })
-    }
-}
-
-/// The number of rows affected.
-pub(crate) struct Execute<'a> {
-    pub(crate) sql: &'a str,
-    pub(crate) classification: Classification,
-    pub(crate) values: Values<'a>,
-}
-
-impl Operation<Postgres> for Execute<'_> {
-    type Output = u64;
-
-    async fn run(
-        &mut self,
-        lease: NodeLease<Postgres>,
-        target: Target,
-    ) -> Result<Answer<u64, Lsn>, DriverError> {
-        let capture = capture(target);
-        soil(&lease, &self.classification, target);
-        let (value, position) = lease.execute(self.sql, self.values, capture).await?;
-        Ok(Answer { value, position })
-    }
-}
-
-/// Statements without parameters, by the simple protocol.
-pub(crate) struct Batch<'a> {
-    pub(crate) sql: &'a str,
-    pub(crate) classification: Classification,
-}
-
-impl Operation<Postgres> for Batch<'_> {
-    type Output = ();
-
-    async fn run(
-        &mut self,
-        lease: NodeLease<Postgres>,
-        target: Target,
-    ) -> Result<Answer<(), Lsn>, DriverError> {
-        soil(&lease, &self.classification, target);
-        let position = lease.batch_execute(self.sql, capture(target)).await?;
-        Ok(Answer { value: (), position })
-    }
-}
-
-/// Statements without parameters and their rows as text, by the simple protocol.
-pub(crate) struct Simple<'a> {
-    pub(crate) sql: &'a str,
-    pub(crate) classification: Classification,
-}
-
-impl Operation<Postgres> for Simple<'_> {
-    type Output = Vec<SimpleQueryMessage>;
-
-    async fn run(
-        &mut self,
-        lease: NodeLease<Postgres>,
-        target: Target,
-    ) -> Result<Answer<Vec<SimpleQueryMessage>, Lsn>, DriverError> {
-        soil(&lease, &self.classification, target);
-        let (value, position) = lease.simple_query(self.sql, capture(target)).await?;
+        let frame = Frame::new(lease.kind(), self.scope, target);
+        let (value, position) = lease.run(&self.verb, frame, capture).await?;
         Ok(Answer { value, position })
     }
 }
@@ -116,6 +58,7 @@ pub(crate) struct Stream<'a> {
     pub(crate) sql: &'a str,
     pub(crate) classification: Classification,
     pub(crate) values: Values<'a>,
+    pub(crate) scope: Option<&'a Scope>,
 }
 
 /// What a [`RowStream`](crate::RowStream) is made of.
@@ -124,6 +67,8 @@ pub(crate) struct Rows {
     pub(crate) first: Option<Row>,
     pub(crate) rest: Pin<Box<tokio_postgres::RowStream>>,
     pub(crate) connection: NodeLease<Postgres>,
+    /// What closes the frame that they are read in.
+    pub(crate) close: Option<String>,
     /// What it ran as: a read can have become more on the way here.
     pub(crate) access: Access,
 }
@@ -137,35 +82,55 @@ impl Operation<Postgres> for Stream<'_> {
         target: Target,
     ) -> Result<Answer<Rows, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
-        let mut rest = Box::pin(lease.query_raw(self.sql, self.values).await?);
+        let frame = Frame::new(lease.kind(), self.scope, target);
+        let (rest, mut close) = lease.stream(self.sql, self.values, frame).await?;
+        let mut rest = Box::pin(rest);
         let first = lease.call(rest.try_next()).await?;
-        Ok(Answer { value: Rows { first, rest, connection: lease, access: target.access }, position: None })
+        if let Some(close) = close.take_if(|_| first.is_none()) {
+            lease.close_frame(&close).await?;
+        }
+        let value = Rows { first, rest, connection: lease, close, access: target.access };
+        Ok(Answer { value, position: None })
     }
 }
 
 /// A connection inside a transaction.
 pub(crate) struct Begin<'a> {
-    pub(crate) text: &'a str,
+    /// The modes of the transaction, as they stand behind BEGIN.
+    pub(crate) modes: &'a str,
+    pub(crate) is_read_only: bool,
+    /// Whether to ask for its id.
+    pub(crate) identify: bool,
+    pub(crate) scope: Option<&'a Scope>,
 }
 
 impl Operation<Postgres> for Begin<'_> {
-    type Output = NodeLease<Postgres>;
+    type Output = (NodeLease<Postgres>, Option<TransactionId>);
 
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
         _: Target,
-    ) -> Result<Answer<NodeLease<Postgres>, Lsn>, DriverError> {
+    ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         lease.soil(Effects::TRANSACTION);
-        lease.batch_execute(self.text, Capture::Nothing).await?;
-        Ok(Answer { value: lease, position: None })
+        let mut text = lease.kind().nesting().begin(self.modes, self.is_read_only, self.scope);
+        if !self.identify {
+            lease.bare(&Batch(&text), Capture::Nothing).await?;
+            return Ok(Answer { value: (lease, None), position: None });
+        }
+        text.push_str("; ");
+        text.push_str(IDENTIFY);
+        let (answers, _) = lease.bare(&Simple(&text), Capture::Nothing).await?;
+        Ok(Answer { value: (lease, TransactionId::read(&answers)), position: None })
     }
 }
 
 /// A connection, for whatever its caller does with it.
-pub(crate) struct Take;
+pub(crate) struct Take<'a> {
+    pub(crate) scope: Option<&'a Scope>,
+}
 
-impl Operation<Postgres> for Take {
+impl Operation<Postgres> for Take<'_> {
     type Output = (NodeLease<Postgres>, Purpose);
 
     async fn run(
@@ -173,6 +138,10 @@ impl Operation<Postgres> for Take {
         lease: NodeLease<Postgres>,
         target: Target,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
+        if let Some(scope) = self.scope {
+            lease.soil(Effects::SETTING);
+            lease.bare(&Batch(scope.session()), Capture::Nothing).await?;
+        }
         Ok(Answer { value: (lease, target.purpose), position: None })
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -18,15 +19,21 @@ pub struct RowStream {
     rest: Pin<Box<tokio_postgres::RowStream>>,
     /// Given back behind the last row.
     connection: Option<NodeLease<Postgres>>,
+    /// What closes the frame that the rows are read in.
+    close: Option<String>,
+    /// Closes it, behind the last row.
+    closing: Option<Closing>,
     writes: WritesAtTheEnd,
 }
 
+type Closing = Pin<Box<dyn Future<Output = (NodeLease<Postgres>, Result<(), DriverError>)> + Send>>;
+
 impl RowStream {
     pub(crate) fn new(rows: Rows, handle: &Handle<Postgres>) -> Self {
-        let Rows { first, rest, connection, access } = rows;
-        let writes = WritesAtTheEnd { handle: handle.clone(), is_write: !access.is_read() };
+        let Rows { first, rest, connection, close, access } = rows;
+        let writes = WritesAtTheEnd::new(handle.clone(), !access.is_read());
         connection.unsettle();
-        let mut this = Self { first, rest, connection: Some(connection), writes };
+        let mut this = Self { first, rest, connection: Some(connection), close, closing: None, writes };
         if this.first.is_none() {
             this.end();
         }
@@ -62,23 +69,47 @@ impl Stream for RowStream {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
+        if let Some(closing) = &mut self.closing {
+            let (connection, closed) = ready!(closing.as_mut().poll(cx));
+            self.closing = None;
+            self.connection = Some(connection);
+            return Poll::Ready(match closed {
+                Ok(()) => {
+                    self.end();
+                    None
+                }
+                Err(error) => Some(Err(self.failed(error))),
+            });
+        }
         if self.connection.is_none() {
             return Poll::Ready(None);
         }
-        Poll::Ready(match ready!(self.rest.as_mut().poll_next(cx)) {
-            Some(Ok(row)) => Some(Ok(row)),
-            Some(Err(error)) => Some(Err(self.failed(error.into()))),
-            None => {
-                self.end();
-                None
-            }
-        })
+        match ready!(self.rest.as_mut().poll_next(cx)) {
+            Some(Ok(row)) => Poll::Ready(Some(Ok(row))),
+            Some(Err(error)) => Poll::Ready(Some(Err(self.failed(error.into())))),
+            None => match (self.close.take(), self.connection.take()) {
+                (Some(close), Some(connection)) => {
+                    self.closing = Some(Box::pin(async move {
+                        let closed = connection.close_frame(&close).await;
+                        (connection, closed)
+                    }));
+                    self.poll_next(cx)
+                }
+                (_, connection) => {
+                    self.connection = connection;
+                    self.end();
+                    Poll::Ready(None)
+                }
+            },
+        }
     }
 }
 
 impl fmt::Debug for RowStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowStream").field("is_open", &self.connection.is_some()).finish_non_exhaustive()
+        f.debug_struct("RowStream")
+            .field("is_open", &(self.connection.is_some() || self.closing.is_some()))
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,12 +180,21 @@ impl fmt::Debug for BorrowedRowStream<'_> {
 }
 
 /// A statement that writes and gives rows is over when its rows are, or when nobody reads them any more.
-struct WritesAtTheEnd {
+pub(crate) struct WritesAtTheEnd {
     handle: Handle<Postgres>,
     is_write: bool,
 }
 
 impl WritesAtTheEnd {
+    pub(crate) const fn new(handle: Handle<Postgres>, is_write: bool) -> Self {
+        Self { handle, is_write }
+    }
+
+    /// It turned out to be none.
+    pub(crate) const fn forget(&mut self) {
+        self.is_write = false;
+    }
+
     fn over(&mut self) {
         if std::mem::take(&mut self.is_write) {
             self.handle.wrote();

@@ -2,6 +2,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use futures_util::FutureExt as _;
+use millpond_cluster::sql::Effects;
 
 use crate::{Result, Transaction};
 
@@ -68,7 +69,9 @@ impl Drop for Savepoint<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             // The driver sends with the first poll, and throws the answer away that nobody waits for.
-            let client = self.transaction.client();
+            let connection = self.transaction.connection();
+            connection.soil(Effects::TRANSACTION);
+            let client = connection.client();
             drop(client.batch_execute(&self.back()).now_or_never());
         }
     }

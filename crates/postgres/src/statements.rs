@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Error, Statement};
 
-/// The prepared statements of one connection, by text. Bounded: the least recently used goes first.
+/// The prepared statements of one connection, by text and what it was read under. Bounded: the least recently used goes first.
 #[derive(Debug, Default)]
 pub(crate) struct Statements {
     cached: Mutex<Cache>,
@@ -34,22 +34,37 @@ impl Statements {
     /// Enough for the statements of most services, and some 2 MB on the server at most.
     const MOST: usize = 256;
 
-    /// The statement for a text; prepares it when it is not there, once for all that ask at the same time.
-    pub(crate) async fn prepare(&self, client: &Client, sql: &str) -> Result<Statement, Error> {
-        let cell = match self.find(sql) {
+    /// The statement for a text, kept under `key`; prepares it when it is not there, once for all that ask at the same time.
+    pub(crate) async fn prepare(&self, client: &Client, key: &str, sql: &str) -> Result<Statement, Error> {
+        let cell = match self.find(key) {
             Found::Prepared(statement) => return Ok(statement),
             Found::Not(cell) => cell,
         };
         let prepared = cell.get_or_try_init(|| client.prepare(sql)).await;
         if prepared.is_err() {
-            self.forget_failed(sql, &cell);
+            self.forget_failed(key, &cell);
         }
         prepared.cloned()
     }
 
+    /// The statement that is kept under `key`.
+    pub(crate) fn prepared(&self, key: &str) -> Option<Statement> {
+        let mut cache = self.lock();
+        cache.clock += 1;
+        let used = cache.clock;
+        let entry = cache.by_text.get_mut(key)?;
+        entry.used = used;
+        entry.statement.get().cloned()
+    }
+
     /// Forgets a statement, so that it is prepared again. Whether it was there.
-    pub(crate) fn forget(&self, sql: &str) -> bool {
-        self.lock().by_text.remove(sql).is_some()
+    pub(crate) fn forget(&self, key: &str) -> bool {
+        self.lock().by_text.remove(key).is_some()
+    }
+
+    /// Forgets those with such keys.
+    pub(crate) fn forget_all(&self, is_one: impl Fn(&str) -> bool) {
+        self.lock().by_text.retain(|key, _| !is_one(key));
     }
 
     /// A text that cannot be prepared takes no place.

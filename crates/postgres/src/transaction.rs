@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use millpond_cluster::sql::{Classification, Dialect, Effects, TransactionVerb, classify, split};
 use millpond_cluster::{GivenUp, Handle, NodeLease, timed_out};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Row, SimpleQueryMessage};
+use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::client::{Params, TypedParams, derived_verbs};
-use crate::connection::{Capture, Values};
+use crate::connection::{Capture, Connection};
+use crate::copy::is_copy;
 use crate::db::one_statement;
 use crate::rows::BorrowedRowStream;
 use crate::savepoint::Savepoint;
-use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result};
+use crate::scope::{Frame, Kind};
+use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
+use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result, TransactionId};
 
 /// A transaction on one connection. Dropped without [`commit`](Transaction::commit), it is rolled back in the
 /// background before anybody else gets the connection.
@@ -27,6 +30,7 @@ pub struct Transaction {
     /// Whether the server gave up a statement in favour of another transaction.
     has_conflicted: AtomicBool,
     savepoints: AtomicU64,
+    id: Option<TransactionId>,
 }
 
 /// What a transaction may do.
@@ -41,6 +45,7 @@ impl Transaction {
         connection: NodeLease<Postgres>,
         handle: Handle<Postgres>,
         access: TransactionAccess,
+        id: Option<TransactionId>,
     ) -> Self {
         Self {
             connection,
@@ -49,11 +54,28 @@ impl Transaction {
             defines: AtomicBool::new(false),
             has_conflicted: AtomicBool::new(false),
             savepoints: AtomicU64::new(0),
+            id,
         }
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        self.connection.client()
+    /// Names it on the server, when it was begun [`resolvable`](crate::TransactionBuilder::resolvable): should the answer to its
+    /// commit get lost, [`Db::resolve`](crate::Db::resolve) asks what became of it.
+    #[must_use]
+    pub const fn id(&self) -> Option<&TransactionId> {
+        self.id.as_ref()
+    }
+
+    /// The connection, out of its pool, in the transaction.
+    pub(crate) fn into_connection(self) -> Connection {
+        self.connection.detach()
+    }
+
+    pub(crate) const fn connection(&self) -> &NodeLease<Postgres> {
+        &self.connection
+    }
+
+    pub(crate) const fn handle(&self) -> &Handle<Postgres> {
+        &self.handle
     }
 
     pub(crate) fn has_conflicted(&self) -> bool {
@@ -89,8 +111,7 @@ impl Transaction {
 
     async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
         self.admit(sql)?;
-        let (rows, _) = self.call(pin!(self.connection.query(sql, values, Capture::Nothing))).await?;
-        Ok(rows)
+        self.run(&Query { sql, values }).await
     }
 
     /// The rows of a statement as they come. Other statements of the transaction wait for its last row; dropped before that, it
@@ -122,7 +143,7 @@ impl Transaction {
 
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
         self.admit(sql)?;
-        let rows = self.call(pin!(self.connection.query_raw(sql, values))).await?;
+        let (rows, _) = self.call(pin!(self.connection.stream(sql, values, Frame::Bare))).await?;
         Ok(BorrowedRowStream::new(rows, &self.connection, &self.handle, None))
     }
 
@@ -155,8 +176,7 @@ impl Transaction {
 
     async fn affected(&self, sql: &str, values: Values<'_>) -> Result<u64> {
         self.admit(sql)?;
-        let (affected, _) = self.call(pin!(self.connection.execute(sql, values, Capture::Nothing))).await?;
-        Ok(affected)
+        self.run(&Execute { sql, values }).await
     }
 
     /// Runs statements without parameters, separated by semicolons, and gives their rows as text.
@@ -170,8 +190,7 @@ impl Transaction {
     /// As [`query`](Transaction::query).
     pub async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
         self.admit_any(sql, &self.handle.classify(sql))?;
-        let (answers, _) = self.call(pin!(self.connection.simple_query(sql, Capture::Nothing))).await?;
-        Ok(answers)
+        self.run(&Simple(sql)).await
     }
 
     /// Runs statements without parameters, separated by semicolons.
@@ -185,8 +204,11 @@ impl Transaction {
     /// As [`query`](Transaction::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
         self.admit_any(sql, &self.handle.classify(sql))?;
-        self.call(pin!(self.connection.batch_execute(sql, Capture::Nothing))).await?;
-        Ok(())
+        self.run(&Batch(sql)).await
+    }
+
+    async fn run<V: Verb>(&self, verb: &V) -> Result<V::Output> {
+        Ok(self.call(pin!(self.connection.bare(verb, Capture::Nothing))).await?.0)
     }
 
     /// Begins a part that can be taken back by itself.
@@ -217,13 +239,15 @@ impl Transaction {
         self.check_usable()?;
         let defines = self.defines.load(Ordering::Relaxed);
         let commit = Commit { handle: &self.handle, access: self.access, defines, is_settled: false };
+        let kind = self.connection.kind();
         let capture = match self.access {
-            TransactionAccess::ReadWrite => Capture::Position,
-            TransactionAccess::ReadOnly => Capture::Nothing,
+            TransactionAccess::ReadWrite if kind != Kind::Test => Capture::Position,
+            _ => Capture::Nothing,
         };
-        let sent = pin!(self.connection.batch_execute(COMMIT, capture));
+        let end = Batch(kind.nesting().commit());
+        let sent = pin!(self.connection.bare(&end, capture));
         let error = match self.handle.while_current(&self.connection, sent).await {
-            Ok(Ok(position)) => {
+            Ok(Ok(((), position))) => {
                 self.connection.clean(Effects::TRANSACTION);
                 commit.acknowledged(position);
                 return Ok(());
@@ -253,16 +277,25 @@ impl Transaction {
             // It is cancelled and closed, which rolls back too.
             return Ok(());
         }
-        self.call(pin!(self.connection.batch_execute("ROLLBACK", Capture::Nothing))).await?;
+        self.run(&Batch(self.connection.kind().nesting().rollback())).await?;
         self.connection.clean(Effects::TRANSACTION);
         Ok(())
     }
 
     /// Refuses a text that a call for one statement cannot run here.
-    fn admit(&self, sql: &str) -> Result<()> {
+    pub(crate) fn admit(&self, sql: &str) -> Result<()> {
         let classification = self.handle.classify(sql);
         one_statement(&classification)?;
         self.admit_any(sql, &classification)
+    }
+
+    /// Refuses a text that speaks no copy protocol.
+    pub(crate) fn admit_copy(&self, sql: &str, wants: &str) -> Result<()> {
+        self.check_usable()?;
+        let classification = self.handle.classify(sql);
+        is_copy(&classification, wants)?;
+        self.connection.soil_by(&classification);
+        Ok(())
     }
 
     /// Refuses what would end the transaction behind its back, and notes what a text will leave behind.
@@ -272,11 +305,7 @@ impl Transaction {
             self.defines.store(true, Ordering::Relaxed);
         }
         let effects = classification.effects();
-        if effects.contains(Effects::TRANSACTION) {
-            for part in split(sql, Dialect::Postgres) {
-                self.admit_transaction_command(&sql[part])?;
-            }
-        }
+        transaction_commands(sql, classification)?;
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
         }
@@ -309,26 +338,11 @@ impl Transaction {
         Error::new(ErrorKind::ConnectionLost, outcome, text)
     }
 
-    fn admit_transaction_command(&self, statement: &str) -> Result<()> {
-        use TransactionVerb::{Release, RollbackTo, Savepoint, SetModes};
-        let classification = classify(statement, Dialect::Postgres);
-        match classification.transaction().map(millpond_cluster::sql::Transaction::verb) {
-            Some(RollbackTo | Savepoint | Release | SetModes) => {}
-            None if !classification.effects().contains(Effects::TRANSACTION) => {}
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::SessionStatement,
-                    Outcome::NotSent,
-                    "the text begins or ends a transaction inside a transaction: use commit() or rollback(), \
-                     or a lease from get() for a script with transactions of its own",
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Runs a call, unless the node loses the role that the transaction needs.
-    async fn call<T>(&self, call: Pin<&mut impl Future<Output = Result<T, DriverError>>>) -> Result<T> {
+    pub(crate) async fn call<T>(
+        &self,
+        call: Pin<&mut impl Future<Output = Result<T, DriverError>>>,
+    ) -> Result<T> {
         match self.handle.while_current(&self.connection, call).await {
             Ok(result) => {
                 result.map_err(|error| self.describe("running a statement in a transaction", error))
@@ -342,7 +356,7 @@ impl Transaction {
         }
     }
 
-    fn describe(&self, doing: &str, error: DriverError) -> Error {
+    pub(crate) fn describe(&self, doing: &str, error: DriverError) -> Error {
         let error =
             Error::from_backend(self.handle.cluster().backend(), self.connection.node(), doing, error);
         if is_conflict(&error) {
@@ -352,16 +366,40 @@ impl Transaction {
     }
 }
 
+/// Refuses what would end the transaction that a text runs in.
+pub(crate) fn transaction_commands(sql: &str, classification: &Classification) -> Result<()> {
+    if classification.effects().contains(Effects::TRANSACTION) {
+        for part in split(sql, Dialect::Postgres) {
+            transaction_command(&sql[part])?;
+        }
+    }
+    Ok(())
+}
+
+fn transaction_command(statement: &str) -> Result<()> {
+    use TransactionVerb::{Release, RollbackTo, Savepoint, SetModes};
+    let classification = classify(statement, Dialect::Postgres);
+    match classification.transaction().map(millpond_cluster::sql::Transaction::verb) {
+        Some(RollbackTo | Savepoint | Release | SetModes) => {}
+        None if !classification.effects().contains(Effects::TRANSACTION) => {}
+        _ => {
+            return Err(Error::new(
+                ErrorKind::SessionStatement,
+                Outcome::NotSent,
+                "the text begins or ends a transaction inside a transaction: use commit() or rollback(), \
+                 or a lease from get() for a script with transactions of its own",
+            ));
+        }
+    }
+    Ok(())
+}
+
 derived_verbs!(Transaction);
 
 /// Whether the server gave it up in favour of another transaction, and had nothing of it.
 pub(crate) fn is_conflict(error: &Error) -> bool {
     error.outcome() == Outcome::Rejected && matches!(error.code(), Some("40001" | "40P01"))
 }
-
-/// The server answers the COMMIT of an aborted transaction with a rollback and no error, which the driver does not show.
-/// A statement before it fails there, and then the COMMIT is not run.
-const COMMIT: &str = "SELECT; COMMIT";
 
 fn is_aborted(error: &DriverError) -> bool {
     error.as_db_error().is_some_and(|said| *said.code() == SqlState::IN_FAILED_SQL_TRANSACTION)
@@ -372,7 +410,7 @@ pub(crate) fn copy_refused() -> Error {
     Error::new(
         ErrorKind::SessionStatement,
         Outcome::NotSent,
-        "the text copies rows through the connection: take a lease with get() and use its copy_in or copy_out",
+        "the text copies rows through the connection: use copy_in() or copy_out()",
     )
 }
 

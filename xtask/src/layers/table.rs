@@ -124,10 +124,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "millpond-postgres",
         uses: Uses::Only(&[
+            any("bytes"),
             any("fastrand"),
             any("futures-util"),
             any("millpond-cluster"),
             any("percent-encoding"),
+            any("postgres-protocol"),
             any("rustls"),
             any("rustls-native-certs"),
             any("thiserror"),

@@ -1,0 +1,208 @@
+//! Many statements in one round trip.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use millpond_cluster::sql::{Classification, Dialect, Effects};
+use millpond_cluster::{Answer, FailureKind, NodeLease, Operation, Purpose, Statement, Target};
+use tokio_postgres::Row;
+
+use crate::client::Params;
+use crate::connection::{Capture, Connection};
+use crate::db::admit;
+use crate::operation::{capture, soil};
+use crate::scope::{Frame, Scope};
+use crate::verb::{Query, Values};
+use crate::{Db, DriverError, Error, Lsn, Postgres, Result, Transaction};
+
+/// What came of each statement.
+type Answers = Vec<Result<Vec<Row>, DriverError>>;
+
+impl Db {
+    /// Runs many statements as if they were called one after the other, on one connection, without waiting in between: one round trip
+    /// for all, and one more for those that the connection has not prepared yet. Each is a transaction by itself, and those
+    /// behind one that fails run all the same: gives what came of each, in their order.
+    ///
+    /// Where all of them only read they may go to a replica. All are prepared before the first one runs, so none can need what another
+    /// one defines. Those of a handle with [settings](Db::with_settings) run one by one.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, Result};
+    /// # async fn page(db: &Db, product: i32) -> Result<()> {
+    /// let answers = db
+    ///     .batch(&[
+    ///         ("select name, price from product where id = $1", &[&product]),
+    ///         ("select stars, words from review where product = $1 limit 10", &[&product]),
+    ///     ])
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A statement that the handle refuses, no connection, or one that broke under reads on every node: then nothing is known of any.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query), for each of them.
+    pub async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
+        let handle = self.handle();
+        for (sql, _) in statements {
+            admit(handle, sql)?;
+        }
+        // A comment at the end of one must not hide the next.
+        let sql = statements.iter().map(|(sql, _)| *sql).collect::<Vec<_>>().join("\n;\n");
+        let classification = handle.classify(&sql);
+        let statement = Statement::text(&sql, &classification, Dialect::Postgres);
+        let mut many = Many { statements, classification, scope: self.scope() };
+        let (answers, node) = handle.run(statement, &mut many).await?;
+        let backend = handle.cluster().backend();
+        let mut results = Vec::with_capacity(answers.len());
+        for ((sql, params), answer) in statements.iter().zip(answers) {
+            results.push(match answer {
+                // A replica took one for a write: alone it finds its way to the primary.
+                Err(error)
+                    if classification.is_plain_read() && error.failure().kind == FailureKind::ReadOnly =>
+                {
+                    self.query(sql, params).await
+                }
+                answer => answer.map_err(|error| {
+                    Error::from_backend(backend, &node, "running a statement of a batch", error)
+                }),
+            });
+        }
+        Ok(results)
+    }
+}
+
+impl Transaction {
+    /// Runs many statements as if they were called one after the other, without waiting in between: one round trip for all, and one
+    /// more for those that the connection has not prepared yet. Gives what came of each, in their order; behind one that fails
+    /// all others do.
+    ///
+    /// # Errors
+    ///
+    /// A statement that the transaction refuses; or it had to be given up.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
+        for (sql, _) in statements {
+            self.admit(sql)?;
+        }
+        let connection = self.connection();
+        let (answers, _) = self.call(pin!(connection.many(statements, Capture::Nothing))).await?;
+        let describe = |answer: Result<_, _>| answer.map_err(|error| self.describe("running a batch", error));
+        Ok(answers.into_iter().map(describe).collect())
+    }
+}
+
+struct Many<'a> {
+    statements: &'a [(&'a str, Params<'a>)],
+    classification: Classification,
+    scope: Option<&'a Scope>,
+}
+
+impl Operation<Postgres> for Many<'_> {
+    type Output = (Answers, Arc<str>);
+
+    async fn run(
+        &mut self,
+        lease: NodeLease<Postgres>,
+        target: Target,
+    ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
+        let capture = capture(&lease, target);
+        soil(&lease, &self.classification, target);
+        let (answers, position) = match Frame::new(lease.kind(), self.scope, target) {
+            Frame::Bare => lease.many(self.statements, capture).await?,
+            frame => lease.one_by_one(self.statements, frame, capture).await?,
+        };
+        // Reads find another node, all of them.
+        let is_lost = |error: &DriverError| match error.failure().kind {
+            FailureKind::ConnectionLost => true,
+            FailureKind::Conflict => target.purpose == Purpose::Read,
+            _ => false,
+        };
+        let mut kept = Vec::with_capacity(answers.len());
+        for answer in answers {
+            match answer {
+                Err(error) if target.access.is_read() && is_lost(&error) => return Err(error),
+                answer => kept.push(answer),
+            }
+        }
+        Ok(Answer { value: (kept, Arc::clone(lease.node())), position })
+    }
+}
+
+impl Connection {
+    /// Sends all, and then waits for all.
+    pub(crate) async fn many(
+        &self,
+        statements: &[(&str, Params<'_>)],
+        capture: Capture,
+    ) -> Result<(Answers, Option<Lsn>), DriverError> {
+        let prepare = async |sql: &str| self.prepare_as(&self.key(sql), sql).await;
+        let prepares = statements.iter().map(|(sql, _)| prepare(sql));
+        let prepared = self.call(pin!(async { Ok(in_order(prepares).await) })).await?;
+        let calls = statements.iter().zip(prepared).map(|((_, params), statement)| async move {
+            let statement = statement?;
+            self.client().query(&statement, params).await
+        });
+        let all = pin!(async { Ok(in_order(calls).await) });
+        let (answers, mut position) = self.captured(capture, all).await?;
+        let mut results = Vec::with_capacity(answers.len());
+        for ((sql, params), answer) in statements.iter().zip(answers) {
+            let mut answer = answer.map_err(DriverError::from);
+            self.look_at(&answer);
+            if self.is_outdated(&self.key(sql), &answer) && !self.soil_left().contains(Effects::TRANSACTION) {
+                let verb = Query { sql, values: Values::Inferred(params) };
+                let again = self.bare(&verb, capture).await;
+                answer = again.map(|(rows, later)| {
+                    position = later.or(position);
+                    rows
+                });
+            }
+            results.push(answer);
+        }
+        Ok((results, position))
+    }
+
+    async fn one_by_one(
+        &self,
+        statements: &[(&str, Params<'_>)],
+        frame: Frame<'_>,
+        capture: Capture,
+    ) -> Result<(Answers, Option<Lsn>), DriverError> {
+        let (mut results, mut position) = (Vec::with_capacity(statements.len()), None);
+        for (sql, params) in statements {
+            let answer = self.run(&Query { sql, values: Values::Inferred(params) }, frame, capture).await;
+            results.push(answer.map(|(rows, later)| {
+                position = later.or(position);
+                rows
+            }));
+        }
+        Ok((results, position))
+    }
+}
+
+/// Polls each once in their order, and then waits for one after the other: the driver sends on the first poll, and answers in the
+/// order of what was sent.
+async fn in_order<F: Future>(calls: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut calls: Vec<Pin<Box<F>>> = calls.map(Box::pin).collect();
+    let mut first = Vec::with_capacity(calls.len());
+    for call in &mut calls {
+        first.push(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await);
+    }
+    let mut outputs = Vec::with_capacity(calls.len());
+    for (call, first) in calls.into_iter().zip(first) {
+        outputs.push(match first {
+            Poll::Ready(output) => output,
+            Poll::Pending => call.await,
+        });
+    }
+    outputs
+}

@@ -1,0 +1,407 @@
+//! COPY: many rows at once, in the server's own form, to and from it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, Stream, TryStreamExt};
+use millpond_cluster::core::Access;
+use millpond_cluster::sql::{Classification, Dialect, Effects};
+use millpond_cluster::{Answer, GivenUp, Handle, NodeLease, Operation, Statement, Target, timed_out};
+use tokio_postgres::{CopyInSink, CopyOutStream};
+
+use crate::operation::soil;
+use crate::rows::WritesAtTheEnd;
+use crate::scope::{Frame, Scope};
+use crate::{Db, DriverError, Error, ErrorKind, Lsn, Outcome, Postgres, Result, Transaction};
+
+impl Db {
+    /// Begins to copy rows into a table: `copy item from stdin`. Nothing of it stays unless it is [finished](CopyIn::finish).
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Db::query); and a text that is no `COPY … FROM STDIN`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Db::query).
+    pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'static>> {
+        let handle = self.handle();
+        let classification = admit(handle, sql, "copy_in() takes one COPY … FROM STDIN")?;
+        let mut start = StartCopyIn { sql, classification, scope: self.scope() };
+        // What is written counts when it is finished.
+        let started = handle.run(Statement::connection(Access::Write), &mut start).await?;
+        let held = Held::Own(started.lease);
+        Ok(CopyIn::new(started.sink, held, started.close, handle.clone(), WhenFinished::Wrote))
+    }
+
+    /// The rows of a table or query as the server writes them: `copy item to stdout`, `copy (select …) to stdout`. Where that only reads
+    /// it may come from a replica.
+    ///
+    /// # Errors
+    ///
+    /// As [`query_raw`](Db::query_raw); and a text that is no `COPY … TO STDOUT`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query_raw`](Db::query_raw), the stream included.
+    pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'static>> {
+        let handle = self.handle();
+        let classification = admit(handle, sql, "copy_out() takes one COPY … TO STDOUT")?;
+        let statement = Statement::text(sql, &classification, Dialect::Postgres);
+        let mut start = StartCopyOut { sql, classification, scope: self.scope() };
+        let started = handle.run(statement, &mut start).await?;
+        let StartedOut { first, rest, lease, close } = started;
+        Ok(CopyOut::new(first, rest, Held::Own(lease), close, handle.clone()))
+    }
+}
+
+impl Transaction {
+    /// Begins to copy rows into a table: `copy item from stdin`. Until it is [finished](CopyIn::finish) nothing else runs in the
+    /// transaction; dropped before, it ends the transaction as a dropped call does.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query); and a text that is no `COPY … FROM STDIN`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query).
+    pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'_>> {
+        self.admit_copy(sql, "copy_in() takes one COPY … FROM STDIN")?;
+        let connection = self.connection();
+        let sink = self.call(pin!(connection.call(pin!(connection.client().copy_in(sql))))).await?;
+        let handle = self.handle().clone();
+        Ok(CopyIn::new(Box::pin(sink), Held::Borrowed(connection), None, handle, WhenFinished::Nothing))
+    }
+
+    /// The rows of a table or query as the server writes them: `copy item to stdout`, `copy (select …) to stdout`. Other statements of
+    /// the transaction wait for the last of them; dropped before that, it ends the transaction as a dropped call does.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Transaction::query); and a text that is no `COPY … TO STDOUT`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`query`](Transaction::query), the stream included.
+    pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'_>> {
+        self.admit_copy(sql, "copy_out() takes one COPY … TO STDOUT")?;
+        let connection = self.connection();
+        let rows = self.call(pin!(connection.call(pin!(connection.client().copy_out(sql))))).await?;
+        Ok(CopyOut::new(None, Box::pin(rows), Held::Borrowed(connection), None, self.handle().clone()))
+    }
+}
+
+fn admit(handle: &Handle<Postgres>, sql: &str, wants: &str) -> Result<Classification> {
+    let classification = handle.classify(sql);
+    is_copy(&classification, wants)?;
+    Ok(classification)
+}
+
+/// Refuses what does not speak the copy protocol: the driver would wait for an answer that does not come.
+pub(crate) fn is_copy(classification: &Classification, wants: &str) -> Result<()> {
+    if classification.statements() == 1 && classification.effects().contains(Effects::COPY) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, wants))
+}
+
+/// A connection that is copied through.
+enum Held<'c> {
+    Own(NodeLease<Postgres>),
+    Borrowed(&'c NodeLease<Postgres>),
+}
+
+impl Held<'_> {
+    const fn lease(&self) -> &NodeLease<Postgres> {
+        match self {
+            Self::Own(lease) => lease,
+            Self::Borrowed(lease) => lease,
+        }
+    }
+}
+
+/// What is noted of a copy that is finished, or may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhenFinished {
+    /// This process has written.
+    Wrote,
+    /// It is its transaction's.
+    Nothing,
+}
+
+/// Rows on their way into a table, made by [`Db::copy_in`] and [`Transaction::copy_in`].
+///
+/// What is sent is in the form that the statement names, text by default, cut wherever it suits. Dropped before it is
+/// [finished](CopyIn::finish), nothing of it stays.
+#[must_use = "nothing is copied unless it is finished"]
+pub struct CopyIn<'c> {
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+    held: Held<'c>,
+    /// What closes the frame that it runs in.
+    close: Option<String>,
+    handle: Handle<Postgres>,
+    when_finished: WhenFinished,
+    is_over: bool,
+}
+
+impl<'c> CopyIn<'c> {
+    fn new(
+        sink: Pin<Box<CopyInSink<Bytes>>>,
+        held: Held<'c>,
+        close: Option<String>,
+        handle: Handle<Postgres>,
+        when_finished: WhenFinished,
+    ) -> Self {
+        held.lease().unsettle();
+        Self { sink, held, close, handle, when_finished, is_over: false }
+    }
+
+    /// Sends some bytes. Waits while the server does not take them.
+    ///
+    /// # Errors
+    ///
+    /// What the server says to the rows so far, or the connection broke. Nothing of it stays then.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call leaves it open whether the bytes were sent: drop the copy then, too.
+    pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<()> {
+        let data = data.into();
+        let result = {
+            let sent = pin!(self.sink.send(data));
+            self.handle.while_current(self.held.lease(), sent).await
+        };
+        self.end_if_failed(result)
+    }
+
+    /// Copies: the server takes the rows, all or none. Gives their number.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](CopyIn::send). With the outcome `MayHaveRun` the answer was lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped call may have copied. Later reads of the handle take care of that.
+    pub async fn finish(mut self) -> Result<u64> {
+        let is_write = self.when_finished == WhenFinished::Wrote;
+        // Noted when it is dropped, which is behind all answers.
+        let mut written = WritesAtTheEnd::new(self.handle.clone(), is_write);
+        let result = {
+            let finished = pin!(self.sink.as_mut().finish());
+            self.handle.while_current(self.held.lease(), finished).await
+        };
+        if matches!(&result, Ok(Err(error)) if error.as_db_error().is_some()) {
+            written.forget();
+        }
+        let copied = self.end_if_failed(result)?;
+        if let Some(close) = self.close.take() {
+            let closed = self.held.lease().close_frame(&close).await;
+            closed.map_err(|error| self.describe(error))?;
+        }
+        self.is_over = true;
+        self.held.lease().settle();
+        Ok(copied)
+    }
+
+    /// What the server said ends it; after anything else nobody knows where it is.
+    fn end_if_failed<T>(&mut self, result: Result<Result<T, tokio_postgres::Error>, GivenUp>) -> Result<T> {
+        let lease = self.held.lease();
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                let said = error.as_db_error().is_some();
+                if said && !self.is_over {
+                    self.is_over = true;
+                    lease.settle();
+                }
+                Err(self.describe(error.into()))
+            }
+            Err(GivenUp::TimedOut) => Err(timed_out(lease.node(), Outcome::MayHaveRun)),
+            Err(GivenUp::Replaced) => {
+                let text = format!("{} went silent or lost its role while rows were copied", lease.node());
+                Err(Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, text))
+            }
+        }
+    }
+
+    fn describe(&self, error: DriverError) -> Error {
+        let backend = self.handle.cluster().backend();
+        Error::from_backend(backend, self.held.lease().node(), "copying rows", error)
+    }
+}
+
+impl Drop for CopyIn<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // The connection is closed; the server has nothing of rows that do not end.
+            self.held.lease().interrupt();
+        }
+    }
+}
+
+impl fmt::Debug for CopyIn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopyIn").field("is_open", &!self.is_over).finish_non_exhaustive()
+    }
+}
+
+/// What a [`CopyIn`] is made of.
+struct Started {
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+    lease: NodeLease<Postgres>,
+    close: Option<String>,
+}
+
+struct StartCopyIn<'a> {
+    sql: &'a str,
+    classification: Classification,
+    scope: Option<&'a Scope>,
+}
+
+impl Operation<Postgres> for StartCopyIn<'_> {
+    type Output = Started;
+
+    async fn run(
+        &mut self,
+        lease: NodeLease<Postgres>,
+        target: Target,
+    ) -> Result<Answer<Started, Lsn>, DriverError> {
+        soil(&lease, &self.classification, target);
+        let close = lease.open_frame(Frame::new(lease.kind(), self.scope, target)).await?;
+        let sink = Box::pin(lease.call(pin!(lease.client().copy_in(self.sql))).await?);
+        Ok(Answer { value: Started { sink, lease, close }, position: None })
+    }
+}
+
+/// What a [`CopyOut`] is made of.
+struct StartedOut {
+    first: Option<Bytes>,
+    rest: Pin<Box<CopyOutStream>>,
+    lease: NodeLease<Postgres>,
+    close: Option<String>,
+}
+
+struct StartCopyOut<'a> {
+    sql: &'a str,
+    classification: Classification,
+    scope: Option<&'a Scope>,
+}
+
+impl Operation<Postgres> for StartCopyOut<'_> {
+    type Output = StartedOut;
+
+    async fn run(
+        &mut self,
+        lease: NodeLease<Postgres>,
+        target: Target,
+    ) -> Result<Answer<StartedOut, Lsn>, DriverError> {
+        soil(&lease, &self.classification, target);
+        let close = lease.open_frame(Frame::new(lease.kind(), self.scope, target)).await?;
+        let mut rest = Box::pin(lease.call(pin!(lease.client().copy_out(self.sql))).await?);
+        // With it come the refusals and lost connections that another node can still make good.
+        let first = lease.call(pin!(rest.try_next())).await?;
+        Ok(Answer { value: StartedOut { first, rest, lease, close }, position: None })
+    }
+}
+
+/// Rows as the server writes them, made by [`Db::copy_out`] and [`Transaction::copy_out`]: in the form that the statement names, text by
+/// default, a row at a time. Holds its connection until the last row; dropped before, it closes the connection and has the server
+/// cancel the rest.
+pub struct CopyOut<'c> {
+    first: Option<Bytes>,
+    rest: Pin<Box<CopyOutStream>>,
+    /// Let go behind the last row.
+    held: Option<Held<'c>>,
+    /// What closes the frame that it runs in.
+    close: Option<String>,
+    closing: Option<Closing<'c>>,
+    handle: Handle<Postgres>,
+}
+
+type Closing<'c> = Pin<Box<dyn Future<Output = (Held<'c>, Result<(), DriverError>)> + Send + 'c>>;
+
+impl<'c> CopyOut<'c> {
+    fn new(
+        first: Option<Bytes>,
+        rest: Pin<Box<CopyOutStream>>,
+        held: Held<'c>,
+        close: Option<String>,
+        handle: Handle<Postgres>,
+    ) -> Self {
+        held.lease().unsettle();
+        Self { first, rest, held: Some(held), close, closing: None, handle }
+    }
+
+    fn failed(&mut self, held: &Held<'_>, error: DriverError) -> Error {
+        let lease = held.lease();
+        if error.as_db_error().is_some() {
+            lease.settle();
+        } else {
+            lease.interrupt();
+        }
+        Error::from_backend(self.handle.cluster().backend(), lease.node(), "copying rows", error)
+    }
+}
+
+impl Stream for CopyOut<'_> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if let Some(closing) = &mut self.closing {
+            let (held, closed) = ready!(closing.as_mut().poll(cx));
+            self.closing = None;
+            return Poll::Ready(match closed {
+                Ok(()) => {
+                    held.lease().settle();
+                    None
+                }
+                Err(error) => Some(Err(self.failed(&held, error))),
+            });
+        }
+        if self.held.is_none() {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.rest.as_mut().poll_next(cx));
+        if let Some(Ok(row)) = next {
+            return Poll::Ready(Some(Ok(row)));
+        }
+        let Some(held) = self.held.take() else { return Poll::Ready(None) };
+        match (next, self.close.take()) {
+            (Some(Err(error)), _) => Poll::Ready(Some(Err(self.failed(&held, error.into())))),
+            (_, Some(close)) => {
+                self.closing = Some(Box::pin(async move {
+                    let closed = held.lease().close_frame(&close).await;
+                    (held, closed)
+                }));
+                self.poll_next(cx)
+            }
+            (_, None) => {
+                held.lease().settle();
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Drop for CopyOut<'_> {
+    fn drop(&mut self) {
+        if let Some(held) = &self.held {
+            held.lease().interrupt();
+        }
+    }
+}
+
+impl fmt::Debug for CopyOut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_open = self.held.is_some() || self.closing.is_some();
+        f.debug_struct("CopyOut").field("is_open", &is_open).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,295 @@
+//! Settings that hold for one statement, or one transaction, and the frame that holds them.
+
+use std::fmt;
+
+use millpond_cluster::Target;
+use postgres_protocol::escape::escape_literal;
+
+use crate::{Error, Result};
+
+/// Settings for what runs through one handle.
+pub(crate) struct Scope {
+    settings: Vec<(Box<str>, Box<str>)>,
+    /// Sets them for the transaction that it runs in.
+    local: Box<str>,
+    /// Sets them for the session.
+    session: Box<str>,
+    /// Those that a statement is prepared under; empty when there are none.
+    prepared_under: Box<str>,
+}
+
+/// The classifier reads literals as it is by default, the driver text as UTF-8, and what a transaction may do is asked for where it
+/// begins.
+const REFUSED: [(&str, &str); 6] = [
+    ("standard_conforming_strings", "it decides how every text is read"),
+    ("client_encoding", "the driver speaks UTF-8"),
+    ("default_transaction_read_only", "a transaction says it itself: build_transaction()"),
+    ("transaction_read_only", "a transaction says it itself: build_transaction()"),
+    ("transaction_isolation", "a transaction says it itself: build_transaction()"),
+    ("transaction_deferrable", "a transaction says it itself: build_transaction()"),
+];
+
+/// Those that change what a name without a schema means; `role` by `"$user"` in the search path.
+const MOVES_NAMES: [&str; 3] = ["search_path", "role", "session_authorization"];
+
+impl Scope {
+    /// These settings on top of others, of which those of the same name are replaced.
+    pub(crate) fn new(
+        base: Option<&Self>,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self> {
+        let mut all: Vec<(Box<str>, Box<str>)> = base.map_or_else(Vec::new, |base| base.settings.clone());
+        for (name, value) in settings {
+            check(&name, &value)?;
+            all.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+            all.push((name.into(), value.into()));
+        }
+        let set = |is_local: bool| {
+            let calls = all.iter().map(|(name, value)| {
+                let (name, value) = (escape_literal(name), escape_literal(value));
+                format!("pg_catalog.set_config({name}, {value}, {is_local})")
+            });
+            match calls.collect::<Vec<_>>().join(", ") {
+                none if none.is_empty() => none,
+                calls => format!("SELECT {calls}"),
+            }
+        };
+        // A statement is read when it is prepared: names by the search path, literals by DateStyle and TimeZone. What is an
+        // application's own has a dot in its name, and nothing is read by it.
+        let of_the_server = all.iter().filter(|(name, _)| !name.contains('.'));
+        let prepared_under: String =
+            of_the_server.map(|(name, value)| format!("{name}\0{value}\0")).collect();
+        Ok(Self {
+            local: set(true).into(),
+            session: set(false).into(),
+            prepared_under: prepared_under.into(),
+            settings: all,
+        })
+    }
+
+    /// Whether names without a schema may mean something else than without these settings.
+    pub(crate) fn moves_names(&self) -> bool {
+        let moves = |name: &str| MOVES_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
+        self.settings.iter().any(|(name, _)| moves(name))
+    }
+
+    /// Sets them until the end of a transaction.
+    pub(crate) const fn local(&self) -> &str {
+        &self.local
+    }
+
+    /// Sets them until the connection is reset.
+    pub(crate) const fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// Asks for what they are now, a column each.
+    fn show(&self) -> String {
+        let shown = self
+            .settings
+            .iter()
+            .map(|(name, _)| format!("pg_catalog.current_setting({}, true)", escape_literal(name)));
+        format!("SELECT {}", shown.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Sets them to what they were.
+    pub(crate) fn restore<'v>(&self, values: impl Iterator<Item = Option<&'v str>>) -> String {
+        let calls = self.settings.iter().zip(values).map(|((name, _), value)| {
+            let (name, value) = (escape_literal(name), escape_literal(value.unwrap_or_default()));
+            format!("pg_catalog.set_config({name}, {value}, true)")
+        });
+        format!("SELECT {}", calls.collect::<Vec<_>>().join(", "))
+    }
+}
+
+fn check(name: &str, value: &str) -> Result<()> {
+    let refused =
+        |why: String| Err(Error::config(format!("the setting {name:?} cannot be used here: {why}")));
+    if name.is_empty() || name.contains('\0') || value.contains('\0') {
+        return refused("its name is empty, or it has a NUL byte".to_owned());
+    }
+    match REFUSED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        Some((_, why)) => refused((*why).to_owned()),
+        None => Ok(()),
+    }
+}
+
+// Values may be what nobody should read in a log.
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.settings.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// How transactions begin and end on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nesting {
+    /// As they do.
+    Own,
+    /// Inside the one of a test, as savepoints.
+    InTest,
+}
+
+impl Nesting {
+    /// Begins one, with its settings.
+    pub(crate) fn begin(self, modes: &str, is_read_only: bool, scope: Option<&Scope>) -> String {
+        let begin = match self {
+            Self::Own => format!("BEGIN{modes}"),
+            // An isolation level is the outer one's.
+            Self::InTest if is_read_only => "SAVEPOINT millpond; SET TRANSACTION READ ONLY".to_owned(),
+            Self::InTest => "SAVEPOINT millpond".to_owned(),
+        };
+        match scope.map(Scope::local) {
+            Some(settings) if !settings.is_empty() => format!("{begin}; {settings}"),
+            _ => begin,
+        }
+    }
+
+    /// Commits one. The server answers the COMMIT of an aborted transaction with a rollback and no error, which the driver does not
+    /// show. A statement before it fails there, and then the COMMIT is not run.
+    pub(crate) const fn commit(self) -> &'static str {
+        match self {
+            Self::Own => "SELECT; COMMIT",
+            Self::InTest => "SELECT; RELEASE SAVEPOINT millpond",
+        }
+    }
+
+    /// Rolls one back.
+    pub(crate) const fn rollback(self) -> &'static str {
+        match self {
+            Self::Own => "ROLLBACK",
+            Self::InTest => "ROLLBACK TO SAVEPOINT millpond; RELEASE SAVEPOINT millpond",
+        }
+    }
+}
+
+/// What stands around one statement.
+#[derive(Clone, Copy)]
+pub(crate) enum Frame<'s> {
+    /// Nothing: it is a transaction by itself.
+    Bare,
+    /// A transaction.
+    Transaction {
+        /// Whether a write in it is refused.
+        is_read_only: bool,
+        /// What is set in it.
+        scope: Option<&'s Scope>,
+    },
+    /// A savepoint, in the transaction of a test.
+    Savepoint(Option<&'s Scope>),
+}
+
+impl<'s> Frame<'s> {
+    /// The frame of a statement with these settings.
+    pub(crate) const fn new(kind: Kind, scope: Option<&'s Scope>, target: Target) -> Self {
+        let is_read_only = target.access.is_read();
+        match kind {
+            Kind::Test => Self::Savepoint(scope),
+            Kind::Pooled if is_read_only => Self::Transaction { is_read_only, scope },
+            Kind::Pooled | Kind::Direct => match scope {
+                Some(_) => Self::Transaction { is_read_only, scope },
+                None => Self::Bare,
+            },
+        }
+    }
+
+    /// Under what a statement is kept that was prepared in the frame.
+    pub(crate) fn key(&self, sql: &str) -> Option<String> {
+        match self {
+            Self::Transaction { scope: Some(scope), .. } | Self::Savepoint(Some(scope))
+                if !scope.prepared_under.is_empty() =>
+            {
+                Some(format!("{}{sql}", scope.prepared_under))
+            }
+            _ => None,
+        }
+    }
+
+    /// What opens it.
+    pub(crate) fn opening(&self) -> String {
+        match self {
+            Self::Bare => String::new(),
+            Self::Transaction { is_read_only, scope } => {
+                let modes = if *is_read_only { " READ ONLY" } else { "" };
+                Nesting::Own.begin(modes, *is_read_only, *scope)
+            }
+            Self::Savepoint(None) => "SAVEPOINT millpond".to_owned(),
+            // What they were is asked first: a savepoint that is released leaves its settings to what follows.
+            Self::Savepoint(Some(scope)) => {
+                format!("{}; SAVEPOINT millpond; {}", scope.show(), scope.local())
+            }
+        }
+    }
+}
+
+/// What is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A server.
+    Direct,
+    /// A pooler that gives each transaction another server connection.
+    Pooled,
+    /// A server, in a transaction that a test has begun and will roll back.
+    Test,
+}
+
+impl Kind {
+    pub(crate) const fn nesting(self) -> Nesting {
+        match self {
+            Self::Direct | Self::Pooled => Nesting::Own,
+            Self::Test => Nesting::InTest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(settings: &[(&str, &str)]) -> Result<Scope> {
+        Scope::new(None, settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn values_are_quoted() {
+        let scope = scope(&[("app.tenant", "o'neil"), ("role", "a\\b")]).unwrap();
+        assert_eq!(
+            scope.local(),
+            "SELECT pg_catalog.set_config('app.tenant', 'o''neil', true), \
+             pg_catalog.set_config('role',  E'a\\\\b', true)"
+        );
+    }
+
+    #[test]
+    fn a_later_setting_replaces_an_earlier_one() {
+        let base = scope(&[("app.tenant", "a"), ("app.user", "u")]).unwrap();
+        let scope = Scope::new(Some(&base), [("APP.tenant".to_owned(), "b".to_owned())]).unwrap();
+        assert!(scope.local().contains("'b'") && !scope.local().contains("'a'"), "{}", scope.local());
+        assert!(scope.local().contains("'u'"));
+    }
+
+    #[test]
+    fn only_what_a_statement_is_read_by_is_in_its_key() {
+        let target = |access| {
+            let scope = scope(access).unwrap();
+            Frame::Savepoint(Some(&scope)).key("select 1")
+        };
+        assert_eq!(target(&[("app.tenant", "a")]), None);
+        assert_eq!(target(&[("search_path", "a")]).unwrap(), "search_path\0a\0select 1");
+        assert_ne!(target(&[("TimeZone", "UTC")]), target(&[("TimeZone", "Asia/Tokyo")]));
+    }
+
+    #[test]
+    fn what_would_change_how_texts_are_read_is_refused() {
+        for (name, value) in [
+            ("Standard_Conforming_Strings", "off"),
+            ("transaction_read_only", "off"),
+            ("", "x"),
+            ("a.b", "\0"),
+        ] {
+            assert!(scope(&[(name, value)]).is_err(), "{name}");
+        }
+        assert!(!scope(&[("work_mem", "1MB")]).unwrap().moves_names());
+        assert!(scope(&[("Search_Path", "tenant")]).unwrap().moves_names());
+    }
+}

@@ -1,0 +1,101 @@
+//! A handle whose work is rolled back, for tests of services.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use millpond::postgres::{Db, GenericClient};
+use millpond::{ErrorKind, Outcome};
+use millpond_tests::{Cluster, until};
+
+async fn count(db: &Db) -> i64 {
+    db.query_one_scalar("select count(*) from item", &[]).await.unwrap()
+}
+
+#[tokio::test]
+async fn all_that_runs_in_it_is_seen_in_it_and_rolled_back() {
+    let cluster = Cluster::up(0).await;
+    let db = Db::for_test(cluster.db.begin().await.unwrap()).unwrap();
+    db.execute("insert into item values (1, 'one')", &[]).await.unwrap();
+    // A statement that fails, and a transaction that is left, take only themselves back.
+    assert_eq!(
+        db.execute("insert into item values (1, 'one')", &[]).await.unwrap_err().code(),
+        Some("23505")
+    );
+    let transaction = db.begin().await.unwrap();
+    transaction.execute("insert into item values (2, 'two')", &[]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let transaction = db.begin().await.unwrap();
+    transaction.execute("insert into item values (3, 'three')", &[]).await.unwrap();
+    let part = transaction.savepoint().await.unwrap();
+    part.execute("insert into item values (4, 'four')", &[]).await.unwrap();
+    part.commit().await.unwrap();
+    transaction.rollback().await.unwrap();
+    drop(db.begin().await.unwrap());
+    let aborted = db.begin().await.unwrap();
+    aborted.execute("select 1 / 0", &[]).await.unwrap_err();
+    assert_eq!(aborted.commit().await.unwrap_err().outcome(), Outcome::Rejected);
+    let reading = db.begin_read_only().await.unwrap();
+    assert_eq!(
+        reading.execute("insert into item values (5, 'x')", &[]).await.unwrap_err().code(),
+        Some("25006")
+    );
+    drop(reading);
+    // Every other verb.
+    db.batch_execute("insert into item values (6, 'six'); insert into item values (7, 'seven')")
+        .await
+        .unwrap();
+    assert_eq!(db.query_raw("select from item", &[]).await.unwrap().count().await, 4);
+    db.batch(&[("insert into item values (8, 'eight')", &[]), ("select 1 / 0", &[])]).await.unwrap();
+    let mut copy = db.copy_in("copy item from stdin").await.unwrap();
+    copy.send("9\tnine\n").await.unwrap();
+    copy.finish().await.unwrap();
+    let lease = db.get().await.unwrap();
+    lease.execute("insert into item values (10, 'ten')", &[]).await.unwrap();
+    drop(lease);
+    let session = db.session();
+    session.execute("insert into item values (11, 'eleven')", &[]).await.unwrap();
+    assert_eq!((count(&db).await, count(&cluster.db).await), (8, 0));
+    drop((db, session));
+    let open = "select count(*)::text from pg_stat_activity where state like 'idle in transaction%'";
+    until("it is rolled back", async || cluster.ask("db-0", open).await == "0").await;
+    assert_eq!(count(&cluster.db).await, 0);
+}
+
+#[tokio::test]
+async fn settings_hold_for_their_statement_only() {
+    let cluster = Cluster::up(0).await;
+    let db = Db::for_test(cluster.db.begin().await.unwrap()).unwrap();
+    let tenant = db.with_settings([("app.tenant", "ann"), ("work_mem", "1MB")]).unwrap();
+    let show = "select coalesce(current_setting('app.tenant', true), '') || current_setting('work_mem')";
+    for _ in 0..2 {
+        assert_eq!(tenant.query_one_scalar::<String>(show, &[]).await.unwrap(), "ann1MB");
+        assert_eq!(db.query_one_scalar::<String>(show, &[]).await.unwrap(), "4MB");
+        tenant.query("select 1 / 0", &[]).await.unwrap_err();
+        let rows: Vec<_> = tenant.query_raw(show, &[]).await.unwrap().collect().await;
+        assert_eq!(rows[0].as_ref().unwrap().get::<_, &str>(0), "ann1MB");
+        assert_eq!(db.query_one_scalar::<String>(show, &[]).await.unwrap(), "4MB");
+    }
+}
+
+#[tokio::test]
+async fn nothing_ends_the_transaction_but_its_end() {
+    let cluster = Cluster::up(0).await;
+    let db = Db::for_test(cluster.db.begin().await.unwrap()).unwrap();
+    db.execute("insert into item values (1, 'one')", &[]).await.unwrap();
+    for sql in ["commit", "begin; insert into item values (2, ''); commit", "rollback"] {
+        let error = db.batch_execute(sql).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::SessionStatement, Outcome::NotSent), "{sql}");
+        let lease = db.get().await.unwrap();
+        let error = GenericClient::batch_execute(&lease, sql).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SessionStatement, "{sql}");
+    }
+    assert_eq!((count(&db).await, count(&cluster.db).await), (1, 0));
+    // A call that is given up ends it, and all that come later say so.
+    let late = db.timeout(Duration::from_millis(100)).query("select pg_sleep(60)", &[]).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Timeout);
+    let error = db.query("select 1", &[]).await.unwrap_err();
+    assert!(error.to_string().contains("transaction of the test is over"), "{error}");
+    assert_eq!(count(&cluster.db).await, 0);
+}

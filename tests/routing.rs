@@ -200,7 +200,7 @@ async fn statements_that_need_a_connection_are_refused_with_the_words_for_how_to
     let cluster = Cluster::up(0).await;
     let refused = [
         ("set search_path = x", "get()"),
-        ("listen news", "connection of your own"),
+        ("listen news", "listener()"),
         ("create temporary table t (a int)", "get()"),
         ("select pg_advisory_lock(1)", "get()"),
         ("prepare p as select 1", "get()"),

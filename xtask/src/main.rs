@@ -10,6 +10,7 @@ mod fuzz;
 mod layers;
 mod libclang;
 mod metadata;
+mod pgbouncer;
 mod postgres;
 mod rivals;
 mod setup;

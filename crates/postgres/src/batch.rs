@@ -9,9 +9,9 @@ use millpond_cluster::sql::{Classification, Dialect, Effects};
 use millpond_cluster::{Answer, FailureKind, NodeLease, Operation, Purpose, Statement, Target};
 use tokio_postgres::Row;
 
+use crate::admit::admit;
 use crate::client::Params;
 use crate::connection::{Capture, Connection};
-use crate::db::admit;
 use crate::operation::{capture, soil};
 use crate::scope::{Frame, Scope};
 use crate::verb::{Query, Values};

@@ -276,6 +276,11 @@ impl Builder {
         if let Some(error) = &self.bad_function {
             return Err(Error::config(error.to_string()));
         }
+        if self.kind == Kind::Pooled && self.after_connect.is_some() {
+            return Err(Error::config(
+                "after_connect() means nothing behind a pooler, where a connection has no session: set it there",
+            ));
+        }
         let hook = self.after_connect.as_deref().unwrap_or_default();
         if hook.to_ascii_lowercase().contains("standard_conforming_strings") {
             return Err(Error::config("after_connect() must not change standard_conforming_strings"));

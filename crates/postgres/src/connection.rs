@@ -255,6 +255,13 @@ impl Connection {
         if self.kind() == Kind::Test {
             return self.reset_in_test(soil).await;
         }
+        if self.kind() == Kind::Pooled {
+            // The rest of a session is the pooler's, or another client's.
+            self.call(pin!(self.client.batch_execute("ROLLBACK"))).await?;
+            self.clean(soil);
+            self.is_unseen.store(false, Ordering::Relaxed);
+            return Ok(());
+        }
         let applies = |(effects, _): &&(Effects, &str)| is_unseen || soil.intersects(*effects);
         let mut text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
         if is_unseen || soil.intersects(Effects::SETTING) {

@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream, TryStreamExt};
 use millpond_cluster::core::Access;
-use millpond_cluster::sql::{Classification, Dialect, Effects};
+use millpond_cluster::sql::{Classification, Dialect};
 use millpond_cluster::{Answer, GivenUp, Handle, NodeLease, Operation, Statement, Target, timed_out};
 use tokio_postgres::{CopyInSink, CopyOutStream};
 
+use crate::admit::admit_copy;
 use crate::operation::soil;
 use crate::rows::WritesAtTheEnd;
 use crate::scope::{Frame, Scope};
@@ -29,7 +30,7 @@ impl Db {
     /// As [`query`](Db::query).
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'static>> {
         let handle = self.handle();
-        let classification = admit(handle, sql, "copy_in() takes one COPY … FROM STDIN")?;
+        let classification = admit_copy(handle, sql, "copy_in() takes one COPY … FROM STDIN")?;
         let mut start = StartCopyIn { sql, classification, scope: self.scope() };
         // What is written counts when it is finished.
         let started = handle.run(Statement::connection(Access::Write), &mut start).await?;
@@ -49,7 +50,7 @@ impl Db {
     /// As [`query_raw`](Db::query_raw), the stream included.
     pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'static>> {
         let handle = self.handle();
-        let classification = admit(handle, sql, "copy_out() takes one COPY … TO STDOUT")?;
+        let classification = admit_copy(handle, sql, "copy_out() takes one COPY … TO STDOUT")?;
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
         let mut start = StartCopyOut { sql, classification, scope: self.scope() };
         let started = handle.run(statement, &mut start).await?;
@@ -93,20 +94,6 @@ impl Transaction {
         let rows = self.call(pin!(connection.call(pin!(connection.client().copy_out(sql))))).await?;
         Ok(CopyOut::new(None, Box::pin(rows), Held::Borrowed(connection), None, self.handle().clone()))
     }
-}
-
-fn admit(handle: &Handle<Postgres>, sql: &str, wants: &str) -> Result<Classification> {
-    let classification = handle.classify(sql);
-    is_copy(&classification, wants)?;
-    Ok(classification)
-}
-
-/// Refuses what does not speak the copy protocol: the driver would wait for an answer that does not come.
-pub(crate) fn is_copy(classification: &Classification, wants: &str) -> Result<()> {
-    if classification.statements() == 1 && classification.effects().contains(Effects::COPY) {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, wants))
 }
 
 /// A connection that is copied through.

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
-use millpond_cluster::sql::{Analysis, Catalog, Classification, Dialect, Effects, ReasonKind};
+use millpond_cluster::sql::{Analysis, Catalog, Classification, Dialect};
 use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
+use crate::admit::{admit, behind_pooler, refuse, transaction_commands};
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::operation::{Run, Stream, Take};
 use crate::scope::{Kind, Scope};
-use crate::transaction::{copy_refused, transaction_commands};
 use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
 use crate::{
-    Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction,
-    TransactionBuilder, WriterPool,
+    Builder, Lease, Postgres, Result, RowStream, Token, Transaction, TransactionBuilder, WriterPool,
 };
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
@@ -392,6 +391,7 @@ impl Db {
     fn admit_batch(&self, sql: &str) -> Result<Classification> {
         let classification = self.handle.classify(sql);
         refuse(sql, &classification)?;
+        behind_pooler(self.kind(), sql, &classification)?;
         if self.is_framed() {
             // It would end the transaction that holds the settings.
             transaction_commands(sql, &classification)?;
@@ -401,7 +401,11 @@ impl Db {
 
     /// Whether there is a transaction around each statement.
     fn is_framed(&self) -> bool {
-        self.scope.is_some() || self.handle.cluster().backend().kind() == Kind::Test
+        self.scope.is_some() || self.kind() == Kind::Test
+    }
+
+    fn kind(&self) -> Kind {
+        self.handle.cluster().backend().kind()
     }
 
     /// How the cluster stands.
@@ -467,61 +471,3 @@ impl Deref for Session {
 }
 
 derived_verbs!(Db);
-
-/// Refuses a text that a routed handle cannot run as one statement: it has no connection of its own, and the protocol of
-/// prepared statements takes one at a time.
-pub(crate) fn admit(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
-    let classification = handle.classify(sql);
-    one_statement(&classification)?;
-    refuse(sql, &classification)?;
-    Ok(classification)
-}
-
-fn refuse(sql: &str, classification: &Classification) -> Result<()> {
-    let effects = classification.effects();
-    if effects.contains(Effects::COPY) {
-        return Err(copy_refused());
-    }
-    if effects.binds_session() && classification.statements() < 2 {
-        return Err(session_statement(sql, classification));
-    }
-    Ok(())
-}
-
-/// Refuses several statements where one is asked for.
-pub(crate) fn one_statement(classification: &Classification) -> Result<()> {
-    let count = classification.statements();
-    if count < 2 {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::SeveralStatements,
-        Outcome::NotSent,
-        format!("the text has {count} statements, and this call takes one: use batch_execute()"),
-    ))
-}
-
-fn session_statement(sql: &str, classification: &Classification) -> Error {
-    let effects = classification.effects();
-    let instead = if effects.contains(Effects::TRANSACTION) {
-        "use begin()"
-    } else if effects.contains(Effects::LISTEN) {
-        "open a connection of your own with tokio_postgres: a pooled one does not hand on notifications"
-    } else {
-        "use a lease from get(), or a transaction from begin()"
-    };
-    let reason = classification.reason();
-    // What makes it no read can be something else, and would mislead here.
-    let why = match reason.kind() {
-        ReasonKind::SessionVerb
-        | ReasonKind::SessionName
-        | ReasonKind::SessionFunction
-        | ReasonKind::Transaction => format!(": {}", reason.display(sql)),
-        _ => String::new(),
-    };
-    Error::new(
-        ErrorKind::SessionStatement,
-        Outcome::NotSent,
-        format!("the statement needs one connection for itself ({effects}){why}; {instead}"),
-    )
-}

@@ -6,11 +6,11 @@ use millpond_cluster::sql::Effects;
 use millpond_cluster::{Handle, NodeLease, Purpose};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
+use crate::admit::{behind_pooler, copy_refused, transaction_commands};
 use crate::client::{GenericClient, Params, TypedParams};
 use crate::connection::Capture;
 use crate::rows::BorrowedRowStream;
 use crate::scope::{Frame, Kind};
-use crate::transaction::{copy_refused, transaction_commands};
 use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
 use crate::{DriverError, Error, Postgres, Result};
 
@@ -92,6 +92,7 @@ impl Lease {
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
         }
+        behind_pooler(self.connection.kind(), sql, &classification)?;
         if self.connection.kind() == Kind::Test {
             // It would end the transaction of the test.
             transaction_commands(sql, &classification)?;

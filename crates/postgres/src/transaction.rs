@@ -2,15 +2,14 @@ use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use millpond_cluster::sql::{Classification, Dialect, Effects, TransactionVerb, classify, split};
+use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{GivenUp, Handle, NodeLease, timed_out};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
+use crate::admit::{behind_pooler, copy_refused, is_copy, one_statement, transaction_commands};
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::connection::{Capture, Connection};
-use crate::copy::is_copy;
-use crate::db::one_statement;
 use crate::rows::BorrowedRowStream;
 use crate::savepoint::Savepoint;
 use crate::scope::{Frame, Kind};
@@ -306,6 +305,7 @@ impl Transaction {
         }
         let effects = classification.effects();
         transaction_commands(sql, classification)?;
+        behind_pooler(self.connection.kind(), sql, classification)?;
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
         }
@@ -366,34 +366,6 @@ impl Transaction {
     }
 }
 
-/// Refuses what would end the transaction that a text runs in.
-pub(crate) fn transaction_commands(sql: &str, classification: &Classification) -> Result<()> {
-    if classification.effects().contains(Effects::TRANSACTION) {
-        for part in split(sql, Dialect::Postgres) {
-            transaction_command(&sql[part])?;
-        }
-    }
-    Ok(())
-}
-
-fn transaction_command(statement: &str) -> Result<()> {
-    use TransactionVerb::{Release, RollbackTo, Savepoint, SetModes};
-    let classification = classify(statement, Dialect::Postgres);
-    match classification.transaction().map(millpond_cluster::sql::Transaction::verb) {
-        Some(RollbackTo | Savepoint | Release | SetModes) => {}
-        None if !classification.effects().contains(Effects::TRANSACTION) => {}
-        _ => {
-            return Err(Error::new(
-                ErrorKind::SessionStatement,
-                Outcome::NotSent,
-                "the text begins or ends a transaction inside a transaction: use commit() or rollback(), \
-                 or a lease from get() for a script with transactions of its own",
-            ));
-        }
-    }
-    Ok(())
-}
-
 derived_verbs!(Transaction);
 
 /// Whether the server gave it up in favour of another transaction, and had nothing of it.
@@ -403,15 +375,6 @@ pub(crate) fn is_conflict(error: &Error) -> bool {
 
 fn is_aborted(error: &DriverError) -> bool {
     error.as_db_error().is_some_and(|said| *said.code() == SqlState::IN_FAILED_SQL_TRANSACTION)
-}
-
-/// The words for a text that speaks the copy protocol.
-pub(crate) fn copy_refused() -> Error {
-    Error::new(
-        ErrorKind::SessionStatement,
-        Outcome::NotSent,
-        "the text copies rows through the connection: use copy_in() or copy_out()",
-    )
 }
 
 impl fmt::Debug for Transaction {

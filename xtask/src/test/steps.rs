@@ -9,7 +9,7 @@ use crate::{
     command::{Cmd, Kept},
     fuzz,
     metadata::Metadata,
-    postgres, setup,
+    pgbouncer, postgres, setup,
     workspace::Workspace,
 };
 
@@ -25,6 +25,9 @@ pub(super) struct Step {
 /// What starts servers, in nextest's language.
 const WITHOUT_SERVERS: &str =
     "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool)$/) and kind(test)))";
+
+/// What starts a pooler in front of them, left out.
+const WITHOUT_POOLER: &str = "not binary(pooler)";
 
 /// Where the advisories are fetched from.
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
@@ -125,12 +128,23 @@ fn rustdoc() -> Step {
 }
 
 fn tests(servers: bool) -> Step {
-    command("tests", move |workspace| {
+    let run = move |workspace: &Workspace, kept: &Kept| {
         let ci = env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         let cargo = workspace.cargo().words("nextest run --workspace --all-features --no-fail-fast");
         let cargo = cargo.args(ci.then_some("--profile=ci"));
-        cargo.args((!servers).then(|| format!("--filterset={WITHOUT_SERVERS}")))
-    })
+        if !servers {
+            cargo.args([format!("--filterset={WITHOUT_SERVERS}")]).run_kept(kept)?;
+            return Ok(Outcome::Passed);
+        }
+        match pgbouncer::find_or_fetch(workspace)? {
+            Some(program) => cargo.env(pgbouncer::VARIABLE, program).run_kept(kept).map(|()| Outcome::Passed),
+            None => {
+                cargo.args([format!("--filterset={WITHOUT_POOLER}")]).run_kept(kept)?;
+                Ok(Outcome::PassedWithout("the tests behind a pooler: no PgBouncer 1.21 or later".to_owned()))
+            }
+        }
+    };
+    Step { name: "tests".to_owned(), run: Box::new(run) }
 }
 
 /// The pool's threads in some thousand orders, by a model checker that stands in for the runtime.

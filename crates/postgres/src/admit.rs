@@ -1,0 +1,150 @@
+//! What is refused before it is sent: a text that its handle, transaction or lease cannot run.
+
+use millpond_cluster::Handle;
+use millpond_cluster::sql::{Classification, Dialect, Effects, ReasonKind, TransactionVerb, classify, split};
+
+use crate::scope::Kind;
+use crate::{Error, ErrorKind, Outcome, Postgres, Result};
+
+/// Refuses a text that a routed handle cannot run as one statement: it has no connection of its own, and the protocol of
+/// prepared statements takes one at a time.
+pub(crate) fn admit(handle: &Handle<Postgres>, sql: &str) -> Result<Classification> {
+    let classification = handle.classify(sql);
+    one_statement(&classification)?;
+    refuse(sql, &classification)?;
+    Ok(classification)
+}
+
+pub(crate) fn refuse(sql: &str, classification: &Classification) -> Result<()> {
+    let effects = classification.effects();
+    if effects.contains(Effects::COPY) {
+        return Err(copy_refused());
+    }
+    if effects.binds_session() && classification.statements() < 2 {
+        return Err(session_statement(sql, classification));
+    }
+    Ok(())
+}
+
+/// Refuses several statements where one is asked for.
+pub(crate) fn one_statement(classification: &Classification) -> Result<()> {
+    let count = classification.statements();
+    if count < 2 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::SeveralStatements,
+        Outcome::NotSent,
+        format!("the text has {count} statements, and this call takes one: use batch_execute()"),
+    ))
+}
+
+fn session_statement(sql: &str, classification: &Classification) -> Error {
+    let effects = classification.effects();
+    let instead = if effects.contains(Effects::TRANSACTION) {
+        "use begin()"
+    } else if effects.contains(Effects::LISTEN) {
+        "use listener()"
+    } else if effects.contains(Effects::SETTING) {
+        "use with_settings(), a transaction from begin(), or a lease from get()"
+    } else {
+        "use a lease from get(), or a transaction from begin()"
+    };
+    let reason = classification.reason();
+    // What makes it no read can be something else, and would mislead here.
+    let why = match reason.kind() {
+        ReasonKind::SessionVerb
+        | ReasonKind::SessionName
+        | ReasonKind::SessionFunction
+        | ReasonKind::Transaction => format!(": {}", reason.display(sql)),
+        _ => String::new(),
+    };
+    Error::new(
+        ErrorKind::SessionStatement,
+        Outcome::NotSent,
+        format!("the statement needs one connection for itself ({effects}){why}; {instead}"),
+    )
+}
+
+/// Refuses what would end the transaction that a text runs in.
+pub(crate) fn transaction_commands(sql: &str, classification: &Classification) -> Result<()> {
+    if classification.effects().contains(Effects::TRANSACTION) {
+        for part in split(sql, Dialect::Postgres) {
+            transaction_command(&sql[part])?;
+        }
+    }
+    Ok(())
+}
+
+fn transaction_command(statement: &str) -> Result<()> {
+    use TransactionVerb::{Release, RollbackTo, Savepoint, SetModes};
+    let classification = classify(statement, Dialect::Postgres);
+    match classification.transaction().map(millpond_cluster::sql::Transaction::verb) {
+        Some(RollbackTo | Savepoint | Release | SetModes) => {}
+        None if !classification.effects().contains(Effects::TRANSACTION) => {}
+        _ => {
+            return Err(Error::new(
+                ErrorKind::SessionStatement,
+                Outcome::NotSent,
+                "the text begins or ends a transaction inside a transaction: use commit() or rollback(), \
+                 or a lease from get() for a script with transactions of its own",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what would stay in a server connection that a pooler gives to somebody else next.
+pub(crate) fn behind_pooler(kind: Kind, sql: &str, classification: &Classification) -> Result<()> {
+    if kind != Kind::Pooled || !classification.effects().intersects(STAYS) {
+        return Ok(());
+    }
+    for part in split(sql, Dialect::Postgres) {
+        let part = &sql[part];
+        let one = classify(part, Dialect::Postgres);
+        let effects = one.effects();
+        let words = part.split_ascii_whitespace().take(2).map(str::to_ascii_lowercase);
+        let is_local = effects.contains(Effects::SETTING) && words.eq(["set", "local"]);
+        let ends_with_transaction =
+            effects.contains(Effects::ADVISORY_LOCK) && !part.to_ascii_lowercase().contains("advisory_lock");
+        if effects.intersects(STAYS) && !is_local && !ends_with_transaction {
+            let text = format!(
+                "the statement would stay in a connection that the pooler gives to others ({effects}): use with_settings(), or what \
+                 ends with a transaction"
+            );
+            return Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, text));
+        }
+    }
+    Ok(())
+}
+
+const STAYS: Effects = Effects::SETTING
+    .union(Effects::TEMPORARY)
+    .union(Effects::ADVISORY_LOCK)
+    .union(Effects::LISTEN)
+    .union(Effects::PREPARED)
+    .union(Effects::LOAD);
+
+/// Refuses what is no copy.
+pub(crate) fn admit_copy(handle: &Handle<Postgres>, sql: &str, wants: &str) -> Result<Classification> {
+    let classification = handle.classify(sql);
+    is_copy(&classification, wants)?;
+    Ok(classification)
+}
+
+/// Refuses what does not speak the copy protocol: the driver would wait for an answer that does not come.
+pub(crate) fn is_copy(classification: &Classification, wants: &str) -> Result<()> {
+    if classification.statements() == 1 && classification.effects().contains(Effects::COPY) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, wants))
+}
+
+/// The words for a text that speaks the copy protocol.
+pub(crate) fn copy_refused() -> Error {
+    Error::new(
+        ErrorKind::SessionStatement,
+        Outcome::NotSent,
+        "the text copies rows through the connection: use copy_in() or copy_out()",
+    )
+}

@@ -473,3 +473,35 @@ async fn a_writer_pool_is_that_of_whichever_node_is_the_primary() {
     let error = pool.get_within(Duration::from_millis(50)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Acquire);
 }
+
+#[tokio::test]
+async fn a_connection_that_rested_is_asked_first_and_a_full_queue_says_so_at_once() {
+    let settings = |builder: millpond::postgres::Builder| {
+        builder.max_size(1).max_waiting(Some(1)).check_after(Some(Duration::from_nanos(1)))
+    };
+    let cluster = Cluster::up_with(0, settings).await;
+    let db = &cluster.db;
+    db.query("select 1", &[]).await.unwrap();
+    // Nobody tells the client.
+    cluster.lab.primary().network().stall();
+    let late = db.timeout(Duration::from_millis(300)).query("select 1", &[]).await.unwrap_err();
+    assert_eq!((late.kind(), late.outcome()), (ErrorKind::Acquire, Outcome::NotSent), "{late}");
+    cluster.lab.primary().network().reset();
+    cluster.lab.primary().network().restore();
+    db.query("select 1", &[]).await.unwrap();
+
+    let held = db.get().await.unwrap();
+    let mut waits = pin!(db.query("select 1", &[]));
+    assert!(poll!(&mut waits).is_pending());
+    let asked = std::time::Instant::now();
+    for error in [db.query("select 1", &[]).await.unwrap_err(), db.begin().await.unwrap_err()] {
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Overloaded, Outcome::NotSent), "{error}");
+    }
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    drop(held);
+    waits.await.unwrap();
+    db.close(Duration::ZERO).await;
+    let closed = std::time::Instant::now();
+    db.query("select 1", &[]).await.unwrap_err();
+    assert!(closed.elapsed() < Duration::from_secs(1), "there is nothing to wait for");
+}

@@ -106,8 +106,9 @@ fn fetch(workspace: &Workspace) -> Result<()> {
             .args(["-x".as_ref(), package.as_os_str(), folder.join("root").as_os_str()])
             .run()?;
     }
-    let libraries = find_loader(&folder.join("root"))?;
-    let (loader, libraries) = (libraries.display(), libraries.parent().unwrap_or(Path::new("")).display());
+    let loader = find_loader(&folder.join("root"))?;
+    let libraries = loader.parent().context("a file without a folder")?.display();
+    let loader = loader.display();
     let script = format!(
         "#!/bin/sh\nexec '{loader}' --library-path '{libraries}' '{shown}/root/usr/sbin/pgbouncer' \"$@\"\n"
     );

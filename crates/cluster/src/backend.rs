@@ -41,6 +41,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the connection can still be used, as far as can be told without I/O.
     fn is_open(&self, connection: &Self::Connection) -> bool;
 
+    /// Asks the server whether it is still there, over a connection that has rested for long. Dropped, with the connection, when it takes
+    /// too long.
+    fn check(
+        &self,
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// Looks at a connection that comes back to its pool, without I/O.
     fn returned(&self, connection: &mut Self::Connection) -> Returned;
 

@@ -19,6 +19,18 @@ pub struct Config {
     pub acquire_timeout: Duration,
     /// How long opening one connection may take, login included. Default 5 s.
     pub connect_timeout: Duration,
+    /// The most connections to one node that are being opened at a time. Default 2.
+    pub max_connecting: usize,
+    /// The most callers that may wait for connections of one node; who comes then is told at once. Default no limit.
+    pub max_waiting: Option<usize>,
+    /// How long a connection may rest before it is closed. Default 10 min.
+    pub idle_timeout: Option<Duration>,
+    /// How long a connection is used, less up to a fifth at random. Default 30 min.
+    pub max_lifetime: Option<Duration>,
+    /// How long a connection may have rested to be handed out without asking whether the server is still there. Default 30 s.
+    pub check_after: Option<Duration>,
+    /// How often a resting connection is asked whether the server is still there. Default never.
+    pub keepalive: Option<Duration>,
     /// The most that a plain handle's reads may be behind. Default 1 s.
     pub max_lag: Duration,
     /// How often each node is asked who it is. Default 200 ms: it is part of every lag.
@@ -44,6 +56,12 @@ impl Default for Config {
             max_size: 10,
             acquire_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
+            max_connecting: 2,
+            max_waiting: None,
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+            check_after: Some(Duration::from_secs(30)),
+            keepalive: None,
             max_lag: Duration::from_secs(1),
             probe_interval: Duration::from_millis(200),
             probe_timeout: Duration::from_millis(500),
@@ -88,6 +106,12 @@ impl fmt::Debug for Config {
             .field("max_size", &self.max_size)
             .field("acquire_timeout", &self.acquire_timeout)
             .field("connect_timeout", &self.connect_timeout)
+            .field("max_connecting", &self.max_connecting)
+            .field("max_waiting", &self.max_waiting)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_lifetime", &self.max_lifetime)
+            .field("check_after", &self.check_after)
+            .field("keepalive", &self.keepalive)
             .field("max_lag", &self.max_lag)
             .field("probe_interval", &self.probe_interval)
             .field("probe_timeout", &self.probe_timeout)

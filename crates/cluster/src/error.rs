@@ -38,6 +38,8 @@ pub enum ErrorKind {
     NoPrimary,
     /// No connection could be had.
     Acquire,
+    /// As many callers wait for a connection as may: turned away at once, on every node that could run it.
+    Overloaded,
     /// The server refused the statement.
     Rejected,
     /// The connection broke while the statement ran.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use millpond_core::{Access, Epoch, Health};
-use millpond_sql::{Classification, Dialect, ReasonKind};
+use millpond_sql::{Classification, Dialect, Effects, ReasonKind};
 use tokio::time::{Instant, sleep_until};
 
 use crate::definition::may_define;
@@ -56,6 +56,9 @@ pub struct Statement<'a> {
     pub(crate) text: Option<&'a str>,
     writes: Writes,
     pub(crate) definitions: Definitions,
+    /// Whether it may run once more on the primary when a replica refused it as a write: not a copy, and one that begins at its
+    /// beginning.
+    pub(crate) may_heal: bool,
 }
 
 /// Whether a statement may change what the database holds.
@@ -90,14 +93,16 @@ impl<'a> Statement<'a> {
         };
         let definitions =
             if may_define(text, classification, dialect) { Definitions::Perhaps } else { Definitions::None };
-        Self { access, text: Some(text), writes, definitions }
+        let may_heal = !may_commit_midway && !classification.effects().contains(Effects::COPY);
+        Self { access, text: Some(text), writes, definitions, may_heal }
     }
 
     /// A connection to keep: for a transaction, or as a lease. The caller calls [`Handle::wrote`] or
     /// [`Handle::wrote_at`].
     #[must_use]
     pub const fn connection(access: Access) -> Self {
-        Self { access, text: None, writes: Writes::ByTheCaller, definitions: Definitions::None }
+        let (writes, definitions) = (Writes::ByTheCaller, Definitions::None);
+        Self { access, text: None, writes, definitions, may_heal: false }
     }
 }
 

@@ -41,6 +41,10 @@ impl<B: Backend> Manager for NodeManager<B> {
         self.backend.is_open(connection)
     }
 
+    async fn check(&self, connection: &mut B::Connection) -> Result<(), B::Error> {
+        self.backend.check(connection).await
+    }
+
     fn returned(&self, connection: &mut B::Connection) -> Returned {
         self.backend.returned(connection)
     }
@@ -93,6 +97,12 @@ impl<B: Backend> Node<B> {
                 .max_size(config.max_size)
                 .acquire_timeout(config.acquire_timeout)
                 .connect_timeout(config.connect_timeout)
+                .max_connecting(config.max_connecting)
+                .max_waiting(config.max_waiting)
+                .idle_timeout(config.idle_timeout)
+                .max_lifetime(config.max_lifetime)
+                .check_after(config.check_after)
+                .keepalive(config.keepalive)
                 .reset_timeout(RESET_TIMEOUT)
                 .build()
         };

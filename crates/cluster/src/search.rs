@@ -45,6 +45,8 @@ pub(crate) struct Search<'a, B: Backend> {
     is_off_primaries: bool,
     reason: Option<Reason>,
     last_error: Option<Error>,
+    /// Whether the last node that was asked has too many callers waiting.
+    is_turned_away: bool,
     changes: Option<watch::Receiver<()>>,
 }
 
@@ -66,6 +68,7 @@ impl<'a, B: Backend> Search<'a, B> {
             is_off_primaries: false,
             reason: None,
             last_error: None,
+            is_turned_away: false,
             changes: None,
         }
     }
@@ -153,9 +156,16 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     /// A node gives no connection: on to the next, unless the time is up or nothing can help.
-    fn cannot_acquire(&mut self, node: &Node<B>, error: &AcquireError<B::Error>) -> Result<(), Error> {
-        let error = self.describe(node, error);
-        let is_over = Instant::now() >= self.deadline;
+    fn cannot_acquire(
+        &mut self,
+        node: &Node<B>,
+        error_of_pool: &AcquireError<B::Error>,
+    ) -> Result<(), Error> {
+        let error = self.describe(node, error_of_pool);
+        let is_closed = matches!(error_of_pool, AcquireError::Closed);
+        self.is_turned_away = error.kind() == ErrorKind::Overloaded;
+        let is_over =
+            is_closed || Instant::now() >= self.deadline || (self.is_turned_away && !self.access.is_read());
         let is_denied =
             !self.access.is_read() && error.kind() == ErrorKind::Acquire && error.code().is_some();
         node.nudged.notify_one();
@@ -185,7 +195,11 @@ impl<'a, B: Backend> Search<'a, B> {
             (None, _) => text,
         };
         let message = format!("{}: {what}", node.name);
-        let described = Error::new(ErrorKind::Acquire, Outcome::NotSent, message).at(&node.name);
+        let kind = match error {
+            AcquireError::QueueFull { .. } | AcquireError::Shed { .. } => ErrorKind::Overloaded,
+            _ => ErrorKind::Acquire,
+        };
+        let described = Error::new(kind, Outcome::NotSent, message).at(&node.name);
         match cause {
             Some(cause) => {
                 let denied = failure.filter(|failure| failure.kind == FailureKind::Denied);
@@ -198,6 +212,9 @@ impl<'a, B: Backend> Search<'a, B> {
     /// The plan is used up. Without a primary another may come; until then there is nothing to do but wait.
     async fn wait_for_change(&mut self) -> Result<(), Error> {
         let shared = self.handle.shared();
+        if self.is_turned_away {
+            return Err(self.fruitless());
+        }
         let changes = match &mut self.changes {
             Some(changes) => changes,
             // Subscribed after the plan was made from an older snapshot: the first look is at once.
@@ -279,9 +296,7 @@ impl<'a, B: Backend> Search<'a, B> {
     /// A replica refused what was taken for a read: once more on the primary, and there from now on.
     fn heal(&mut self, node: &Node<B>, statement: Statement<'_>, error: Error) -> Result<(), Error> {
         let shared = self.handle.shared();
-        // Of several statements the first ones may have run.
-        let is_one = !statement.may_commit_midway();
-        let may_heal = shared.config.heal && is_one && self.access.is_read();
+        let may_heal = shared.config.heal && statement.may_heal && self.access.is_read();
         let Some(text) = statement.text.filter(|_| may_heal) else { return Err(error) };
         let digest = digest(text, B::DIALECT);
         shared.refused.remember(digest);

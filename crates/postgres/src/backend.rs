@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -102,6 +103,10 @@ impl Backend for Postgres {
 
     fn is_open(&self, connection: &Connection) -> bool {
         !connection.client().is_closed()
+    }
+
+    async fn check(&self, connection: &mut Connection) -> Result<(), DriverError> {
+        connection.call(pin!(connection.client().check_connection())).await
     }
 
     fn returned(&self, connection: &mut Connection) -> Returned {

@@ -150,6 +150,53 @@ impl Builder {
         self
     }
 
+    /// The most connections to one node that are being opened at a time: a burst must not become a storm on the server. Default 2.
+    #[must_use]
+    pub const fn max_connecting(mut self, connections: usize) -> Self {
+        self.config.max_connecting = connections;
+        self
+    }
+
+    /// The most callers that may wait for the connections of one node. When it has so many, a call goes on to the next node that may run it,
+    /// and is refused at once when there is none ([`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded)). Default `None`: no limit.
+    #[must_use]
+    pub const fn max_waiting(mut self, callers: Option<usize>) -> Self {
+        self.config.max_waiting = callers;
+        self
+    }
+
+    /// How long a connection may rest before it is closed. The one that was used last is used first, so that those which are not
+    /// needed come to rest. Default 10 min; `None` for no limit.
+    #[must_use]
+    pub const fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
+    /// How old a connection may get. Between 80 and 90 % of that, at random, another one is opened in its place. Default 30 min; `None`
+    /// for no limit.
+    #[must_use]
+    pub const fn max_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        self.config.max_lifetime = lifetime;
+        self
+    }
+
+    /// How long a connection may have rested to be handed out without asking whether the server is still there. Default 30 s; `None`: it
+    /// is never asked.
+    #[must_use]
+    pub const fn check_after(mut self, rest: Option<Duration>) -> Self {
+        self.config.check_after = rest;
+        self
+    }
+
+    /// How often a resting connection is asked whether the server is still there, for networks that forget what is quiet. Default `None`:
+    /// never.
+    #[must_use]
+    pub const fn keepalive(mut self, rest: Option<Duration>) -> Self {
+        self.config.keepalive = rest;
+        self
+    }
+
     /// How long one call may wait for a connection, over all nodes that are tried, and for a primary when there is
     /// none. Default 5 s.
     #[must_use]

@@ -107,7 +107,13 @@ impl Lease {
 
     fn describe(&self, error: DriverError) -> Error {
         let backend = self.handle.cluster().backend();
-        Error::from_backend(backend, self.connection.node(), "running a statement on a lease", error)
+        let error =
+            Error::from_backend(backend, self.connection.node(), "running a statement on a lease", error);
+        if self.purpose == Purpose::Write && error.code() == Some("25006") {
+            // The node may have lost its role, unless the transaction was begun to read only.
+            self.handle.look_again();
+        }
+        error
     }
 
     async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {

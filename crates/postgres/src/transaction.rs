@@ -359,6 +359,10 @@ impl Transaction {
     pub(crate) fn describe(&self, doing: &str, error: DriverError) -> Error {
         let error =
             Error::from_backend(self.handle.cluster().backend(), self.connection.node(), doing, error);
+        if self.access == TransactionAccess::ReadWrite && error.code() == Some("25006") {
+            // The node may have lost its role.
+            self.handle.look_again();
+        }
         if is_conflict(&error) {
             self.has_conflicted.store(true, Ordering::Relaxed);
         }

@@ -1,8 +1,11 @@
 use std::collections::HashSet;
 use std::fmt;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +22,7 @@ use crate::catalog::{self, Knowledge};
 use crate::handle::Sees;
 use crate::mode::ModeSwitch;
 use crate::node::{Node, now};
+use crate::watchers::{Place, Watchers};
 use crate::{
     Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeStatus, Outcome, Purpose, Status, monitor,
 };
@@ -189,9 +193,11 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) snapshot: ArcSwap<Snapshot<B::Position>>,
     /// Told when a node's health or role, or the primary, is another.
     pub(crate) changes: watch::Sender<()>,
+    /// Those of every statement in flight.
+    watchers: Watchers,
     pub(crate) mode: ModeSwitch,
     /// What this process has written.
-    pub(crate) written: Mutex<Seen<B::Position>>,
+    pub(crate) written: ArcSwap<Seen<B::Position>>,
     pub(crate) refused: Refused,
     /// What texts do, as far as they were asked for.
     pub(crate) knowledge: Knowledge,
@@ -210,11 +216,11 @@ impl<B: Backend> Shared<B> {
             return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", names.len())));
         }
         let backend = Arc::new(backend);
+        let is_chosen = names.len() > 1;
         let node = |(index, name)| {
             let id = NodeId::new(index).ok_or_else(|| Error::config("too many nodes"))?;
-            let node =
-                Node::new(&backend, id, name, &config).map_err(|error| Error::config(error.to_string()))?;
-            Ok(Arc::new(node))
+            let node = Node::new(&backend, id, name, &config, is_chosen);
+            Ok(Arc::new(node.map_err(|error| Error::config(error.to_string()))?))
         };
         let nodes = names.into_iter().enumerate().map(node).collect::<Result<Vec<_>, Error>>()?;
         let topology = Topology::new(nodes.len());
@@ -225,8 +231,9 @@ impl<B: Backend> Shared<B> {
             snapshot: ArcSwap::from_pointee(topology.snapshot()),
             topology: Mutex::new(topology),
             changes: watch::Sender::new(()),
+            watchers: Watchers::default(),
             mode: ModeSwitch::new(config.mode),
-            written: Mutex::default(),
+            written: ArcSwap::default(),
             refused: Refused::default(),
             knowledge: Knowledge::new(base, config.catalog_interval),
             healed: AtomicU64::new(0),
@@ -266,14 +273,16 @@ impl<B: Backend> Shared<B> {
         // Only then: every statement in flight listens.
         if is_change {
             self.changes.send_replace(());
+            self.watchers.wake_all();
         }
     }
 
     /// Waits until what is known of the cluster is so. Costs nothing before it is first polled.
-    pub(crate) async fn wait_until(&self, is_so: impl Fn(&Snapshot<B::Position>) -> bool) {
-        let mut changes = self.changes.subscribe();
-        // The sender lives as long as `self`, so the channel is never closed.
-        while !is_so(&self.snapshot.load()) && changes.changed().await.is_ok() {}
+    pub(crate) const fn wait_until<F>(&self, is_so: F) -> Until<'_, B, F>
+    where
+        F: Fn(&Snapshot<B::Position>) -> bool + Unpin,
+    {
+        Until { shared: self, is_so, place: None }
     }
 
     /// Asks every monitor to probe now.
@@ -338,6 +347,47 @@ impl<B: Backend> Shared<B> {
             (None, None) => format!("{}: no answer yet", node.name),
         };
         self.nodes.iter().map(why).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Made by [`Shared::wait_until`].
+pub(crate) struct Until<'s, B: Backend, F> {
+    shared: &'s Shared<B>,
+    is_so: F,
+    place: Option<Place>,
+}
+
+impl<B, F> Future for Until<'_, B, F>
+where
+    B: Backend,
+    F: Fn(&Snapshot<B::Position>) -> bool + Unpin,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let is_so = |this: &Self| (this.is_so)(&this.shared.snapshot.load());
+        if is_so(&self) {
+            return Poll::Ready(());
+        }
+        match self.place {
+            Some(place) => self.shared.watchers.replace(place, context.waker()),
+            None => {
+                self.place = Some(self.shared.watchers.add(context.waker()));
+                // It may have come about before there was anybody to wake.
+                if is_so(&self) {
+                    return Poll::Ready(());
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<B: Backend, F> Drop for Until<'_, B, F> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.shared.watchers.remove(place);
+        }
     }
 }
 

@@ -137,7 +137,7 @@ impl<B: Backend> Handle<B> {
         let mut search = Search::new(self, &statement, ends);
         loop {
             let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
-            in_flight.sent(purpose);
+            in_flight.sent(purpose, search.now.into_std());
             let target = Target { purpose, access: search.access };
             let unanswered = Unanswered::of(self, statement, search.access);
             let (lost, running) = (pin!(self.lost(node, target, epoch)), pin!(operation.run(lease, target)));
@@ -153,6 +153,7 @@ impl<B: Backend> Handle<B> {
                     return Err(error);
                 }
                 search.give_up_on(node.id, purpose, error)?;
+                search.look_at_the_clock();
                 continue;
             };
             match result {
@@ -178,6 +179,7 @@ impl<B: Backend> Handle<B> {
                         error = error.after_a_part_may_have_run();
                     }
                     drop(in_flight);
+                    search.look_at_the_clock();
                     search.after_failure(node, purpose, failure, error, statement)?;
                 }
             }

@@ -1,7 +1,8 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use millpond_core::{
     Access, ClusterId, Decision, Freshness, Health, NodeId, Position, Reason, Request, Role, Seen, Snapshot,
     Timeline, Token, TokenError, TokenPosition, decide,
@@ -32,7 +33,7 @@ pub(crate) enum Sees<P> {
     /// This process's.
     Process,
     /// This session's.
-    Session(Arc<Mutex<Seen<P>>>),
+    Session(Arc<ArcSwap<Seen<P>>>),
 }
 
 impl<P> Clone for Sees<P> {
@@ -107,16 +108,15 @@ impl<B: Backend> Handle<B> {
 
     /// When a call that begins now has to be over, if there is a limit.
     pub(crate) fn end_of_call(&self) -> Option<Instant> {
-        let now = Instant::now();
         // A limit past the end of time is none.
-        self.timeout.and_then(|limit| now.checked_add(limit))
+        self.timeout.and_then(|limit| Instant::now().checked_add(limit))
     }
 
     /// A handle whose reads show what was written through it and its clones, and nobody else's writes in particular.
     #[must_use]
     pub fn session(&self) -> Self {
         let freshness = Freshness::Within(self.shared().config.max_lag);
-        let sees = Sees::Session(Arc::default());
+        let sees = Sees::Session(Arc::new(ArcSwap::default()));
         Self { freshness, sees, ..self.clone() }
     }
 
@@ -163,12 +163,12 @@ impl<B: Backend> Handle<B> {
     /// What a reader elsewhere must be able to see to see what was written here.
     #[must_use]
     pub fn token(&self) -> Token<B::Position> {
-        let seen = self.seen();
-        if let Some(token) = seen.token() {
-            return token.clone();
+        let (token, is_nothing) = self.with_seen(|seen| (seen.token().cloned(), seen.is_nothing()));
+        if let Some(token) = token {
+            return token;
         }
         let snapshot = self.shared().snapshot.load();
-        let position = if seen.is_nothing() { TokenPosition::Nothing } else { TokenPosition::Everything };
+        let position = if is_nothing { TokenPosition::Nothing } else { TokenPosition::Everything };
         let cluster = snapshot.cluster.unwrap_or(ClusterId::new(0));
         Token::new(cluster, snapshot.timeline.unwrap_or(Timeline::new(0)), position)
     }
@@ -242,8 +242,12 @@ impl<B: Backend> Handle<B> {
         let classification = self.classify(sql);
         let shared = self.shared();
         let snapshot = shared.snapshot.load();
-        let decision =
-            self.decide(&snapshot, self.access_of(&Statement::text(sql, &classification, B::DIALECT)), 0);
+        let decision = self.decide(
+            &snapshot,
+            self.access_of(&Statement::text(sql, &classification, B::DIALECT)),
+            0,
+            now(),
+        );
         let reason = match decision.reason {
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
             Reason::NotARead(_) => shared.knowledge.why(&classification, sql),
@@ -288,12 +292,11 @@ impl<B: Backend> Handle<B> {
         merge(&self.shared().written, seen);
     }
 
-    fn seen(&self) -> Seen<B::Position> {
-        let read = |seen: &Mutex<Seen<_>>| seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    fn with_seen<T>(&self, look: impl FnOnce(&Seen<B::Position>) -> T) -> T {
         match &self.sees {
-            Sees::Nothing => Seen::default(),
-            Sees::Process => read(&self.shared().written),
-            Sees::Session(session) => read(session),
+            Sees::Nothing => look(&Seen::default()),
+            Sees::Process => look(&self.shared().written.load()),
+            Sees::Session(session) => look(&session.load()),
         }
     }
 
@@ -311,23 +314,43 @@ impl<B: Backend> Handle<B> {
     }
 
     /// Decides by what is known now, and by the mode.
-    pub(crate) fn decide(&self, snapshot: &Snapshot<B::Position>, access: Access, seed: u64) -> Decision {
-        let seen = self.seen();
-        let decision = decide(&Request::new(access, self.freshness, &seen, seed), snapshot, now());
+    pub(crate) fn decide(
+        &self,
+        snapshot: &Snapshot<B::Position>,
+        access: Access,
+        seed: u64,
+        now: std::time::Instant,
+    ) -> Decision {
+        self.with_seen(|seen| self.decide_for(seen, snapshot, access, seed, now))
+    }
+
+    fn decide_for(
+        &self,
+        seen: &Seen<B::Position>,
+        snapshot: &Snapshot<B::Position>,
+        access: Access,
+        seed: u64,
+        now: std::time::Instant,
+    ) -> Decision {
+        let decision = decide(&Request::new(access, self.freshness, seen, seed), snapshot, now);
         let overruled = match self.shared().mode.get() {
             _ if decision.reason != Reason::FreshReplica => return decision,
             Mode::Route => return decision,
             Mode::PrimaryOnly => Reason::PrimaryOnlyMode,
             Mode::Shadow => Reason::ShadowMode,
         };
-        let mut on_primary = decide(&Request::new(access, Freshness::Latest, &seen, seed), snapshot, now());
+        let mut on_primary = decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
         on_primary.reason = overruled;
         on_primary
     }
 }
 
-fn merge<P: Position>(into: &Mutex<Seen<P>>, seen: &Seen<P>) {
-    into.lock().unwrap_or_else(PoisonError::into_inner).merge(seen);
+fn merge<P: Position>(into: &ArcSwap<Seen<P>>, seen: &Seen<P>) {
+    into.rcu(|before| {
+        let mut merged = Seen::clone(before);
+        merged.merge(seen);
+        merged
+    });
 }
 
 /// Where a statement would go, and why. `Display` is one line: `primary: nextval() writes (bytes 7..14)`.

@@ -14,7 +14,9 @@ mod mode;
 mod monitor;
 mod node;
 mod search;
+mod shards;
 mod status;
+mod watchers;
 
 pub use backend::{Backend, Failure, FailureKind, Purpose};
 pub use cluster::Cluster;

@@ -8,6 +8,7 @@ use millpond_pool::{ConfigError, Lease, Manager, Pool, Returned, Severity};
 use tokio::sync::Notify;
 
 use crate::latency::Recorder;
+use crate::shards::Shards;
 use crate::{Backend, Config, FailureKind, Latencies, Purpose};
 
 /// A connection on loan from one node's pool.
@@ -79,10 +80,19 @@ pub(crate) struct Node<B: Backend> {
     /// What failed last in a probe.
     last_failure: Mutex<Option<Arc<str>>>,
     latency: Mutex<PeakEwma>,
-    latencies: Recorder,
-    in_flight: AtomicUsize,
+    /// Whether its latency decides about anything: a lone node is chosen whatever it is.
+    is_chosen: bool,
+    counts: Shards<Counts>,
+}
+
+/// What the statements of one thread count.
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
     reads: AtomicU64,
     primary_statements: AtomicU64,
+    latencies: Recorder,
 }
 
 impl<B: Backend> Node<B> {
@@ -91,6 +101,7 @@ impl<B: Backend> Node<B> {
         id: NodeId,
         name: Arc<str>,
         config: &Config,
+        is_chosen: bool,
     ) -> Result<Self, ConfigError> {
         let pool = |purpose| {
             Pool::builder(NodeManager { backend: Arc::clone(backend), node: id, purpose })
@@ -114,10 +125,8 @@ impl<B: Backend> Node<B> {
             nudged: Notify::new(),
             last_failure: Mutex::new(None),
             latency: Mutex::new(PeakEwma::new(now())),
-            latencies: Recorder::new(),
-            in_flight: AtomicUsize::new(0),
-            reads: AtomicU64::new(0),
-            primary_statements: AtomicU64::new(0),
+            is_chosen,
+            counts: Shards::default(),
         })
     }
 
@@ -137,27 +146,35 @@ impl<B: Backend> Node<B> {
     /// Counts a statement in when the node is chosen, and out again when dropped: one that waits for a connection is a
     /// load too.
     pub(crate) fn begin(&self) -> InFlight<'_, B> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.counts.own().begun.fetch_add(1, Ordering::Relaxed);
         InFlight { node: self, sent: None }
     }
 
     pub(crate) fn load(&self, now: Instant) -> Load {
         // Leases and transactions hold connections without a statement in flight.
         let held = |pool: &Pool<_>| pool.status().in_use() + pool.status().waiting;
-        let in_flight = self.in_flight.load(Ordering::Relaxed).max(held(&self.read) + held(&self.write));
+        let in_flight = self.in_flight().max(held(&self.read) + held(&self.write));
         self.latency.lock().unwrap_or_else(PoisonError::into_inner).load(in_flight, now)
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        let all = |count: fn(&Counts) -> &AtomicUsize| {
+            self.counts.all().fold(0_usize, |sum, one| sum.wrapping_add(count(one).load(Ordering::Relaxed)))
+        };
+        // In this order: one that ends in between has begun too.
+        let ended = all(|counts| &counts.ended);
+        all(|counts| &counts.begun).wrapping_sub(ended)
     }
 
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.reads.load(Ordering::Relaxed), self.primary_statements.load(Ordering::Relaxed))
+        let all = |count: fn(&Counts) -> &AtomicU64| {
+            self.counts.all().map(|one| count(one).load(Ordering::Relaxed)).sum()
+        };
+        (all(|counts| &counts.reads), all(|counts| &counts.primary_statements))
     }
 
     pub(crate) fn latencies(&self) -> Latencies {
-        self.latencies.read()
+        self.counts.all().fold(Latencies::default(), |sum, one| sum.and(&one.latencies.read()))
     }
 
     pub(crate) fn penalise(&self) {
@@ -181,24 +198,28 @@ pub(crate) struct InFlight<'a, B: Backend> {
 
 impl<B: Backend> InFlight<'_, B> {
     /// It has a connection.
-    pub(crate) fn sent(&mut self, purpose: Purpose) {
-        let counter = if purpose == Purpose::Read { &self.node.reads } else { &self.node.primary_statements };
+    pub(crate) fn sent(&mut self, purpose: Purpose, now: Instant) {
+        let counts = self.node.counts.own();
+        let counter = if purpose == Purpose::Read { &counts.reads } else { &counts.primary_statements };
         counter.fetch_add(1, Ordering::Relaxed);
-        self.sent = Some(now());
+        self.sent = Some(now);
     }
 
     /// It was answered.
     pub(crate) fn answered(&self) {
         let now = now();
         let elapsed = self.sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
-        self.node.latencies.record(elapsed);
+        self.node.counts.own().latencies.record(elapsed);
+        if !self.node.is_chosen {
+            return;
+        }
         self.node.latency.lock().unwrap_or_else(PoisonError::into_inner).observe(elapsed, now);
     }
 }
 
 impl<B: Backend> Drop for InFlight<'_, B> {
     fn drop(&mut self) {
-        self.node.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.node.counts.own().ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,18 +1,20 @@
 //! The search for a node that may run a statement, gives a connection, and answers.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
-use millpond_core::{Access, Epoch, Health, NodeId, NodeSet, Plan, Position, Reason, Snapshot};
+use millpond_core::{Access, Decision, Epoch, Health, NodeId, NodeSet, Plan, Position, Reason, Snapshot};
 use millpond_pool::{AcquireError, ConnectError};
 use millpond_sql::digest;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::execute::{Statement, unless};
-use crate::node::{InFlight, Node, now};
+use crate::execute::Statement;
+use crate::node::{InFlight, Node};
 use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose};
 
 /// A connection to a node that may run the statement.
@@ -37,6 +39,8 @@ pub(crate) struct Search<'a, B: Backend> {
     /// A read that a replica refused becomes a write.
     pub(crate) access: Access,
     text: Option<&'a str>,
+    /// The time, as of the start, or of the end of the last wait.
+    pub(crate) now: Instant,
     /// How many definitions had been run when the text was judged.
     definitions: u64,
     deadline: Instant,
@@ -52,7 +56,8 @@ pub(crate) struct Search<'a, B: Backend> {
 
 impl<'a, B: Backend> Search<'a, B> {
     pub(crate) fn new(handle: &'a Handle<B>, statement: &Statement<'a>, ends: Option<Instant>) -> Self {
-        let deadline = Instant::now() + handle.shared().config.acquire_timeout;
+        let now = Instant::now();
+        let deadline = now + handle.shared().config.acquire_timeout;
         let deadline = ends.map_or(deadline, |ends| deadline.min(ends));
         let access = handle.access_of(statement);
         if access.is_read() {
@@ -62,6 +67,7 @@ impl<'a, B: Backend> Search<'a, B> {
             handle,
             access,
             text: statement.text,
+            now,
             definitions: handle.shared().knowledge.definitions(),
             deadline,
             tried: NodeSet::EMPTY,
@@ -77,23 +83,35 @@ impl<'a, B: Backend> Search<'a, B> {
     pub(crate) async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
         let shared = self.handle.shared();
         'decision: loop {
-            let snapshot = shared.snapshot.load_full();
-            let mut plan = self.decide(&snapshot);
-            while let Some(id) = plan.next(|node| shared.nodes[node.index()].load(now())) {
-                let purpose = if snapshot.primary == Some(id) { Purpose::Write } else { Purpose::Read };
+            // Looked at and let go, since a count of who looks is what all threads share.
+            let (mut plan, primary, epoch) = {
+                let snapshot = shared.snapshot.load();
+                (self.decide(&snapshot), snapshot.primary, snapshot.epoch)
+            };
+            while let Some(id) = plan.next(|node| shared.nodes[node.index()].load(self.now.into_std())) {
+                let purpose = if primary == Some(id) { Purpose::Write } else { Purpose::Read };
                 if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
                     continue;
                 }
                 let node = &shared.nodes[id.index()];
                 let in_flight = node.begin();
-                let asked = Instant::now();
-                let is_unfit = pin!(shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)));
-                let acquire = pin!(node.pool(purpose).acquire_until(self.deadline_for(&plan)));
-                let Some(acquired) = unless(is_unfit, acquire).await else { continue };
+                let mut is_unfit = pin!(shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)));
+                let mut acquire = pin!(node.pool(purpose).acquire_until(self.deadline_for(&plan)));
+                let mut has_waited = false;
+                let acquired = poll_fn(|context| match acquire.as_mut().poll(context) {
+                    Poll::Ready(result) => Poll::Ready(Some(result)),
+                    Poll::Pending => {
+                        has_waited = true;
+                        is_unfit.as_mut().poll(context).map(|()| None)
+                    }
+                });
+                let acquired = acquired.await;
+                let waited = if has_waited { self.look_at_the_clock() } else { Duration::ZERO };
+                let Some(acquired) = acquired else { continue };
                 match acquired {
-                    Ok(_) if !self.is_still_right(id, purpose, asked.elapsed()) => continue 'decision,
+                    Ok(_) if !self.is_still_right(id, purpose, waited) => continue 'decision,
                     Ok(lease) => {
-                        return Ok(Leased { node, purpose, lease, epoch: snapshot.epoch, in_flight });
+                        return Ok(Leased { node, purpose, lease, epoch, in_flight });
                     }
                     Err(error) => self.cannot_acquire(node, &error)?,
                 }
@@ -102,12 +120,17 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    /// How long it is since the last look.
+    pub(crate) fn look_at_the_clock(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.now, Instant::now());
+        self.now.saturating_duration_since(before)
+    }
+
     /// While other nodes may run a read, one whose connections are all in use gets a share of the time.
     fn deadline_for(&self, rest: &Plan) -> Instant {
         let others = rest.nodes().iter().any(|node| !self.tried.contains(node));
         if self.access.is_read() && others {
-            let now = Instant::now();
-            now + self.deadline.saturating_duration_since(now) / 4
+            self.now + self.deadline.saturating_duration_since(self.now) / 4
         } else {
             self.deadline
         }
@@ -120,8 +143,7 @@ impl<'a, B: Backend> Search<'a, B> {
             Purpose::Write => snapshot.primary == Some(node),
             Purpose::Read | Purpose::Probe if waited < PROMPT => true,
             Purpose::Read | Purpose::Probe => {
-                snapshot.primary != Some(node)
-                    && self.handle.decide(&snapshot, self.access, 0).plan.nodes().contains(node)
+                snapshot.primary != Some(node) && self.decided(&snapshot, 0).plan.nodes().contains(node)
             }
         }
     }
@@ -138,10 +160,14 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> Decision {
+        self.handle.decide(snapshot, self.access, seed, self.now.into_std())
+    }
+
     fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> Plan {
         let shared = self.handle.shared();
         self.judge_anew(snapshot);
-        let decision = self.handle.decide(snapshot, self.access, fastrand::u64(..));
+        let decision = self.decided(snapshot, fastrand::u64(..));
         self.reason = Some(decision.reason);
         tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");
         match decision.reason {
@@ -162,10 +188,11 @@ impl<'a, B: Backend> Search<'a, B> {
         error_of_pool: &AcquireError<B::Error>,
     ) -> Result<(), Error> {
         let error = self.describe(node, error_of_pool);
+        self.look_at_the_clock();
         let is_closed = matches!(error_of_pool, AcquireError::Closed);
         self.is_turned_away = error.kind() == ErrorKind::Overloaded;
         let is_over =
-            is_closed || Instant::now() >= self.deadline || (self.is_turned_away && !self.access.is_read());
+            is_closed || self.now >= self.deadline || (self.is_turned_away && !self.access.is_read());
         let is_denied =
             !self.access.is_read() && error.kind() == ErrorKind::Acquire && error.code().is_some();
         node.nudged.notify_one();
@@ -229,9 +256,10 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         shared.nudge_all();
         // A node that is up and gives no connection (it has none left, say) may give one later without a change.
-        let next_try = self.deadline.min(Instant::now() + RETRY);
+        let next_try = self.deadline.min(self.now + RETRY);
         let is_changed = timeout_at(next_try, changes.changed()).await.is_ok();
-        if !is_changed && Instant::now() >= self.deadline {
+        self.look_at_the_clock();
+        if !is_changed && self.now >= self.deadline {
             return Err(self.fruitless());
         }
         Ok(())

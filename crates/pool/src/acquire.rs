@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use crate::driver::{Owner, Shared};
+use crate::driver::Shared;
 use crate::handoff::Handoff;
+use crate::owner::Owners;
 use crate::rt::{Alarm, now};
 use crate::state::{Admission, Caller, Deliveries, Fate, Loan, Place};
 use crate::{AcquireError, CloseReason, Lease, Manager};
@@ -14,7 +15,7 @@ use crate::{AcquireError, CloseReason, Lease, Manager};
 /// A connection to come; made by [`Pool::acquire`](crate::Pool::acquire).
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire<'p, M: Manager> {
-    owner: &'p Arc<Owner<M>>,
+    owners: &'p Owners<M>,
     caller: Caller,
     /// If it is not that of the pool's timeout, from the first poll on.
     deadline: Option<Instant>,
@@ -33,16 +34,16 @@ enum Step<M: Manager> {
 
 impl<'p, M: Manager> Acquire<'p, M> {
     #[inline]
-    pub(crate) const fn new(owner: &'p Arc<Owner<M>>, caller: Caller, deadline: Option<Instant>) -> Self {
-        Self { owner, caller, deadline, step: Step::New }
+    pub(crate) const fn new(owners: &'p Owners<M>, caller: Caller, deadline: Option<Instant>) -> Self {
+        Self { owners, caller, deadline, step: Step::New }
     }
 
     fn shared(&self) -> &'p Arc<Shared<M>> {
-        &self.owner.0
+        &self.owners.shared
     }
 
     fn lease(&self, loan: Loan<M::Connection>) -> Lease<M> {
-        Lease::new(loan, Arc::clone(self.owner))
+        Lease::new(loan, self.owners.own())
     }
 
     /// Asks for the first time.

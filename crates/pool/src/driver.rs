@@ -23,18 +23,6 @@ pub(crate) type LockedState<M> = State<<M as Manager>::Connection, <M as Manager
 type Out<M> = Deliveries<<M as Manager>::Connection, <M as Manager>::Error>;
 type Connection<M> = <M as Manager>::Connection;
 
-/// What pools and leases hold: the last of them closes the pool, whatever still runs in tasks.
-pub(crate) struct Owner<M: Manager>(pub(crate) Arc<Shared<M>>);
-
-impl<M: Manager> Drop for Owner<M> {
-    fn drop(&mut self) {
-        if !Home::is_torn_down() {
-            Shared::close(&self.0);
-            self.0.abort();
-        }
-    }
-}
-
 pub(crate) struct Shared<M: Manager> {
     pub(crate) manager: M,
     pub(crate) built: Instant,
@@ -128,6 +116,11 @@ impl<M: Manager> Shared<M> {
 
     /// Whether a connection that was handed over may still be used, as far as the pool knows: it may have been on its way for long.
     #[inline]
+    pub(crate) fn is_evicted(&self, loan: &Loan<M::Connection>) -> bool {
+        // Without the lock as long as the state has not looked at its connections anew.
+        self.parking.is_outdated(loan.epoch) && loan.generation < self.lock().generation()
+    }
+
     pub(crate) fn is_still_good(&self, loan: &Loan<M::Connection>) -> bool {
         !self.parking.is_outdated(loan.epoch) || self.lock().is_still_good(loan, now())
     }

@@ -3,7 +3,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::driver::{Owner, Shared};
+use crate::driver::Shared;
+use crate::owner::Owner;
 use crate::state::{Fate, Loan};
 use crate::{CloseReason, Manager};
 
@@ -25,7 +26,7 @@ impl<M: Manager> Lease<M> {
     /// Whether the pool retired this connection's generation since it was opened. It is closed on return.
     #[must_use]
     pub fn is_evicted(&self) -> bool {
-        self.loan().generation < self.owner.0.lock().generation()
+        self.owner.shared.is_evicted(self.loan())
     }
 
     /// Of which generation the connection is: [`Pool::evict_before`](crate::Pool::evict_before) the next one closes it, and all as
@@ -55,7 +56,7 @@ impl<M: Manager> Lease<M> {
     /// Closes the connection instead of giving it back.
     pub fn close(mut self) {
         if let Some(loan) = self.loan.take() {
-            Shared::release(&self.owner.0, loan, Fate::Close(CloseReason::Broken));
+            Shared::release(&self.owner.shared, loan, Fate::Close(CloseReason::Broken));
         }
     }
 
@@ -63,7 +64,7 @@ impl<M: Manager> Lease<M> {
     #[must_use]
     pub fn detach(mut self) -> M::Connection {
         let mut loan = self.loan.take().expect("a lease holds its connection until it is dropped");
-        Shared::detach(&self.owner.0, &mut loan);
+        Shared::detach(&self.owner.shared, &mut loan);
         loan.connection
     }
 }
@@ -88,7 +89,7 @@ impl<M: Manager> Drop for Lease<M> {
     #[inline]
     fn drop(&mut self) {
         if let Some(loan) = self.loan.take() {
-            Shared::take_back(&self.owner.0, loan);
+            Shared::take_back(&self.owner.shared, loan);
         }
     }
 }

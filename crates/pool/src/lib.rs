@@ -9,6 +9,7 @@ mod event;
 mod handoff;
 mod lease;
 mod manager;
+mod owner;
 mod parking;
 mod pool;
 mod rt;

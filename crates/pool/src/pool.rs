@@ -10,7 +10,8 @@ use futures_util::future::select;
 
 use crate::acquire::Acquire;
 use crate::config::{AfterConnect, DEFAULT_CLASS, LONGEST, Limits, Listener, Timeouts};
-use crate::driver::{Owner, Shared};
+use crate::driver::Shared;
+use crate::owner::{Closer, Owners};
 use crate::rt::{now, sleep_until};
 use crate::state::{Caller, Deliveries};
 use crate::{Builder, CloseReason, ConfigError, Manager, Snapshot, Status};
@@ -18,12 +19,12 @@ use crate::{Builder, CloseReason, ConfigError, Manager, Snapshot, Status};
 /// A pool of connections. Cheap to clone; all clones are one pool. The last of them, and of the leases, that is dropped
 /// closes it.
 pub struct Pool<M: Manager> {
-    owner: Arc<Owner<M>>,
+    owners: Arc<Owners<M>>,
 }
 
 impl<M: Manager> Clone for Pool<M> {
     fn clone(&self) -> Self {
-        Self { owner: Arc::clone(&self.owner) }
+        Self { owners: Arc::clone(&self.owners) }
     }
 }
 
@@ -86,11 +87,12 @@ impl<M: Manager> Pool<M> {
         after_connect: Option<AfterConnect<M>>,
         listener: Option<Listener>,
     ) -> Self {
-        Self { owner: Arc::new(Owner(Shared::new(manager, limits, timeouts, after_connect, listener))) }
+        let shared = Shared::new(manager, limits, timeouts, after_connect, listener);
+        Self { owners: Arc::new(Owners::new(&Arc::new(Closer(shared)))) }
     }
 
     fn shared(&self) -> &Arc<Shared<M>> {
-        &self.owner.0
+        &self.owners.shared
     }
 
     /// Takes a connection, within the pool's acquire timeout.
@@ -156,7 +158,7 @@ impl<M: Manager> Pool<M> {
         let caller = Caller { class, asked, deadline: asked, site, is_first: false };
         let after = |timeout| now() + Duration::min(timeout, LONGEST);
         let deadline = options.deadline.or_else(|| options.timeout.map(after));
-        Acquire::new(&self.owner, caller, deadline)
+        Acquire::new(&self.owners, caller, deadline)
     }
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
@@ -243,7 +245,7 @@ impl<M: Manager> Pool<M> {
     /// A handle that does not keep the pool open, for a [listener](Builder::on_event) or a background task.
     #[must_use]
     pub fn downgrade(&self) -> WeakPool<M> {
-        WeakPool { owner: Arc::downgrade(&self.owner) }
+        WeakPool { closer: Arc::downgrade(self.owners.closer()) }
     }
 
     /// How the pool stands.
@@ -267,20 +269,20 @@ impl<M: Manager> Pool<M> {
 
 /// A handle that does not keep a [`Pool`] open.
 pub struct WeakPool<M: Manager> {
-    owner: Weak<Owner<M>>,
+    closer: Weak<Closer<M>>,
 }
 
 impl<M: Manager> WeakPool<M> {
     /// The pool, if another handle or a lease is still there.
     #[must_use]
     pub fn upgrade(&self) -> Option<Pool<M>> {
-        self.owner.upgrade().map(|owner| Pool { owner })
+        self.closer.upgrade().map(|closer| Pool { owners: Arc::new(Owners::new(&closer)) })
     }
 }
 
 impl<M: Manager> Clone for WeakPool<M> {
     fn clone(&self) -> Self {
-        Self { owner: Weak::clone(&self.owner) }
+        Self { closer: Weak::clone(&self.closer) }
     }
 }
 

@@ -6,6 +6,7 @@ use futures_util::Stream;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
+use crate::verb::OneRow;
 use crate::{BorrowedRowStream, Db, Error, ErrorKind, Outcome, Result, RowStream, Session, Transaction};
 
 /// The values for a statement's parameters.
@@ -73,12 +74,12 @@ pub trait GenericClient: Send + Sync {
 
     /// The one row of a statement. An error when it gives none or more.
     fn query_one(&self, sql: &str, params: Params<'_>) -> impl Future<Output = Result<Row>> + Send {
-        async { one_row(self.query(sql, params).await?) }
+        async { one_row(only(self.query(sql, params).await?)) }
     }
 
     /// The row of a statement, if it gives one. An error when it gives more.
     fn query_opt(&self, sql: &str, params: Params<'_>) -> impl Future<Output = Result<Option<Row>>> + Send {
-        async { row_or_none(self.query(sql, params).await?) }
+        async { row_or_none(only(self.query(sql, params).await?)) }
     }
 
     /// The one row of a statement whose parameters are of the types that stand beside them.
@@ -87,7 +88,7 @@ pub trait GenericClient: Send + Sync {
         sql: &str,
         params: TypedParams<'_>,
     ) -> impl Future<Output = Result<Row>> + Send {
-        async { one_row(self.query_typed(sql, params).await?) }
+        async { one_row(only(self.query_typed(sql, params).await?)) }
     }
 
     /// The row of a statement whose parameters are of the types that stand beside them, if it gives one.
@@ -96,7 +97,7 @@ pub trait GenericClient: Send + Sync {
         sql: &str,
         params: TypedParams<'_>,
     ) -> impl Future<Output = Result<Option<Row>>> + Send {
-        async { row_or_none(self.query_typed(sql, params).await?) }
+        async { row_or_none(only(self.query_typed(sql, params).await?)) }
     }
 
     /// The first column of the rows of a statement.
@@ -141,7 +142,7 @@ macro_rules! derived_verbs {
             ///
             /// As [`query`](Self::query).
             pub async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
-                $crate::client::one_row(self.query(sql, params).await?)
+                $crate::client::one_row(self.one(sql, $crate::verb::Values::Inferred(params)).await?)
             }
 
             /// The row of a statement, if it gives one.
@@ -154,7 +155,7 @@ macro_rules! derived_verbs {
             ///
             /// As [`query`](Self::query).
             pub async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
-                $crate::client::row_or_none(self.query(sql, params).await?)
+                $crate::client::row_or_none(self.one(sql, $crate::verb::Values::Inferred(params)).await?)
             }
 
             /// [`query_one`](Self::query_one), with the types of the parameters beside them.
@@ -167,7 +168,7 @@ macro_rules! derived_verbs {
             ///
             /// As [`query`](Self::query).
             pub async fn query_typed_one(&self, sql: &str, params: TypedParams<'_>) -> Result<Row> {
-                $crate::client::one_row(self.query_typed(sql, params).await?)
+                $crate::client::one_row(self.one(sql, $crate::verb::Values::Typed(params)).await?)
             }
 
             /// [`query_opt`](Self::query_opt), with the types of the parameters beside them.
@@ -180,7 +181,7 @@ macro_rules! derived_verbs {
             ///
             /// As [`query`](Self::query).
             pub async fn query_typed_opt(&self, sql: &str, params: TypedParams<'_>) -> Result<Option<Row>> {
-                $crate::client::row_or_none(self.query_typed(sql, params).await?)
+                $crate::client::row_or_none(self.one(sql, $crate::verb::Values::Typed(params)).await?)
             }
 
             /// The first column of the rows of a statement.
@@ -280,6 +281,14 @@ macro_rules! generic_client {
             async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
                 <$own>::batch(self, statements).await
             }
+
+            async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
+                <$own>::query_one(self, sql, params).await
+            }
+
+            async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
+                <$own>::query_opt(self, sql, params).await
+            }
         }
     };
 }
@@ -329,17 +338,34 @@ impl<C: GenericClient> GenericClient for &C {
     async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
         C::batch(self, statements).await
     }
+
+    async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
+        C::query_one(self, sql, params).await
+    }
+
+    async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
+        C::query_opt(self, sql, params).await
+    }
 }
 
-pub(crate) fn one_row(rows: Vec<Row>) -> Result<Row> {
-    let count = rows.len();
-    row_or_none(rows)?.ok_or_else(|| wrong_row_count(count))
+pub(crate) fn one_row(row: OneRow) -> Result<Row> {
+    row_or_none(row)?.ok_or_else(|| wrong_row_count(0))
 }
 
-pub(crate) fn row_or_none(mut rows: Vec<Row>) -> Result<Option<Row>> {
+pub(crate) fn row_or_none(row: OneRow) -> Result<Option<Row>> {
+    match row {
+        OneRow::None => Ok(None),
+        OneRow::One(row) => Ok(Some(row)),
+        OneRow::More(count) => Err(wrong_row_count(count)),
+    }
+}
+
+/// The same of a list, for clients that have no better way.
+fn only(mut rows: Vec<Row>) -> OneRow {
     match rows.len() {
-        0 | 1 => Ok(rows.pop()),
-        count => Err(wrong_row_count(count)),
+        0 => OneRow::None,
+        1 => rows.pop().map_or(OneRow::None, OneRow::One),
+        count => OneRow::More(count),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::admit::{admit, behind_pooler, refuse, transaction_commands};
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::operation::{Run, Stream, Take};
 use crate::scope::{Kind, Scope};
-use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
+use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
     Builder, Lease, Postgres, Result, RowStream, Token, Transaction, TransactionBuilder, WriterPool,
 };
@@ -167,6 +167,10 @@ impl Db {
     /// As [`query`](Db::query).
     pub async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
         self.rows(sql, Values::Typed(params)).await
+    }
+
+    async fn one(&self, sql: &str, values: Values<'_>) -> Result<OneRow> {
+        self.run(sql, admit(&self.handle, sql)?, QueryOne { sql, values }).await
     }
 
     async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {

@@ -7,11 +7,11 @@ use millpond_cluster::{Handle, NodeLease, Purpose};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::admit::{behind_pooler, copy_refused, transaction_commands};
-use crate::client::{GenericClient, Params, TypedParams};
+use crate::client::{GenericClient, Params, TypedParams, one_row, row_or_none};
 use crate::connection::Capture;
 use crate::rows::BorrowedRowStream;
 use crate::scope::{Frame, Kind};
-use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
+use crate::verb::{Batch, Execute, Query, QueryOne, Simple, Values, Verb};
 use crate::{DriverError, Error, Postgres, Result};
 
 /// A connection on loan, for code that wants a `tokio_postgres::Client`: it derefs to one.
@@ -182,6 +182,14 @@ impl GenericClient for Lease {
 
     async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
         self.run(sql, &Simple(sql)).await
+    }
+
+    async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
+        one_row(self.run(sql, &QueryOne { sql, values: Values::Inferred(params) }).await?)
+    }
+
+    async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
+        row_or_none(self.run(sql, &QueryOne { sql, values: Values::Inferred(params) }).await?)
     }
 
     async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Error, Statement};
 
@@ -12,7 +13,7 @@ pub(crate) struct Statements {
 
 #[derive(Debug, Default)]
 struct Cache {
-    by_text: HashMap<Box<str>, Entry>,
+    by_text: HashMap<Box<str>, Entry, RandomState>,
     /// Counts uses; a statement's `used` is its age.
     clock: u64,
 }

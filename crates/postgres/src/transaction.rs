@@ -13,7 +13,7 @@ use crate::connection::{Capture, Connection};
 use crate::rows::BorrowedRowStream;
 use crate::savepoint::Savepoint;
 use crate::scope::{Frame, Kind};
-use crate::verb::{Batch, Execute, Query, Simple, Values, Verb};
+use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result, TransactionId};
 
 /// A transaction on one connection. Dropped without [`commit`](Transaction::commit), it is rolled back in the
@@ -106,6 +106,11 @@ impl Transaction {
     /// As [`query`](Transaction::query).
     pub async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
         self.rows(sql, Values::Typed(params)).await
+    }
+
+    async fn one(&self, sql: &str, values: Values<'_>) -> Result<OneRow> {
+        self.admit(sql)?;
+        self.run(&QueryOne { sql, values }).await
     }
 
     async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {

@@ -1,7 +1,9 @@
 //! What is asked of a server with one text.
 
 use std::future::Future;
+use std::pin::pin;
 
+use futures_util::TryStreamExt as _;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, Statement};
 
 use crate::client::{Params, TypedParams};
@@ -50,6 +52,50 @@ impl Verb for Query<'_> {
             (Values::Inferred(params), None) => client.query(self.sql, params).await,
             (Values::Typed(params), _) => client.query_typed(self.sql, params).await,
         }
+    }
+}
+
+/// The row of a statement that should give one. Without a list, as most reads are of this kind.
+#[derive(Clone, Copy)]
+pub(crate) struct QueryOne<'a> {
+    pub(crate) sql: &'a str,
+    pub(crate) values: Values<'a>,
+}
+
+/// What such a statement gave.
+pub(crate) enum OneRow {
+    None,
+    One(Row),
+    /// So many.
+    More(usize),
+}
+
+impl Verb for QueryOne<'_> {
+    type Output = OneRow;
+
+    fn to_prepare(&self) -> Option<&str> {
+        matches!(self.values, Values::Inferred(_)).then_some(self.sql)
+    }
+
+    async fn send(&self, client: &Client, statement: Option<&Statement>) -> Result<OneRow, Error> {
+        let rows = match (self.values, statement) {
+            (Values::Inferred(params), Some(statement)) => {
+                client.query_raw(statement, params.iter().copied()).await?
+            }
+            (Values::Inferred(params), None) => client.query_raw(self.sql, params.iter().copied()).await?,
+            (Values::Typed(params), _) => {
+                let params = params.iter().map(|(value, of)| (*value, of.clone()));
+                client.query_typed_raw(self.sql, params).await?
+            }
+        };
+        let mut rows = pin!(rows);
+        let Some(first) = rows.try_next().await? else { return Ok(OneRow::None) };
+        let mut count = 1;
+        // To the end: the next one on the connection would have to wait for it.
+        while rows.try_next().await?.is_some() {
+            count += 1;
+        }
+        Ok(if count == 1 { OneRow::One(first) } else { OneRow::More(count) })
     }
 }
 

@@ -126,6 +126,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Uses::Only(&[
             any("bytes"),
             any("fastrand"),
+            any("foldhash"),
             any("futures-util"),
             any("millpond-cluster"),
             any("percent-encoding"),

@@ -6,6 +6,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::acquire::Acquire;
 use crate::config::Class;
+use crate::owner::{Closer, Owners};
 use crate::state::Caller;
 use crate::{AcquireError, Lease};
 
@@ -32,10 +33,10 @@ impl Manager for Easy {
     }
 }
 
-async fn acquire(owner: &Arc<Owner<Easy>>) -> Result<Lease<Easy>, AcquireError<Infallible>> {
+async fn acquire(owners: &Owners<Easy>) -> Result<Lease<Easy>, AcquireError<Infallible>> {
     let asked = now();
     let caller = Caller { class: 0, asked, deadline: asked, site: Location::caller(), is_first: false };
-    Acquire::new(owner, caller, None).await
+    Acquire::new(owners, caller, None).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,14 +44,14 @@ async fn a_thread_keeps_at_hand_what_it_returned_for_as_long_as_the_pool_lives()
     let classes = vec![Class { name: DEFAULT_CLASS, reserved: 0 }];
     let limits = Limits { max_size: 4, classes, ..Limits::default() };
     let shared = Shared::new(Easy, limits, Timeouts::default(), None, None);
-    let owner = Arc::new(Owner(shared));
-    let _held = acquire(&owner).await;
+    let owners = Owners::new(&Arc::new(Closer(shared)));
+    let _held = acquire(&owners).await;
     // Lifetimes are looked at meanwhile, and end.
     for turn in 0..300 {
-        drop(acquire(&owner).await);
-        drop(acquire(&owner).await);
-        drop(acquire(&owner).await);
-        assert_eq!(owner.0.parking.counts().0, 1, "turn {turn}");
+        drop(acquire(&owners).await);
+        drop(acquire(&owners).await);
+        drop(acquire(&owners).await);
+        assert_eq!(owners.shared.parking.counts().0, 1, "turn {turn}");
         sleep(Duration::from_secs(20)).await;
     }
 }

@@ -1,0 +1,52 @@
+//! What keeps a pool open.
+
+use std::sync::Arc;
+
+use crate::Manager;
+use crate::driver::Shared;
+use crate::parking::Apart;
+use crate::rt::{Home, thread_number};
+
+/// What pools hold: a share for each thread that the machine runs at a time. A lease holds that of the thread that took it, since cores
+/// that count one `Arc` up and down take turns at its cache line, twice a checkout.
+pub(crate) struct Owners<M: Manager> {
+    pub(crate) shared: Arc<Shared<M>>,
+    /// A power of two.
+    shares: Box<[Apart<Arc<Owner<M>>>]>,
+}
+
+/// What a lease holds.
+pub(crate) struct Owner<M: Manager> {
+    pub(crate) shared: Arc<Shared<M>>,
+    closer: Arc<Closer<M>>,
+}
+
+/// Closes the pool with the last share of it, whatever still runs in tasks.
+pub(crate) struct Closer<M: Manager>(pub(crate) Arc<Shared<M>>);
+
+impl<M: Manager> Owners<M> {
+    pub(crate) fn new(closer: &Arc<Closer<M>>) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(64);
+        let share = |_| Apart(Arc::new(Owner { shared: Arc::clone(&closer.0), closer: Arc::clone(closer) }));
+        Self { shared: Arc::clone(&closer.0), shares: (0..threads).map(share).collect() }
+    }
+
+    /// This thread's share.
+    #[inline]
+    pub(crate) fn own(&self) -> Arc<Owner<M>> {
+        Arc::clone(&self.shares[thread_number() & (self.shares.len() - 1)].0)
+    }
+
+    pub(crate) fn closer(&self) -> &Arc<Closer<M>> {
+        &self.shares[0].0.closer
+    }
+}
+
+impl<M: Manager> Drop for Closer<M> {
+    fn drop(&mut self) {
+        if !Home::is_torn_down() {
+            Shared::close(&self.0);
+            self.0.abort();
+        }
+    }
+}

@@ -48,6 +48,15 @@ async fn a_port_where_nobody_listens() {
 }
 
 #[tokio::test]
+async fn several_nodes_of_which_none_lets_us_in_fail_as_soon_as_one() {
+    let lab = Lab::builder().replicas(1).password("app", "right").up().await.unwrap();
+    let asked = std::time::Instant::now();
+    let error = refused(&lab.url_for("app", "secret", "postgres")).await;
+    says(&error, &["password authentication failed"]);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn a_wrong_password_and_a_missing_database() {
     let lab = Lab::builder().replicas(0).password("app", "right").up().await.unwrap();
     let error = refused(&lab.url_for("app", "secret", "postgres")).await;

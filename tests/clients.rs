@@ -37,9 +37,19 @@ async fn one_function_runs_on_all_that_takes_statements() {
     let db = &cluster.db;
     assert_eq!(add_and_count(db, 1).await, 1);
     assert_eq!(add_and_count(db.session(), 2).await, 2);
-    let transaction = db.begin().await.unwrap();
-    assert_eq!(add_and_count(&transaction, 3).await, 3);
+    let mut transaction = db.begin().await.unwrap();
+    assert_eq!(add_and_count(&mut transaction, 3).await, 3);
+    let part = transaction.savepoint().await.unwrap();
+    assert_eq!(add_and_count(&part, 9).await, 4);
+    part.rollback().await.unwrap();
     transaction.commit().await.unwrap();
+    db.build_transaction()
+        .run(async |transaction| {
+            assert_eq!(add_and_count(&transaction, 9).await, 4);
+            transaction.execute("delete from item where id = 9", &[]).await
+        })
+        .await
+        .unwrap();
     let lease = db.get().await.unwrap();
     assert_eq!(add_and_count(&lease, 4).await, 4);
     drop(lease);
@@ -169,4 +179,42 @@ async fn a_transaction_with_a_call_that_was_given_up_does_not_commit() {
     }
     assert_eq!(transaction.commit().await.unwrap_err().outcome(), Outcome::Rejected);
     assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_causes_of_an_error_are_found_by_their_types() {
+    use millpond::postgres::tokio_postgres::error::DbError;
+    let cluster = one_connection().await;
+    cluster.db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let error = cluster.db.execute("insert into item values (1, 'pond')", &[]).await.unwrap_err();
+    let driver = error.source_as::<millpond::postgres::tokio_postgres::Error>().unwrap();
+    assert_eq!(driver.code().unwrap().code(), "23505");
+    assert_eq!(error.source_as::<DbError>().unwrap().constraint(), Some("item_pkey"));
+    assert_eq!(error.to_string().matches("duplicate key").count(), 1, "{error}");
+}
+
+#[tokio::test]
+async fn a_session_stays_one_whatever_else_it_is() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let session = cluster.db.session();
+    let other = session
+        .with_settings([("app.tenant", "ann")])
+        .unwrap()
+        .timeout(Duration::from_secs(9))
+        .within(Duration::from_secs(3600));
+    other.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    assert_eq!(session.token(), other.token());
+    assert!(!reads_on_replica(&session.any()).await, "its own write");
+    assert!(reads_on_replica(&cluster.db.any()).await);
+}
+
+#[tokio::test]
+async fn what_a_session_has_for_itself_moves_nobodys_reads() {
+    let cluster = Cluster::up(1).await;
+    let db = cluster.db.any();
+    let transaction = db.begin().await.unwrap();
+    transaction.execute("create temp table staged (a int) on commit drop", &[]).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(reads_on_replica(&db).await, "the catalog is what it was");
 }

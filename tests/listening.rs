@@ -95,6 +95,22 @@ async fn who_does_not_read_is_told_of_a_gap_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_closed_handle_ends_its_listeners_and_monitors() {
+    let cluster = Cluster::up(1).await;
+    let mut listener = cluster.db.listener();
+    listener.listen("jobs").await.unwrap();
+    let waits = tokio::spawn(async move { listener.recv().await });
+    assert!(cluster.db.close(std::time::Duration::from_secs(5)).await);
+    assert_eq!(waits.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(cluster.db.listener().listen("jobs").await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(cluster.db.query("select 1", &[]).await.unwrap_err().kind(), ErrorKind::Closed);
+    for node in ["db-0", "db-1"] {
+        let sessions = "select count(*)::text from pg_stat_activity where application_name = 'millpond'";
+        until("no connection is left", async || cluster.ask(node, sessions).await == "0").await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_primary_to_listen_is_an_error_and_to_wait_is_not() {
     let cluster =
         Cluster::up_with(0, |builder| builder.acquire_timeout(std::time::Duration::from_millis(300))).await;

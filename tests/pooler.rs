@@ -164,6 +164,7 @@ async fn what_would_stay_in_a_connection_is_refused() {
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::SessionStatement, Outcome::NotSent), "{sql}");
     }
     let transaction = db.begin().await.unwrap();
+    transaction.execute("create temp table t (a int)\n  ON COMMIT DROP", &[]).await.unwrap();
     let error = transaction.execute("set work_mem = '1MB'", &[]).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
     assert_eq!(db.listener().listen("news").await.unwrap_err().kind(), ErrorKind::SessionStatement);
@@ -209,4 +210,27 @@ async fn a_read_that_writes_is_refused_and_runs_on_the_primary() {
     let latest = builder(&pooled.poolers).allow_function("sly").connect().await.unwrap().latest();
     assert_eq!(latest.query_one_scalar::<i32>("select sly()", &[]).await.unwrap(), 1);
     assert_eq!(latest.status().epoch.get(), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_say_that_there_is_a_pooler_is_told() {
+    let pooled = Pooled::up(1).await;
+    let hosts: Vec<_> = pooled.poolers.iter().map(|pooler| format!("127.0.0.1:{}", pooler.port)).collect();
+    let direct =
+        Db::builder(&format!("postgres://postgres@{}/postgres?sslmode=disable", hosts.join(","))).unwrap();
+    let events = Events::default();
+    match millpond_tests::with_events(direct, &events).connect().await {
+        Err(error) => assert!(error.to_string().contains("behind_pooler()"), "{error}"),
+        Ok(db) => {
+            // The monitor is let in, and what reads is not.
+            let is_told = |event: &Event| matches!(event, Event::ConnectFailed { cause, .. } if cause.contains("behind_pooler()"));
+            until("it is told", async || {
+                db.any().query("select 1", &[]).await.unwrap();
+                events.any(is_told)
+            })
+            .await;
+            assert!(db.status().nodes[1].connect_failures > 0);
+            assert_eq!(events.count(|event| is_told(event)), 1, "once");
+        }
+    }
 }

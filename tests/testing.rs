@@ -80,6 +80,30 @@ async fn settings_hold_for_their_statement_only() {
 }
 
 #[tokio::test]
+async fn settings_end_with_their_transaction_or_lease() {
+    let cluster = Cluster::up(0).await;
+    cluster.db.batch_execute("create role tenant").await.unwrap();
+    let db = Db::for_test(cluster.db.begin().await.unwrap()).unwrap();
+    let tenant = db.with_settings([("app.tenant", "ann"), ("role", "tenant")]).unwrap();
+    let show = "select current_user || coalesce(current_setting('app.tenant', true), '')";
+    let shown = async || db.query_one_scalar::<String>(show, &[]).await.unwrap();
+    for is_kept in [true, false] {
+        let transaction = tenant.begin().await.unwrap();
+        assert_eq!(transaction.query_one_scalar::<String>(show, &[]).await.unwrap(), "tenantann");
+        if is_kept {
+            transaction.commit().await.unwrap()
+        } else {
+            drop(transaction)
+        }
+        assert_eq!(shown().await, "postgres");
+        let lease = tenant.get().await.unwrap();
+        assert_eq!(GenericClient::query_one_scalar::<String>(&lease, show, &[]).await.unwrap(), "tenantann");
+        drop(lease);
+        assert_eq!(shown().await, "postgres");
+    }
+}
+
+#[tokio::test]
 async fn nothing_ends_the_transaction_but_its_end() {
     let cluster = Cluster::up(0).await;
     let db = Db::for_test(cluster.db.begin().await.unwrap()).unwrap();
@@ -95,7 +119,9 @@ async fn nothing_ends_the_transaction_but_its_end() {
     // A call that is given up ends it, and all that come later say so.
     let late = db.timeout(Duration::from_millis(100)).query("select pg_sleep(60)", &[]).await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Timeout);
+    let asked = std::time::Instant::now();
     let error = db.query("select 1", &[]).await.unwrap_err();
     assert!(error.to_string().contains("transaction of the test is over"), "{error}");
+    assert!(asked.elapsed() < Duration::from_secs(2), "at once");
     assert_eq!(count(&cluster.db).await, 0);
 }

@@ -32,7 +32,7 @@ use crate::{
 pub struct Cluster<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
     /// Aborts the monitors when the last clone is dropped.
-    monitors: Arc<JoinSet<()>>,
+    monitors: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl<B: Backend> Clone for Cluster<B> {
@@ -68,11 +68,14 @@ impl<B: Backend> Cluster<B> {
         let all_known = changes.wait_for(|()| cluster.is_known());
         let _ = timeout_at(patience, all_known).await;
         let is_needed = catalog::is_needed(&cluster.shared.snapshot.load());
+        let is_up = cluster.shared.snapshot.load().nodes.iter().any(|node| node.health == Health::Up);
+        if !is_up {
+            return Err(cluster.shared.no_node_answers());
+        }
         if is_needed && cluster.shared.config.catalog_interval.is_some() {
             let _ = timeout_at(patience, cluster.shared.knowledge.first()).await;
         }
-        let is_up = cluster.shared.snapshot.load().nodes.iter().any(|node| node.health == Health::Up);
-        if is_up { Ok(cluster) } else { Err(cluster.shared.no_node_answers()) }
+        Ok(cluster)
     }
 
     /// Starts monitors for the nodes without waiting for any.
@@ -89,7 +92,7 @@ impl<B: Backend> Cluster<B> {
         if let Some(interval) = shared.config.catalog_interval {
             monitors.spawn(catalog::run(Arc::clone(&shared), interval));
         }
-        Ok(Self { shared, monitors: Arc::new(monitors) })
+        Ok(Self { shared, monitors: Arc::new(Mutex::new(monitors)) })
     }
 
     /// One node of which everything is known that will be: it is the primary, and nobody asks it.
@@ -133,6 +136,7 @@ impl<B: Backend> Cluster<B> {
                 lag: view.map_or(millpond_core::Lag::Unknown, |view| view.lag(now)),
                 in_flight: node.in_flight(),
                 connections: read.size + write.size,
+                connect_failures: node.connects.failures(),
                 waiting: read.waiting + write.waiting,
                 reads,
                 primary_statements,
@@ -163,7 +167,7 @@ impl<B: Backend> Cluster<B> {
         &self.shared.backend
     }
 
-    /// Stops handing out connections, and waits until those that are out came back or `patience` is over. Says
+    /// Stops handing out connections, and the monitors, and waits until those that are out came back or `patience` is over. Says
     /// whether all are closed.
     ///
     /// # Cancel safety
@@ -171,6 +175,10 @@ impl<B: Backend> Cluster<B> {
     /// Cancel safe: pools reached before the drop are closed, and closing again goes on from there.
     pub async fn close(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
+        self.shared.is_closed.store(true, Ordering::Release);
+        self.monitors.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.shared.changes.send_replace(());
+        self.shared.watchers.wake_all();
         let mut all = true;
         for node in &self.shared.nodes {
             for purpose in [Purpose::Read, Purpose::Write] {
@@ -195,6 +203,7 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) changes: watch::Sender<()>,
     /// Those of every statement in flight.
     watchers: Watchers,
+    is_closed: AtomicBool,
     pub(crate) mode: ModeSwitch,
     /// What this process has written.
     pub(crate) written: ArcSwap<Seen<B::Position>>,
@@ -232,6 +241,7 @@ impl<B: Backend> Shared<B> {
             topology: Mutex::new(topology),
             changes: watch::Sender::new(()),
             watchers: Watchers::default(),
+            is_closed: AtomicBool::new(false),
             mode: ModeSwitch::new(config.mode),
             written: ArcSwap::default(),
             refused: Refused::default(),
@@ -283,6 +293,10 @@ impl<B: Backend> Shared<B> {
         F: Fn(&Snapshot<B::Position>) -> bool + Unpin,
     {
         Until { shared: self, is_so, place: None }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// Asks every monitor to probe now.

@@ -17,6 +17,10 @@ pub(crate) fn may_define(sql: &str, whole: &Classification, dialect: Dialect) ->
 }
 
 fn one_may_define(sql: &str, classification: &Classification) -> bool {
+    if is_temporary(sql) {
+        // No text that is sent to a replica can name it.
+        return false;
+    }
     let reason = classification.reason();
     match (classification.access(), reason.kind()) {
         (Access::Definition, _) | (Access::Write, ReasonKind::Into) => true,
@@ -27,6 +31,16 @@ fn one_may_define(sql: &str, classification: &Classification) -> bool {
         (Access::Unknown, ReasonKind::NotUnderstood) => !is_query(sql),
         (Access::Unknown, _) => false,
     }
+}
+
+/// Whether the text makes something that its session alone has.
+fn is_temporary(sql: &str) -> bool {
+    let mut words = sql.split_ascii_whitespace().map(str::to_ascii_lowercase);
+    if words.next().as_deref() != Some("create") {
+        return false;
+    }
+    let mut words = words.skip_while(|word| matches!(&**word, "or" | "replace" | "local" | "global"));
+    words.next().is_some_and(|word| matches!(&*word, "temp" | "temporary"))
 }
 
 fn is_query(sql: &str) -> bool {
@@ -56,6 +70,8 @@ mod tests {
             "insert into t values (1); do $$ begin end $$",
             "update t set a = 1; commit; alter table t set unlogged",
             "conjure view v",
+            "create table temp (a int)",
+            "create or replace view temporary as select 1",
             "create view v as select U&\"a\" from t where (b",
         ] {
             assert!(may(sql), "{sql}");
@@ -71,6 +87,8 @@ mod tests {
             "insert into t values (1) returning unheard_of(id)",
             "call proceed(1)",
             "truncate t",
+            "create temp table t (a int) on commit drop",
+            "CREATE OR REPLACE TEMPORARY VIEW v AS SELECT 1",
             "insert into t values (1); select unheard_of(1); call proceed(2)",
             "",
         ] {

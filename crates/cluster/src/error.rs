@@ -12,7 +12,8 @@ type Source = Arc<dyn StdError + Send + Sync>;
 /// Why a call failed: on which node, in which phase, what the server said, and what to do next.
 ///
 /// One word wide. Its text holds the whole story, the driver's words included; [`source`](StdError::source) is the
-/// driver's own error for those who want to look inside it. Neither holds passwords or parameters.
+/// driver's own error for those who want to look inside it. So print one or the other, not a chain. Neither holds passwords, nor parameters but
+/// where the server quotes a value in its own words, as in the detail of a unique violation.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -38,6 +39,8 @@ pub enum ErrorKind {
     NoPrimary,
     /// No connection could be had.
     Acquire,
+    /// The handle was closed.
+    Closed,
     /// As many callers wait for a connection as may: turned away at once, on every node that could run it.
     Overloaded,
     /// The server refused the statement.
@@ -122,6 +125,14 @@ impl Error {
         if self.0.outcome == Outcome::Rejected {
             self.0.outcome = Outcome::MayHaveRun;
         }
+        self
+    }
+
+    /// There are replicas, and none is known to be fresh enough.
+    pub(crate) fn about_old_replicas(mut self) -> Self {
+        self.0.message.push_str(
+            "; no replica is known to be fresh enough for this read: within() and any() take an older answer",
+        );
         self
     }
 

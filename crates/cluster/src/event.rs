@@ -22,6 +22,13 @@ pub enum Event {
         /// What it or the network said last.
         cause: Option<Arc<str>>,
     },
+    /// Connections for statements cannot be opened to a node, though it may answer its monitor. Told once, until one could be opened.
+    ConnectFailed {
+        /// Which node.
+        node: Arc<str>,
+        /// What it or the network said.
+        cause: Arc<str>,
+    },
     /// A node is what it was not before.
     RoleChanged {
         /// Which node.
@@ -109,6 +116,9 @@ impl fmt::Display for Event {
             Self::NodeUp { node } => write!(f, "{node} answers"),
             Self::NodeDown { node, cause: Some(cause) } => write!(f, "{node} does not answer: {cause}"),
             Self::NodeDown { node, cause: None } => write!(f, "{node} does not answer"),
+            Self::ConnectFailed { node, cause } => {
+                write!(f, "{node}: connections for statements cannot be opened: {cause}")
+            }
             Self::RoleChanged { node, role } => write!(f, "{node} is a {role} now"),
             Self::PrimaryChanged { node, epoch } => write!(f, "{node} takes writes (epoch {epoch})"),
             Self::PrimaryLost { node } => write!(f, "{node} takes no writes any more"),

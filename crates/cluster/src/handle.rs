@@ -122,27 +122,37 @@ impl<B: Backend> Handle<B> {
 
     /// Waits for a primary; gives it and its name.
     ///
+    /// # Errors
+    ///
+    /// The handle was closed.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn primary(&self) -> (NodeId, Arc<str>) {
+    pub async fn primary(&self) -> Result<(NodeId, Arc<str>), Error> {
         let shared = self.shared();
         loop {
+            if shared.is_closed() {
+                return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, "the handle is closed"));
+            }
             if let Some(primary) = shared.snapshot.load().primary {
-                return (primary, Arc::clone(&shared.nodes[primary.index()].name));
+                return Ok((primary, Arc::clone(&shared.nodes[primary.index()].name)));
             }
             shared.nudge_all();
-            shared.wait_until(|snapshot| snapshot.primary.is_some()).await;
+            shared.wait_until(|snapshot| snapshot.primary.is_some() || shared.is_closed()).await;
         }
     }
 
-    /// Waits until a node is not the primary any more, or down.
+    /// Waits until a node is not the primary any more, or down, or the handle is closed.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn until_replaced(&self, primary: NodeId) {
         let is_replaced = |snapshot: &Snapshot<B::Position>| {
+            if self.shared().is_closed() {
+                return true;
+            }
             let is_down = snapshot.node(primary).is_none_or(|view| view.health == Health::Down);
             is_down || snapshot.primary.is_some_and(|now| now != primary)
         };

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use crate::cluster::Shared;
 use crate::error::describe;
 use crate::node::{Node, now};
-use crate::{Backend, Purpose};
+use crate::{Backend, Event, Purpose};
 
 /// Nudges come as often as reads find a replica too old; probes do not.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
@@ -20,6 +20,9 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, node: Arc<Node<B>>) 
     loop {
         let input = probe(&shared, &node, &mut connection).await;
         shared.take_in(input);
+        if let Some(cause) = node.connects.news() {
+            shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
+        }
         sleep(SHORTEST_INTERVAL).await;
         if shared.nodes.len() == 1 && shared.snapshot.load().primary.is_some() {
             // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millpond_core::{Load, NodeId, PeakEwma};
-use millpond_pool::{ConfigError, Lease, Manager, Pool, Returned, Severity};
+use millpond_pool::{ConfigError, ConnectError, Lease, Manager, Pool, Returned, Severity};
 use tokio::sync::Notify;
 
+use crate::error::describe;
 use crate::latency::Recorder;
 use crate::shards::Shards;
 use crate::{Backend, Config, FailureKind, Latencies, Purpose};
@@ -79,10 +80,52 @@ pub(crate) struct Node<B: Backend> {
     pub(crate) nudged: Notify,
     /// What failed last in a probe.
     last_failure: Mutex<Option<Arc<str>>>,
+    /// How opening connections goes.
+    pub(crate) connects: Arc<Connects>,
     latency: Mutex<PeakEwma>,
     /// Whether its latency decides about anything: a lone node is chosen whatever it is.
     is_chosen: bool,
     counts: Shards<Counts>,
+}
+
+/// How opening connections to a node goes, as its pools tell it.
+#[derive(Debug, Default)]
+pub(crate) struct Connects {
+    failures: AtomicU64,
+    /// What was said last, until it is told, and whether it was since the last success.
+    said: Mutex<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    untold: Option<Arc<str>>,
+    is_told: bool,
+}
+
+impl Connects {
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    fn opened(&self) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Said::default();
+    }
+
+    fn failed(&self, cause: &str) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !said.is_told {
+            said.untold = Some(cause.into());
+        }
+    }
+
+    /// Why connections cannot be opened, once.
+    pub(crate) fn news(&self) -> Option<Arc<str>> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = said.untold.take();
+        said.is_told |= news.is_some();
+        news
+    }
 }
 
 /// What the statements of one thread count.
@@ -103,7 +146,16 @@ impl<B: Backend> Node<B> {
         config: &Config,
         is_chosen: bool,
     ) -> Result<Self, ConfigError> {
+        let connects = Arc::<Connects>::default();
         let pool = |purpose| {
+            let (connects, failing) = (Arc::clone(&connects), Arc::clone(backend));
+            let tell = move |event: &millpond_pool::Event<'_>| match event {
+                millpond_pool::Event::Opened { .. } => connects.opened(),
+                millpond_pool::Event::ConnectFailed { error, .. } => {
+                    connects.failed(&words::<B>(&failing, *error));
+                }
+                _ => {}
+            };
             Pool::builder(NodeManager { backend: Arc::clone(backend), node: id, purpose })
                 .max_size(config.max_size)
                 .acquire_timeout(config.acquire_timeout)
@@ -115,6 +167,7 @@ impl<B: Backend> Node<B> {
                 .check_after(config.check_after)
                 .keepalive(config.keepalive)
                 .reset_timeout(RESET_TIMEOUT)
+                .on_event(tell)
                 .build()
         };
         Ok(Self {
@@ -124,6 +177,7 @@ impl<B: Backend> Node<B> {
             write: pool(Purpose::Write)?,
             nudged: Notify::new(),
             last_failure: Mutex::new(None),
+            connects: Arc::clone(&connects),
             latency: Mutex::new(PeakEwma::new(now())),
             is_chosen,
             counts: Shards::default(),
@@ -220,6 +274,14 @@ impl<B: Backend> InFlight<'_, B> {
 impl<B: Backend> Drop for InFlight<'_, B> {
     fn drop(&mut self) {
         self.node.counts.own().ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What an error of opening a connection says, with what can be done about it.
+fn words<B: Backend>(backend: &B, error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<ConnectError<B::Error>>() {
+        Some(ConnectError::Failed(error)) => describe("connecting", error, &backend.failure(error)),
+        _ => error.to_string(),
     }
 }
 

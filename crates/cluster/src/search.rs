@@ -49,8 +49,8 @@ pub(crate) struct Search<'a, B: Backend> {
     is_off_primaries: bool,
     reason: Option<Reason>,
     last_error: Option<Error>,
-    /// Whether the last node that was asked has too many callers waiting.
-    is_turned_away: bool,
+    /// Whether the last node that was asked has too many callers waiting, or does not let us in.
+    is_hopeless: bool,
     changes: Option<watch::Receiver<()>>,
 }
 
@@ -74,7 +74,7 @@ impl<'a, B: Backend> Search<'a, B> {
             is_off_primaries: false,
             reason: None,
             last_error: None,
-            is_turned_away: false,
+            is_hopeless: false,
             changes: None,
         }
     }
@@ -190,14 +190,21 @@ impl<'a, B: Backend> Search<'a, B> {
         let error = self.describe(node, error_of_pool);
         self.look_at_the_clock();
         let is_closed = matches!(error_of_pool, AcquireError::Closed);
-        self.is_turned_away = error.kind() == ErrorKind::Overloaded;
-        let is_over =
-            is_closed || self.now >= self.deadline || (self.is_turned_away && !self.access.is_read());
-        let is_denied =
-            !self.access.is_read() && error.kind() == ErrorKind::Acquire && error.code().is_some();
+        self.is_hopeless = error.kind() == ErrorKind::Overloaded || self.is_denied(error_of_pool);
+        let is_over = is_closed || self.now >= self.deadline || (self.is_hopeless && !self.access.is_read());
         node.nudged.notify_one();
         self.last_error = Some(error.clone());
-        if is_over || is_denied { Err(error) } else { Ok(()) }
+        if is_over { Err(error) } else { Ok(()) }
+    }
+
+    /// Whether the server does not let us in, and will not by waiting.
+    fn is_denied(&self, error: &AcquireError<B::Error>) -> bool {
+        error.cause().is_some_and(|cause| match &**cause {
+            ConnectError::Failed(error) => {
+                self.handle.shared().backend.failure(error).kind == FailureKind::Denied
+            }
+            _ => false,
+        })
     }
 
     fn describe(&self, node: &Node<B>, error: &AcquireError<B::Error>) -> Error {
@@ -224,6 +231,7 @@ impl<'a, B: Backend> Search<'a, B> {
         let message = format!("{}: {what}", node.name);
         let kind = match error {
             AcquireError::QueueFull { .. } | AcquireError::Shed { .. } => ErrorKind::Overloaded,
+            AcquireError::Closed => ErrorKind::Closed,
             _ => ErrorKind::Acquire,
         };
         let described = Error::new(kind, Outcome::NotSent, message).at(&node.name);
@@ -239,7 +247,7 @@ impl<'a, B: Backend> Search<'a, B> {
     /// The plan is used up. Without a primary another may come; until then there is nothing to do but wait.
     async fn wait_for_change(&mut self) -> Result<(), Error> {
         let shared = self.handle.shared();
-        if self.is_turned_away {
+        if self.is_hopeless {
             return Err(self.fruitless());
         }
         let changes = match &mut self.changes {
@@ -271,7 +279,12 @@ impl<'a, B: Backend> Search<'a, B> {
             let text = format!("no node can serve it: {}", Reason::LaterTimeline);
             return Error::new(ErrorKind::Token, Outcome::NotSent, text);
         }
-        self.last_error.take().unwrap_or_else(|| self.handle.shared().no_primary())
+        let is_old = matches!(self.reason, Some(Reason::TooOld | Reason::OwnWrite));
+        let no_primary = || {
+            let error = self.handle.shared().no_primary();
+            if self.access.is_read() && is_old { error.about_old_replicas() } else { error }
+        };
+        self.last_error.take().unwrap_or_else(no_primary)
     }
 
     /// Lets a read that failed on a node go on to another, within the budget for that. Returns the error when not.

@@ -42,6 +42,8 @@ pub struct NodeStatus {
     pub in_flight: usize,
     /// Its connections, idle and in use.
     pub connections: usize,
+    /// Connections for statements that could not be opened, since the start.
+    pub connect_failures: u64,
     /// Callers that wait for one of its connections.
     pub waiting: usize,
     /// Statements that ran on it as reads on a replica, since the start.

@@ -43,8 +43,11 @@ fn session_statement(sql: &str, classification: &Classification) -> Error {
     let effects = classification.effects();
     let instead = if effects.contains(Effects::TRANSACTION) {
         "use begin()"
-    } else if effects.contains(Effects::LISTEN) {
+    } else if effects == Effects::LISTEN {
         "use listener()"
+    } else if effects.contains(Effects::SESSION_VALUE) {
+        "it asks for a value of its own connection, as pg_backend_pid() and currval() do: use a lease from get(), or a transaction from \
+         begin()"
     } else if effects.contains(Effects::SETTING) {
         "use with_settings(), a transaction from begin(), or a lease from get()"
     } else {
@@ -107,7 +110,9 @@ pub(crate) fn behind_pooler(kind: Kind, sql: &str, classification: &Classificati
         let is_local = effects.contains(Effects::SETTING) && words.eq(["set", "local"]);
         let ends_with_transaction =
             effects.contains(Effects::ADVISORY_LOCK) && !part.to_ascii_lowercase().contains("advisory_lock");
-        if effects.intersects(STAYS) && !is_local && !ends_with_transaction {
+        let words = part.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+        let is_dropped = effects.contains(Effects::TEMPORARY) && words.contains("on commit drop");
+        if effects.intersects(STAYS) && !is_local && !ends_with_transaction && !is_dropped {
             let text = format!(
                 "the statement would stay in a connection that the pooler gives to others ({effects}): use with_settings(), or what \
                  ends with a transaction"

@@ -103,8 +103,9 @@ impl<'d> TransactionBuilder<'d> {
     /// Where [`retries`](Self::retries) are asked for the work may run several times, so it must do nothing outside of the
     /// transaction that cannot be done again.
     ///
-    /// The work has the transaction for as long as it runs. It is handed over in an `Arc`, since a borrowed one would make futures that
-    /// cannot be spawned.
+    /// The work has the transaction for as long as it runs: `async |transaction| { … }`, or a closure that makes a future. It is handed
+    /// over in an `Arc`, since a borrowed one would make futures that cannot be spawned; an `Arc` of a client is a
+    /// [client](crate::GenericClient) too.
     ///
     /// # Errors
     ///

@@ -1,13 +1,16 @@
 //! One word for all that takes statements.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures_util::Stream;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::verb::OneRow;
-use crate::{BorrowedRowStream, Db, Error, ErrorKind, Outcome, Result, RowStream, Session, Transaction};
+use crate::{
+    BorrowedRowStream, Db, Error, ErrorKind, Outcome, Result, RowStream, Savepoint, Session, Transaction,
+};
 
 /// The values for a statement's parameters.
 pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -297,55 +300,68 @@ generic_client!(Db, RowStream, Db);
 generic_client!(Session, RowStream, Db);
 generic_client!(Transaction, BorrowedRowStream<'a>, Transaction);
 
-impl<C: GenericClient> GenericClient for &C {
-    type RowStream<'a>
-        = C::RowStream<'a>
-    where
-        Self: 'a;
+/// What leads to a client is one.
+macro_rules! forward {
+    ($(($($generics:tt)*) $client:ty => $target:ty,)*) => {$(
+        impl<$($generics)*> GenericClient for $client {
+        type RowStream<'a>
+            = <$target as GenericClient>::RowStream<'a>
+        where
+            Self: 'a;
 
-    async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
-        C::query(self, sql, params).await
-    }
+        async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+            <$target as GenericClient>::query(self, sql, params).await
+        }
 
-    async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<Self::RowStream<'_>> {
-        C::query_raw(self, sql, params).await
-    }
+        async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<Self::RowStream<'_>> {
+            <$target as GenericClient>::query_raw(self, sql, params).await
+        }
 
-    async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
-        C::query_typed(self, sql, params).await
-    }
+        async fn query_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<Vec<Row>> {
+            <$target as GenericClient>::query_typed(self, sql, params).await
+        }
 
-    async fn query_typed_raw(&self, sql: &str, params: TypedParams<'_>) -> Result<Self::RowStream<'_>> {
-        C::query_typed_raw(self, sql, params).await
-    }
+        async fn query_typed_raw(&self, sql: &str, params: TypedParams<'_>) -> Result<Self::RowStream<'_>> {
+            <$target as GenericClient>::query_typed_raw(self, sql, params).await
+        }
 
-    async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
-        C::execute(self, sql, params).await
-    }
+        async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
+            <$target as GenericClient>::execute(self, sql, params).await
+        }
 
-    async fn execute_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<u64> {
-        C::execute_typed(self, sql, params).await
-    }
+        async fn execute_typed(&self, sql: &str, params: TypedParams<'_>) -> Result<u64> {
+            <$target as GenericClient>::execute_typed(self, sql, params).await
+        }
 
-    async fn batch_execute(&self, sql: &str) -> Result<()> {
-        C::batch_execute(self, sql).await
-    }
+        async fn batch_execute(&self, sql: &str) -> Result<()> {
+            <$target as GenericClient>::batch_execute(self, sql).await
+        }
 
-    async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
-        C::simple_query(self, sql).await
-    }
+        async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
+            <$target as GenericClient>::simple_query(self, sql).await
+        }
 
-    async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
-        C::batch(self, statements).await
-    }
+        async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
+            <$target as GenericClient>::batch(self, statements).await
+        }
 
-    async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
-        C::query_one(self, sql, params).await
-    }
+        async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
+            <$target as GenericClient>::query_one(self, sql, params).await
+        }
 
-    async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
-        C::query_opt(self, sql, params).await
-    }
+        async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
+            <$target as GenericClient>::query_opt(self, sql, params).await
+        }
+        }
+    )*};
+}
+
+forward! {
+    (C: GenericClient) &C => C,
+    (C: GenericClient) &mut C => C,
+    (C: GenericClient) Box<C> => C,
+    (C: GenericClient) Arc<C> => C,
+    () Savepoint<'_> => Transaction,
 }
 
 pub(crate) fn one_row(row: OneRow) -> Result<Row> {

@@ -18,7 +18,7 @@ use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::connector::Canceller;
-use crate::scope::{Frame, Kind, Nesting};
+use crate::scope::{Frame, Kind, Nesting, Scope};
 use crate::statements::Statements;
 use crate::verb::Verb;
 use crate::{DriverError, Lsn};
@@ -32,10 +32,14 @@ pub struct Connection {
     pub(crate) statements: Statements,
     /// What has to be taken away before somebody else gets it.
     soil: Mutex<Effects>,
+    /// In a test, what sets back the settings that its last user ran with.
+    restore: Mutex<Option<String>>,
     /// Counts what changed how texts are read, since the last reset.
     reading: AtomicU64,
     /// Whether it was used by ways that we do not see, so that anything may be in it.
     is_unseen: AtomicBool,
+    /// Whether that was the driver's client, which can leave a transaction open.
+    is_raw: AtomicBool,
     /// Whether a call was dropped before its answer came: the server may still be at it.
     is_interrupted: AtomicBool,
     /// How many answers are not read to their end.
@@ -74,8 +78,10 @@ impl Connection {
             client,
             statements: Statements::default(),
             soil: Mutex::new(Effects::NONE),
+            restore: Mutex::new(None),
             reading: AtomicU64::new(0),
             is_unseen: AtomicBool::new(false),
+            is_raw: AtomicBool::new(false),
             is_interrupted: AtomicBool::new(false),
             unread: AtomicUsize::new(0),
             canceller: Some(canceller),
@@ -150,9 +156,15 @@ impl Connection {
         *soil = soil.difference(effects);
     }
 
-    /// Notes that anything may be left behind.
+    /// Notes that anything may be left behind, but for an open transaction: no function or block can leave one.
     pub(crate) fn soil_unseen(&self) {
         self.is_unseen.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that anything may be left behind, since the driver's client was given out.
+    pub(crate) fn soil_raw(&self) {
+        self.is_unseen.store(true, Ordering::Relaxed);
+        self.is_raw.store(true, Ordering::Relaxed);
     }
 
     /// A statement for a text. Behind a pooler none is kept: which server connection has it is the pooler's business.
@@ -210,6 +222,16 @@ impl Connection {
         self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await
     }
 
+    /// Notes, in a test, what settings are now, to set them back when the connection is returned: a savepoint that is released leaves
+    /// them to what follows.
+    pub(crate) async fn set_back_later(&self, scope: Option<&Scope>) -> Result<(), DriverError> {
+        let Some(scope) = scope.filter(|_| self.kind() == Kind::Test) else { return Ok(()) };
+        let answers = self.call(pin!(self.client.simple_query(&scope.show()))).await?;
+        self.soil(Effects::SETTING);
+        *self.restore.lock().unwrap_or_else(PoisonError::into_inner) = Some(scope.restore_to(&answers));
+        Ok(())
+    }
+
     /// Notes that an answer is being read; until [`settle`](Self::settle) the connection is of no use to anybody else.
     pub(crate) fn unsettle(&self) {
         self.unread.fetch_add(1, Ordering::Relaxed);
@@ -262,7 +284,11 @@ impl Connection {
             self.is_unseen.store(false, Ordering::Relaxed);
             return Ok(());
         }
-        let applies = |(effects, _): &&(Effects, &str)| is_unseen || soil.intersects(*effects);
+        // The server warns of a ROLLBACK outside of a transaction.
+        let may_be_open = self.is_raw.load(Ordering::Relaxed) || soil.intersects(OPENS);
+        let applies = |(effects, _): &&(Effects, &str)| {
+            if *effects == OPENS { may_be_open } else { is_unseen || soil.intersects(*effects) }
+        };
         let mut text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
         if is_unseen || soil.intersects(Effects::SETTING) {
             text.extend(self.setup.after_connect.as_deref());
@@ -280,6 +306,7 @@ impl Connection {
         }
         self.clean(soil);
         self.is_unseen.store(false, Ordering::Relaxed);
+        self.is_raw.store(false, Ordering::Relaxed);
         if self.reading.swap(0, Ordering::Relaxed) > 0 {
             self.statements.forget_all(|key| key.starts_with(CHANGED));
         }
@@ -290,6 +317,10 @@ impl Connection {
     async fn reset_in_test(&self, soil: Effects) -> Result<(), DriverError> {
         if soil.contains(Effects::TRANSACTION) {
             self.call(pin!(self.client.batch_execute(Nesting::InTest.rollback()))).await?;
+        }
+        let restore = self.restore.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(restore) = restore {
+            self.call(pin!(self.client.batch_execute(&restore))).await?;
         }
         self.clean(soil);
         self.is_unseen.store(false, Ordering::Relaxed);
@@ -381,12 +412,13 @@ const PREPARED_BY_TEXT: &str =
 /// How long a cancel may take: its caller is gone, and so may be the server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What can leave a transaction open, or needs one.
+const OPENS: Effects =
+    Effects::TRANSACTION.union(Effects::TABLE_LOCK).union(Effects::LARGE_OBJECT).union(Effects::CURSOR);
+
 /// What takes away what, in an order that works: an aborted transaction refuses everything but its end.
 const RESETS: [(Effects, &str); 7] = [
-    (
-        Effects::TRANSACTION.union(Effects::TABLE_LOCK).union(Effects::LARGE_OBJECT).union(Effects::CURSOR),
-        "ROLLBACK",
-    ),
+    (OPENS, "ROLLBACK"),
     (Effects::CURSOR, "CLOSE ALL"),
     (Effects::SETTING, "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"),
     (Effects::LISTEN, "UNLISTEN *"),

@@ -302,7 +302,7 @@ impl Db {
     /// db.build_transaction()
     ///     .isolation_level(IsolationLevel::Serializable)
     ///     .retries(3)
-    ///     .run(|transaction| async move {
+    ///     .run(async |transaction| {
     ///         transaction.execute("update stock set left = left - 1 where id = 7", &[]).await?;
     ///         transaction.execute("insert into sold values (7)", &[]).await
     ///     })
@@ -463,6 +463,43 @@ impl Session {
     /// A token of another cluster.
     pub fn see(&self, token: Token) -> Result<()> {
         self.db.handle.see(token)
+    }
+
+    /// The same session, for reads that may be so old; they still show its own writes.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { db: self.db.within(limit) }
+    }
+
+    /// The same session, for reads from any replica that has its own writes.
+    #[must_use]
+    pub fn any(&self) -> Self {
+        Self { db: self.db.any() }
+    }
+
+    /// The same session, for reads from the primary.
+    #[must_use]
+    pub fn latest(&self) -> Self {
+        Self { db: self.db.latest() }
+    }
+
+    /// The same session, for calls that may take so long in all: see [`Db::timeout`].
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        Self { db: self.db.timeout(limit) }
+    }
+
+    /// The same session, for statements that run with settings of their own: see [`Db::with_settings`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::with_settings`].
+    pub fn with_settings<N, V>(&self, settings: impl IntoIterator<Item = (N, V)>) -> Result<Self>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        Ok(Self { db: self.db.with_settings(settings)? })
     }
 }
 

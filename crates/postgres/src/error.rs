@@ -11,7 +11,7 @@ use tokio_postgres::error::{DbError, SqlState};
 #[non_exhaustive]
 pub enum DriverError {
     /// The driver's own error.
-    #[error(transparent)]
+    #[error("{0}")]
     Driver(#[from] tokio_postgres::Error),
     /// The password callback failed.
     #[error("the password callback failed")]
@@ -93,6 +93,10 @@ fn failure_of_server(said: &DbError) -> Failure {
             Some("the server has no connection left: lower max_size or raise max_connections"),
         ),
         // 57P05 and 25P03 end a connection that was idle too long.
+        "08P01" if said.message().contains("unsupported startup parameter") => (
+            FailureKind::ConnectionLost,
+            Some("a pooler stands in front of the server? Then say so: Builder::behind_pooler()"),
+        ),
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => (FailureKind::ConnectionLost, None),
         _ if code.code().starts_with("08") => (FailureKind::ConnectionLost, None),
         _ => (FailureKind::Rejected, None),

@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use futures_util::future::join;
 use millpond_cluster::sql::Effects;
-use tokio_postgres::{RowStream, SimpleQueryMessage, Statement};
+use tokio_postgres::{RowStream, Statement};
 
 use crate::connection::{Capture, Connection};
 use crate::scope::{Frame, Nesting, Scope};
@@ -101,13 +101,10 @@ impl Connection {
     /// are set back.
     async fn open_savepoint(&self, opening: &str, scope: Option<&Scope>) -> Result<String, DriverError> {
         let answers = self.call(pin!(self.client().simple_query(opening))).await?;
-        let Some(scope) = scope else { return Ok(RELEASE.to_owned()) };
-        let before = answers.iter().find_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let value = |index: usize| before.and_then(|row| row.try_get(index).ok().flatten());
-        Ok(format!("{}; {RELEASE}", scope.restore((0..).map(value))))
+        Ok(match scope {
+            Some(scope) => format!("{}; {RELEASE}", scope.restore_to(&answers)),
+            None => RELEASE.to_owned(),
+        })
     }
 
     /// Runs the statement, and commits right behind it: a transaction that it aborted is rolled back by that.

@@ -208,7 +208,7 @@ impl Deref for Lease {
 
     fn deref(&self) -> &Client {
         self.is_unseen.store(true, Ordering::Relaxed);
-        self.connection.soil_unseen();
+        self.connection.soil_raw();
         self.connection.client()
     }
 }
@@ -216,7 +216,7 @@ impl Deref for Lease {
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Client {
         self.is_unseen.store(true, Ordering::Relaxed);
-        self.connection.soil_unseen();
+        self.connection.soil_raw();
         self.connection.client_mut()
     }
 }

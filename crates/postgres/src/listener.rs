@@ -140,7 +140,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The server does not let us in (a wrong password, no such database). Calling again tries again.
+    /// The handle was [closed](Db::close); or the server does not let us in (a wrong password, no such database), where calling again
+    /// tries again.
     ///
     /// # Cancel safety
     ///
@@ -233,7 +234,7 @@ impl Listener {
 
     /// Connects to the primary, and listens to the channels.
     async fn connect(&self, channels: &BTreeSet<String>) -> Result<Open> {
-        let (node, name) = self.handle.primary().await;
+        let (node, name) = self.handle.primary().await?;
         let backend = self.handle.cluster().backend();
         let connector = match (&backend.servers, backend.kind()) {
             (Servers::Named(connectors), Kind::Direct) => &connectors[node.index()],
@@ -294,7 +295,7 @@ impl Open {
 
 /// Whether trying again cannot help.
 fn is_final(error: &Error) -> bool {
-    error.kind() == ErrorKind::SessionStatement
+    matches!(error.kind(), ErrorKind::SessionStatement | ErrorKind::Closed)
         || error.code().is_some_and(|code| code.starts_with("28") || code == "3D000")
 }
 

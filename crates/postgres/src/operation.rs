@@ -112,6 +112,7 @@ impl Operation<Postgres> for Begin<'_> {
         lease: NodeLease<Postgres>,
         _: Target,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
+        lease.set_back_later(self.scope).await?;
         lease.soil(Effects::TRANSACTION);
         let mut text = lease.kind().nesting().begin(self.modes, self.is_read_only, self.scope);
         if !self.identify {
@@ -139,6 +140,7 @@ impl Operation<Postgres> for Take<'_> {
         target: Target,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         if let Some(scope) = self.scope {
+            lease.set_back_later(self.scope).await?;
             lease.soil(Effects::SETTING);
             lease.bare(&Batch(scope.session()), Capture::Nothing).await?;
         }

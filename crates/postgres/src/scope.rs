@@ -4,6 +4,7 @@ use std::fmt;
 
 use millpond_cluster::Target;
 use postgres_protocol::escape::escape_literal;
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::{Error, Result};
 
@@ -84,7 +85,7 @@ impl Scope {
     }
 
     /// Asks for what they are now, a column each.
-    fn show(&self) -> String {
+    pub(crate) fn show(&self) -> String {
         let shown = self
             .settings
             .iter()
@@ -92,10 +93,15 @@ impl Scope {
         format!("SELECT {}", shown.collect::<Vec<_>>().join(", "))
     }
 
-    /// Sets them to what they were.
-    pub(crate) fn restore<'v>(&self, values: impl Iterator<Item = Option<&'v str>>) -> String {
-        let calls = self.settings.iter().zip(values).map(|((name, _), value)| {
-            let (name, value) = (escape_literal(name), escape_literal(value.unwrap_or_default()));
+    /// Sets them to what they were, as the first row of the answer to [`show`](Self::show) has it.
+    pub(crate) fn restore_to(&self, answers: &[SimpleQueryMessage]) -> String {
+        let before = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let calls = self.settings.iter().enumerate().map(|(index, (name, _))| {
+            let value = before.and_then(|row| row.try_get(index).ok().flatten()).unwrap_or_default();
+            let (name, value) = (escape_literal(name), escape_literal(value));
             format!("pg_catalog.set_config({name}, {value}, true)")
         });
         format!("SELECT {}", calls.collect::<Vec<_>>().join(", "))

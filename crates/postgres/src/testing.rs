@@ -23,11 +23,14 @@ impl Db {
     /// # }
     /// ```
     ///
+    /// A handle lives in the runtime that it was made in, and `#[tokio::test]` makes one for each test: connect in each, or share a runtime.
+    ///
     /// Statements run in savepoints, so that one which fails leaves the others; transactions are savepoints, of the transaction's
     /// isolation level. What is different: there is one connection, so that whoever asks for a second one while a transaction, stream or
     /// lease is held waits for it, as it would with [`max_size`](crate::Builder::max_size) 1; all reads see what is not committed;
     /// `now()` stands still; what a sequence gave, and what reaches beyond the database, stays; a call that is given up ends the
-    /// transaction, and all later calls say so; and what a lease does to its session is not taken away before the end.
+    /// transaction, and all later calls say so; and what a lease, or a `SET LOCAL` in a transaction, does to the session is not taken away
+    /// before the end, unless it is the handle's own [settings](Db::with_settings).
     ///
     /// # Errors
     ///

@@ -505,3 +505,45 @@ async fn a_connection_that_rested_is_asked_first_and_a_full_queue_says_so_at_onc
     db.query("select 1", &[]).await.unwrap_err();
     assert!(closed.elapsed() < Duration::from_secs(1), "there is nothing to wait for");
 }
+
+#[tokio::test]
+async fn a_connection_that_ended_in_the_middle_of_an_answer_is_nobodys() {
+    let cluster = one_connection().await;
+    let db = &cluster.db;
+    for _ in 0..10 {
+        let pid: i32 =
+            db.begin().await.unwrap().query_one_scalar("select pg_backend_pid()", &[]).await.unwrap();
+        let sql = "select n from generate_series(1, 30000) n where n < 100 or pg_sleep(0.0001) is not null";
+        let mut rows = pin!(db.query_raw(sql, &[]).await.unwrap());
+        rows.next().await.unwrap().unwrap();
+        cluster.ask("db-0", &format!("select pg_terminate_backend({pid})::text")).await;
+        while let Some(row) = rows.next().await {
+            if let Err(error) = row {
+                assert_eq!(error.outcome(), Outcome::MayHaveRun, "{error}");
+            }
+        }
+        db.execute("insert into item values (1, 'pond') on conflict do nothing", &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_raw_client_deallocates_is_prepared_anew() {
+    let cluster = one_connection().await;
+    let db = &cluster.db;
+    for sql in ["discard all", "deallocate all"] {
+        db.query("select count(*) from item", &[]).await.unwrap();
+        let lease = db.get().await.unwrap();
+        (*lease).batch_execute(sql).await.unwrap();
+        drop(lease);
+        db.begin().await.unwrap().query("select count(*) from item", &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_table_changed_is_prepared_anew() {
+    let cluster = one_connection().await;
+    let rows = async || cluster.db.query_raw("select * from item", &[]).await.unwrap().count().await;
+    assert_eq!(rows().await, 0);
+    cluster.ask("db-0", "alter table item add column size int").await;
+    assert_eq!(rows().await, 0);
+}

@@ -173,3 +173,79 @@ async fn a_batch_is_one_round_trip() {
     let took = started.elapsed();
     assert!(took >= 2 * way && took < 6 * way, "{took:?}");
 }
+
+const LATE: &str = "create table par (id int primary key);
+    create table ch (id int references par deferrable initially deferred)";
+
+#[tokio::test]
+async fn a_copy_that_its_commit_takes_back_is_an_error() {
+    let cluster = one_connection().await;
+    let db = &cluster.db;
+    db.batch_execute(LATE).await.unwrap();
+    let mut copy = db.copy_in("copy ch from stdin").await.unwrap();
+    copy.send("1\n").await.unwrap();
+    let error = copy.finish().await.unwrap_err();
+    assert_eq!((error.code(), error.outcome()), (Some("23503"), Outcome::Rejected), "{error}");
+    let mut rows = pin!(db.copy_out("copy (insert into ch values (1) returning *) to stdout").await.unwrap());
+    assert_eq!(rows.next().await.unwrap().unwrap(), "1\n");
+    assert_eq!(rows.next().await.unwrap().unwrap_err().code(), Some("23503"));
+    assert!(rows.next().await.is_none());
+    assert_eq!(db.query("select from ch", &[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_out_of_a_write_counts_when_it_is_over() {
+    let settings = |builder: millpond::postgres::Builder| builder.max_lag(std::time::Duration::from_secs(30));
+    let cluster = Cluster::up_with(1, settings).await;
+    let session = cluster.db.session();
+    let write = "copy (insert into item select n, repeat('x', 2000) from generate_series(1, 20000) n returning *) to stdout";
+    let mut rows = pin!(session.copy_out(write).await.unwrap());
+    rows.next().await.unwrap().unwrap();
+    until("the replica is fresh enough", async || reads_on_replica(&session).await).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    while let Some(row) = rows.next().await {
+        row.unwrap();
+    }
+    assert_eq!(session.query_one_scalar::<i64>("select count(*) from item", &[]).await.unwrap(), 20_000);
+}
+
+#[tokio::test]
+async fn a_copy_that_was_given_up_copies_nothing_more() {
+    let cluster = Cluster::up(0).await;
+    let db = &cluster.db;
+    let locked = db.begin().await.unwrap();
+    locked.batch_execute("lock table item").await.unwrap();
+    let mut copy = db.timeout(std::time::Duration::from_millis(300)).copy_in("copy item from stdin").await;
+    let error = match &mut copy {
+        // The server takes bytes before it takes the lock.
+        Ok(copy) => loop {
+            if let Err(error) = copy.send("1\tpond\n".repeat(100_000)).await {
+                break error;
+            }
+        },
+        Err(error) => error.clone(),
+    };
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    locked.rollback().await.unwrap();
+    if let Ok(copy) = copy {
+        assert_eq!(copy.finish().await.unwrap_err().outcome(), Outcome::Rejected);
+    }
+    assert_eq!(db.query("select from item", &[]).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_keeps_its_order_when_a_table_was_changed() {
+    let cluster = one_connection().await;
+    let db = &cluster.db;
+    db.execute("insert into item values (1, 'zero')", &[]).await.unwrap();
+    let first = "update item set name = 'first' where id = 1 returning *";
+    db.query(first, &[]).await.unwrap();
+    cluster.ask("db-0", "alter table item add column size int").await;
+    let second = "update item set name = 'second' where id = 1";
+    let answers = db.batch(&[(first, &[]), (second, &[])]).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap_err().outcome(), Outcome::Rejected);
+    let name: String = db.query_one_scalar("select name from item", &[]).await.unwrap();
+    assert_eq!(name, "second");
+    let answers = db.batch(&[(first, &[]), (second, &[])]).await.unwrap();
+    assert!(answers.iter().all(Result::is_ok), "it is prepared anew");
+}

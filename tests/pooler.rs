@@ -167,6 +167,18 @@ async fn what_would_stay_in_a_connection_is_refused() {
     transaction.execute("create temp table t (a int)\n  ON COMMIT DROP", &[]).await.unwrap();
     let error = transaction.execute("set work_mem = '1MB'", &[]).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
+    for sql in [
+        "select pg_advisory_xact_lock(7), set_config('app.tenant', 'ann', false)",
+        "declare c cursor\n with hold for select 1",
+        "discard all",
+    ] {
+        let error = transaction.execute(sql, &[]).await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NotSent, "{sql}: {error}");
+    }
+    let tenant = db.with_settings([("app.tenant", "ann")]).unwrap();
+    for refused in [tenant.get().await.unwrap_err(), tenant.get_read().await.unwrap_err()] {
+        assert_eq!((refused.kind(), refused.outcome()), (ErrorKind::SessionStatement, Outcome::NotSent));
+    }
     assert_eq!(db.listener().listen("news").await.unwrap_err().kind(), ErrorKind::SessionStatement);
     let error = builder(&pooled.poolers).after_connect("set work_mem = '1MB'").connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);

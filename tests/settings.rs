@@ -252,3 +252,31 @@ async fn no_tenant_sees_anothers_rows_whenever_a_call_is_dropped() {
     let strays = "select count(*) from secret where tenant not in ('ann', 'bob')";
     assert_eq!(cluster.db.query_one_scalar::<i64>(strays, &[]).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn what_a_transaction_with_settings_prepares_is_its_own() {
+    let cluster = Cluster::up_with(0, |builder| builder.max_size(1)).await;
+    let db = &cluster.db;
+    let day = "select '01/02/2026'::date::text";
+    let scoped = db.with_settings([("datestyle", "ISO, DMY")]).unwrap();
+    for _ in 0..2 {
+        let transaction = scoped.begin().await.unwrap();
+        assert_eq!(transaction.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-02-01");
+        transaction.rollback().await.unwrap();
+        assert_eq!(db.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-01-02");
+        assert_eq!(scoped.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-02-01");
+    }
+    // By ways that are not seen.
+    let lease = db.get().await.unwrap();
+    (*lease).batch_execute("set datestyle = 'ISO, DMY'").await.unwrap();
+    assert_eq!(GenericClient::query_one_scalar::<String>(&lease, day, &[]).await.unwrap(), "2026-02-01");
+    drop(lease);
+    assert_eq!(db.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-01-02");
+    let sets = "create function sets() returns text language sql as $$ select set_config('datestyle', 'ISO, DMY', false) $$";
+    db.batch_execute(sets).await.unwrap();
+    let transaction = db.begin().await.unwrap();
+    transaction.query("select sets()", &[]).await.unwrap();
+    assert_eq!(transaction.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-02-01");
+    transaction.commit().await.unwrap();
+    assert_eq!(db.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-01-02");
+}

@@ -125,3 +125,18 @@ async fn nothing_ends_the_transaction_but_its_end() {
     assert!(asked.elapsed() < Duration::from_secs(2), "at once");
     assert_eq!(count(&cluster.db).await, 0);
 }
+
+#[tokio::test]
+async fn nobody_commits_it() {
+    let cluster = Cluster::up(0).await;
+    let db = Db::for_test(cluster.db.begin().await.unwrap()).unwrap();
+    let mut lease = db.get().await.unwrap();
+    // A failure by the verbs leaves the rest.
+    GenericClient::execute(&lease, "select 1 / 0", &[]).await.unwrap_err();
+    GenericClient::execute(&lease, "insert into item values (1, 'kept')", &[]).await.unwrap();
+    let transaction = lease.transaction().await.unwrap();
+    transaction.execute("insert into item values (2, 'pond')", &[]).await.unwrap();
+    assert!(transaction.commit().await.is_err(), "the driver's own COMMIT");
+    drop((lease, db));
+    assert_eq!(count(&cluster.db).await, 0);
+}

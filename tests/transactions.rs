@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond::postgres::tokio_postgres::IsolationLevel;
-use millpond::postgres::{Db, Transaction, TransactionId, TransactionStatus};
+use millpond::postgres::{Db, GenericClient, Transaction, TransactionId, TransactionStatus};
 use millpond::{Error, ErrorKind, Outcome};
 use millpond_lab::StopMode;
 use millpond_tests::{Cluster, one_connection, until};
@@ -186,4 +186,64 @@ async fn a_commit_whose_answer_is_lost_is_resolved_where_that_can_be() {
     cluster.lab.node("db-1").unwrap().promote().await.unwrap();
     assert_eq!(db.resolve(&id).await.unwrap(), TransactionStatus::Unknown);
     assert_eq!(names(db).await, ["pond"]);
+}
+
+#[tokio::test]
+async fn a_number_that_a_crash_gave_to_another_transaction_resolves_nothing() {
+    let cluster = Cluster::up(0).await;
+    let db = &cluster.db;
+    let lost = db.build_transaction().resolvable(true).start().await.unwrap();
+    lost.execute("insert into item values (1, 'mine')", &[]).await.unwrap();
+    let id = lost.id().unwrap().clone();
+    cluster.lab.primary().kill().await.unwrap();
+    assert_eq!(lost.commit().await.unwrap_err().outcome(), Outcome::MayHaveRun);
+    cluster.lab.primary().start().await.unwrap();
+    until("it is back", async || db.query("select 1", &[]).await.is_ok()).await;
+    assert_eq!(db.resolve(&id).await.unwrap(), TransactionStatus::Unknown);
+    for other in 10..14 {
+        db.execute("insert into item values ($1, 'other')", &[&other]).await.unwrap();
+    }
+    assert_eq!(db.resolve(&id).await.unwrap(), TransactionStatus::Unknown);
+    assert_eq!(names(db).await, ["other"; 4]);
+}
+
+#[tokio::test]
+async fn what_a_statement_says_inside_of_it_does_not_run_it_again() {
+    let cluster = one_connection().await;
+    let procedure = "create table log (a int); create procedure p() language plpgsql as $$ begin
+        insert into log values (1); commit; execute 'deallocate nothing'; end $$";
+    cluster.db.batch_execute(procedure).await.unwrap();
+    let error = cluster.db.execute("call p()", &[]).await.unwrap_err();
+    assert_eq!((error.code(), error.outcome()), (Some("26000"), Outcome::MayHaveRun), "{error}");
+    assert_eq!(cluster.db.query("select from log", &[]).await.unwrap().len(), 1);
+    let answers = cluster.db.batch(&[("call p()", &[])]).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap_err().outcome(), Outcome::MayHaveRun);
+    let lease = cluster.db.get().await.unwrap();
+    let error = GenericClient::execute(&lease, "call p()", &[]).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::MayHaveRun);
+    let halves = "begin; insert into log values (2); commit; select 1 / 0";
+    let error = GenericClient::batch_execute(&lease, halves).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::MayHaveRun);
+}
+
+#[tokio::test]
+async fn one_that_began_to_read_and_wrote_all_the_same_counts() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let session = cluster.db.session();
+    let transaction = session.latest().begin_read_only().await.unwrap();
+    transaction.batch_execute("set transaction read write").await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(session.query("select from item", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_definition_in_a_transaction_has_its_statements_prepared_anew() {
+    let cluster = one_connection().await;
+    let transaction = cluster.db.begin().await.unwrap();
+    transaction.query("select * from item", &[]).await.unwrap();
+    transaction.execute("alter table item add column size int", &[]).await.unwrap();
+    transaction.query("select * from item", &[]).await.unwrap();
+    transaction.commit().await.unwrap();
 }

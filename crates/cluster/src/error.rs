@@ -121,7 +121,8 @@ impl Error {
     }
 
     /// The statement was refused, but of several parts the first ones may have been committed.
-    pub(crate) fn after_a_part_may_have_run(mut self) -> Self {
+    #[must_use]
+    pub fn after_a_part_may_have_run(mut self) -> Self {
         if self.0.outcome == Outcome::Rejected {
             self.0.outcome = Outcome::MayHaveRun;
         }

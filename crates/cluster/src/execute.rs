@@ -108,7 +108,8 @@ impl<'a> Statement<'a> {
 
 impl Statement<'_> {
     /// Whether a part of it may have been committed although it was refused.
-    pub(crate) fn may_commit_midway(&self) -> bool {
+    #[must_use]
+    pub fn may_commit_midway(&self) -> bool {
         self.writes == Writes::EvenWhenRefused
     }
 }

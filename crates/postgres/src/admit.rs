@@ -99,7 +99,7 @@ fn transaction_command(statement: &str) -> Result<()> {
 
 /// Refuses what would stay in a server connection that a pooler gives to somebody else next.
 pub(crate) fn behind_pooler(kind: Kind, sql: &str, classification: &Classification) -> Result<()> {
-    if kind != Kind::Pooled || !classification.effects().intersects(STAYS) {
+    if kind != Kind::Pooled || !classification.effects().intersects(STAYS.union(Effects::CURSOR)) {
         return Ok(());
     }
     for part in split(sql, Dialect::Postgres) {
@@ -107,12 +107,14 @@ pub(crate) fn behind_pooler(kind: Kind, sql: &str, classification: &Classificati
         let one = classify(part, Dialect::Postgres);
         let effects = one.effects();
         let words = part.split_ascii_whitespace().take(2).map(str::to_ascii_lowercase);
-        let is_local = effects.contains(Effects::SETTING) && words.eq(["set", "local"]);
+        let stays = effects.bits() & STAYS.bits();
+        let is_local = stays == Effects::SETTING.bits() && words.eq(["set", "local"]);
         let ends_with_transaction =
-            effects.contains(Effects::ADVISORY_LOCK) && !part.to_ascii_lowercase().contains("advisory_lock");
+            stays == Effects::ADVISORY_LOCK.bits() && !part.to_ascii_lowercase().contains("advisory_lock");
         let words = part.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
-        let is_dropped = effects.contains(Effects::TEMPORARY) && words.contains("on commit drop");
-        if effects.intersects(STAYS) && !is_local && !ends_with_transaction && !is_dropped {
+        let is_dropped = stays == Effects::TEMPORARY.bits() && words.contains("on commit drop");
+        let is_held = effects.contains(Effects::CURSOR) && words.contains("with hold");
+        if (effects.intersects(STAYS) || is_held) && !is_local && !ends_with_transaction && !is_dropped {
             let text = format!(
                 "the statement would stay in a connection that the pooler gives to others ({effects}): use with_settings(), or what \
                  ends with a transaction"

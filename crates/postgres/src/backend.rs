@@ -78,12 +78,12 @@ impl Backend for Postgres {
     async fn connect(&self, node: NodeId, purpose: Purpose) -> Result<Connection, DriverError> {
         match &self.servers {
             Servers::Named(connectors) => connectors[node.index()].connect(purpose).await,
-            Servers::Test(one) => one
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-                .map(|one| *one)
-                .ok_or(DriverError::TestOver),
+            Servers::Test(one) => {
+                let one = one.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let one = one.ok_or(DriverError::TestOver)?;
+                one.never_commit().await?;
+                Ok(*one)
+            }
         }
     }
 

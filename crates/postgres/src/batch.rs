@@ -25,6 +25,9 @@ impl Db {
     /// for all, and one more for those that the connection has not prepared yet. Each is a transaction by itself, and those
     /// behind one that fails run all the same: gives what came of each, in their order.
     ///
+    /// A statement whose table was changed since it was prepared fails once ("cached plan must not change result type"), unless all of them only
+    /// read: those behind it have run by then.
+    ///
     /// Where all of them only read they may go to a replica. All are prepared before the first one runs, so none can need what another
     /// one defines. Those of a handle with [settings](Db::with_settings) run one by one.
     ///
@@ -70,7 +73,9 @@ impl Db {
                     self.query(sql, params).await
                 }
                 answer => answer.map_err(|error| {
-                    Error::from_backend(backend, &node, "running a statement of a batch", error)
+                    let error = Error::from_backend(backend, &node, "running a statement of a batch", error);
+                    let one = Statement::text(sql, &handle.classify(sql), Dialect::Postgres);
+                    if one.may_commit_midway() { error.after_a_part_may_have_run() } else { error }
                 }),
             });
         }
@@ -95,7 +100,8 @@ impl Transaction {
             self.admit(sql)?;
         }
         let connection = self.connection();
-        let (answers, _) = self.call(pin!(connection.many(statements, Capture::Nothing))).await?;
+        let (answers, _) =
+            self.call(pin!(connection.many(statements, Capture::Nothing, Order::Fixed))).await?;
         let describe = |answer: Result<_, _>| answer.map_err(|error| self.describe("running a batch", error));
         Ok(answers.into_iter().map(describe).collect())
     }
@@ -118,7 +124,10 @@ impl Operation<Postgres> for Many<'_> {
         let capture = capture(&lease, target);
         soil(&lease, &self.classification, target);
         let (answers, position) = match Frame::new(lease.kind(), self.scope, target) {
-            Frame::Bare => lease.many(self.statements, capture).await?,
+            Frame::Bare => {
+                let order = if target.access.is_read() { Order::Free } else { Order::Fixed };
+                lease.many(self.statements, capture, order).await?
+            }
             frame => lease.one_by_one(self.statements, frame, capture).await?,
         };
         // Reads find another node, all of them.
@@ -144,6 +153,7 @@ impl Connection {
         &self,
         statements: &[(&str, Params<'_>)],
         capture: Capture,
+        order: Order,
     ) -> Result<(Answers, Option<Lsn>), DriverError> {
         let prepare = async |sql: &str| self.prepare_as(&self.key(sql), sql).await;
         let prepares = statements.iter().map(|(sql, _)| prepare(sql));
@@ -158,7 +168,8 @@ impl Connection {
         for ((sql, params), answer) in statements.iter().zip(answers) {
             let mut answer = answer.map_err(DriverError::from);
             self.look_at(&answer);
-            if self.is_outdated(&self.key(sql), &answer) && !self.soil_left().contains(Effects::TRANSACTION) {
+            let is_outdated = self.is_outdated(&self.key(sql), &answer);
+            if is_outdated && order == Order::Free && !self.soil_left().contains(Effects::TRANSACTION) {
                 let verb = Query { sql, values: Values::Inferred(params) };
                 let again = self.bare(&verb, capture).await;
                 answer = again.map(|(rows, later)| {
@@ -178,15 +189,27 @@ impl Connection {
         capture: Capture,
     ) -> Result<(Answers, Option<Lsn>), DriverError> {
         let (mut results, mut position) = (Vec::with_capacity(statements.len()), None);
+        let mut is_lost = false;
         for (sql, params) in statements {
             let answer = self.run(&Query { sql, values: Values::Inferred(params) }, frame, capture).await;
+            let may_have_run = |error: &DriverError| error.failure().kind == FailureKind::ConnectionLost;
+            is_lost |= answer.as_ref().is_err_and(may_have_run);
             results.push(answer.map(|(rows, later)| {
                 position = later.or(position);
                 rows
             }));
         }
-        Ok((results, position))
+        // What may have run lies behind what is known.
+        Ok((results, position.filter(|_| !is_lost)))
     }
+}
+
+/// Whether a statement may be run once more when later ones have run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// All of them only read.
+    Free,
+    Fixed,
 }
 
 /// Polls each once in their order, and then waits for one after the other: the driver sends on the first poll, and answers in the

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_cluster::Statement;
 use millpond_cluster::core::Access;
+use millpond_cluster::{Purpose, Statement};
 use tokio::time::sleep;
 use tokio_postgres::IsolationLevel;
 
@@ -94,8 +94,9 @@ impl<'d> TransactionBuilder<'d> {
             identify: self.is_resolvable && !self.is_read_only,
             scope: self.db.scope(),
         };
-        let (connection, id) = handle.run(statement, &mut begin).await?;
-        Ok(Transaction::new(connection, handle.clone(), access, id))
+        let begun = handle.run(statement, &mut begin).await?;
+        let is_on_primary = begun.purpose == Purpose::Write;
+        Ok(Transaction::new(begun.lease, handle.clone(), access, is_on_primary, begun.id))
     }
 
     /// Runs it: begins, does the work, and commits; or rolls back when the work fails, with its error.

@@ -32,6 +32,11 @@ pub struct Connection {
     pub(crate) statements: Statements,
     /// What has to be taken away before somebody else gets it.
     soil: Mutex<Effects>,
+    /// Whether what ran last may have changed how texts are read.
+    is_changed: AtomicBool,
+    /// What the settings of the transaction are, as far as texts are read by them, and whether there are any.
+    scope: Mutex<Box<str>>,
+    is_scoped: AtomicBool,
     /// In a test, what sets back the settings that its last user ran with.
     restore: Mutex<Option<String>>,
     /// Counts what changed how texts are read, since the last reset.
@@ -78,6 +83,9 @@ impl Connection {
             client,
             statements: Statements::default(),
             soil: Mutex::new(Effects::NONE),
+            is_changed: AtomicBool::new(false),
+            scope: Mutex::default(),
+            is_scoped: AtomicBool::new(false),
             restore: Mutex::new(None),
             reading: AtomicU64::new(0),
             is_unseen: AtomicBool::new(false),
@@ -100,6 +108,11 @@ impl Connection {
         *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;
         *self.is_unseen.get_mut() = false;
         self
+    }
+
+    /// Makes the transaction of a test one that cannot be committed, whoever tries: a constraint is broken that is looked at then.
+    pub(crate) async fn never_commit(&self) -> Result<(), DriverError> {
+        self.call(pin!(self.client.batch_execute(NEVER_COMMIT))).await
     }
 
     pub(crate) fn node(&self) -> &Arc<str> {
@@ -144,21 +157,50 @@ impl Connection {
     /// the temporary tables that there were; the server does not read it anew for the sake of those. So behind a
     /// change it is prepared anew.
     pub(crate) fn key<'s>(&self, sql: &'s str) -> Cow<'s, str> {
-        match self.reading.load(Ordering::Relaxed) {
-            0 => sql.into(),
-            changes => format!("{CHANGED}{changes}\0{sql}").into(),
+        let changes = self.reading.load(Ordering::Relaxed);
+        if changes > 0 {
+            return format!("{CHANGED}{changes}\0{sql}").into();
         }
+        if self.is_raw.load(Ordering::Relaxed) {
+            return format!("{RAW}{sql}").into();
+        }
+        if !self.is_scoped.load(Ordering::Relaxed) {
+            return sql.into();
+        }
+        format!("{}{sql}", self.scope.lock().unwrap_or_else(PoisonError::into_inner)).into()
+    }
+
+    /// Notes that a transaction runs with such settings: its statements are read by them.
+    pub(crate) fn read_under(&self, prepared_under: &str) {
+        *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = prepared_under.into();
+        self.is_scoped.store(!prepared_under.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Notes that what ran just now may have changed how texts are read: a function whose text is not known, a definition in a transaction.
+    fn read_anew(&self) {
+        if self.is_changed.swap(false, Ordering::Relaxed) {
+            self.reading.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that what runs next may change how texts are read.
+    pub(crate) fn may_change_reading(&self) {
+        self.is_changed.store(true, Ordering::Relaxed);
     }
 
     /// Takes the note back: it is gone from the connection.
     pub(crate) fn clean(&self, effects: Effects) {
         let mut soil = self.soil.lock().unwrap_or_else(PoisonError::into_inner);
         *soil = soil.difference(effects);
+        if effects.contains(Effects::TRANSACTION) {
+            self.is_scoped.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Notes that anything may be left behind, but for an open transaction: no function or block can leave one.
     pub(crate) fn soil_unseen(&self) {
         self.is_unseen.store(true, Ordering::Relaxed);
+        self.may_change_reading();
     }
 
     /// Notes that anything may be left behind, since the driver's client was given out.
@@ -211,15 +253,18 @@ impl Connection {
         capture: Capture,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         let Some(sql) = verb.to_prepare() else {
-            return self.captured(capture, pin!(verb.send(&self.client, None))).await;
+            let answer = self.captured(capture, pin!(verb.send(&self.client, None))).await;
+            self.read_anew();
+            return answer;
         };
         let statement = self.prepare(sql).await?;
-        let answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
-        if !self.is_outdated(&self.key(sql), &answer) || self.soil_left().contains(Effects::TRANSACTION) {
-            return answer;
+        let mut answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
+        if self.is_outdated(&self.key(sql), &answer) && !self.soil_left().contains(Effects::TRANSACTION) {
+            let statement = self.prepare(sql).await?;
+            answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
         }
-        let statement = self.prepare(sql).await?;
-        self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await
+        self.read_anew();
+        answer
     }
 
     /// Notes, in a test, what settings are now, to set them back when the connection is returned: a savepoint that is released leaves
@@ -290,19 +335,26 @@ impl Connection {
             if *effects == OPENS { may_be_open } else { is_unseen || soil.intersects(*effects) }
         };
         let mut text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
-        if is_unseen || soil.intersects(Effects::SETTING) {
+        if is_unseen || soil.intersects(TAKEN_AWAY) {
             text.extend(self.setup.after_connect.as_deref());
         }
         if is_unseen {
-            text.push(PREPARED_BY_TEXT);
+            text.push(PREPARED);
         }
-        let answers = self.call(pin!(self.client.simple_query(&text.join("; ")))).await?;
-        let is_prepared = |answer: &SimpleQueryMessage| match answer {
-            SimpleQueryMessage::Row(row) => row.columns().iter().any(|column| column.name() == "prepared"),
-            _ => false,
+        // A comment at the end of one must not hide the next.
+        let answers = self.call(pin!(self.client.simple_query(&text.join("\n;")))).await?;
+        let count = |name: &str| {
+            answers.iter().find_map(|answer| match answer {
+                SimpleQueryMessage::Row(row) => row.try_get(name).ok().flatten()?.parse::<usize>().ok(),
+                _ => None,
+            })
         };
-        if answers.iter().any(is_prepared) {
+        if count("prepared_by_text").is_some_and(|count| count > 0) {
             return Err(DriverError::Indelible);
+        }
+        if count("prepared_by_us").is_some_and(|count| count < self.statements.len()) {
+            // It was all deallocated.
+            self.statements.forget_all(|_| true);
         }
         self.clean(soil);
         self.is_unseen.store(false, Ordering::Relaxed);
@@ -385,9 +437,13 @@ impl Connection {
     /// can be prepared anew and run once more. Inside a transaction there is no once more.
     pub(crate) fn is_outdated<T>(&self, key: &str, answer: &Result<T, DriverError>) -> bool {
         let Some(said) = answer.as_ref().err().and_then(DriverError::as_db_error) else { return false };
-        let is_outdated = *said.code() == SqlState::INVALID_SQL_STATEMENT_NAME
-            || (*said.code() == SqlState::FEATURE_NOT_SUPPORTED
-                && said.routine() == Some("RevalidateCachedQuery"));
+        // Said of a statement inside of it, by a function or a trigger, it has run in part.
+        let is_own = said.where_().is_none();
+        let is_gone = *said.code() == SqlState::INVALID_SQL_STATEMENT_NAME
+            && said.routine() == Some("FetchPreparedStatement");
+        let is_other = *said.code() == SqlState::FEATURE_NOT_SUPPORTED
+            && said.routine() == Some("RevalidateCachedQuery");
+        let is_outdated = is_own && (is_gone || is_other);
         is_outdated && self.statements.forget(key)
     }
 
@@ -405,9 +461,16 @@ const CHANGES_READING: Effects = Effects::SETTING.union(Effects::TEMPORARY);
 /// Begins the keys of statements that were prepared behind such a change.
 const CHANGED: char = '\u{1}';
 
-/// What a raw client prepared by text: its names cannot be told from what the next user chooses.
-const PREPARED_BY_TEXT: &str =
-    "SELECT 1 AS prepared FROM pg_catalog.pg_prepared_statements WHERE from_sql LIMIT 1";
+/// Begins the keys of those that were prepared behind what the driver's client did: whatever it set, only its like read by it.
+const RAW: char = '\u{2}';
+
+const NEVER_COMMIT: &str = "\
+    CREATE TEMPORARY TABLE millpond_test (is_never_committed bool UNIQUE DEFERRABLE INITIALLY DEFERRED); \
+    INSERT INTO pg_temp.millpond_test VALUES (true), (true)";
+
+/// What a raw client prepared by text, whose names cannot be told from what the next user chooses; and what is left of ours.
+const PREPARED: &str = "SELECT pg_catalog.count(*) FILTER (WHERE from_sql) AS prepared_by_text, \
+    pg_catalog.count(*) FILTER (WHERE NOT from_sql) AS prepared_by_us FROM pg_catalog.pg_prepared_statements";
 
 /// How long a cancel may take: its caller is gone, and so may be the server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -415,6 +478,10 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What can leave a transaction open, or needs one.
 const OPENS: Effects =
     Effects::TRANSACTION.union(Effects::TABLE_LOCK).union(Effects::LARGE_OBJECT).union(Effects::CURSOR);
+
+/// What [`after_connect`](crate::Builder::after_connect) may have made, and a reset takes away.
+const TAKEN_AWAY: Effects =
+    Effects::SETTING.union(Effects::LISTEN).union(Effects::ADVISORY_LOCK).union(Effects::TEMPORARY);
 
 /// What takes away what, in an order that works: an aborted transaction refuses everything but its end.
 const RESETS: [(Effects, &str); 7] = [

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures_util::{SinkExt, Stream, TryStreamExt};
 use millpond_cluster::core::Access;
 use millpond_cluster::sql::{Classification, Dialect};
-use millpond_cluster::{Answer, GivenUp, Handle, NodeLease, Operation, Statement, Target, timed_out};
+use millpond_cluster::{
+    Answer, FailureKind, GivenUp, Handle, NodeLease, Operation, Statement, Target, timed_out,
+};
 use tokio_postgres::{CopyInSink, CopyOutStream};
 
 use crate::admit::admit_copy;
@@ -54,8 +56,8 @@ impl Db {
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
         let mut start = StartCopyOut { sql, classification, scope: self.scope() };
         let started = handle.run(statement, &mut start).await?;
-        let StartedOut { first, rest, lease, close } = started;
-        Ok(CopyOut::new(first, rest, Held::Own(lease), close, handle.clone()))
+        let StartedOut { first, rest, lease, close, access } = started;
+        Ok(CopyOut::new(first, rest, Held::Own(lease), close, handle.clone(), !access.is_read()))
     }
 }
 
@@ -92,7 +94,7 @@ impl Transaction {
         self.admit_copy(sql, "copy_out() takes one COPY … TO STDOUT")?;
         let connection = self.connection();
         let rows = self.call(pin!(connection.call(pin!(connection.client().copy_out(sql))))).await?;
-        Ok(CopyOut::new(None, Box::pin(rows), Held::Borrowed(connection), None, self.handle().clone()))
+        Ok(CopyOut::new(None, Box::pin(rows), Held::Borrowed(connection), None, self.handle().clone(), false))
     }
 }
 
@@ -157,6 +159,9 @@ impl<'c> CopyIn<'c> {
     ///
     /// A dropped call leaves it open whether the bytes were sent: drop the copy then, too.
     pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<()> {
+        if self.is_over {
+            return Err(self.given_up());
+        }
         let data = data.into();
         let result = {
             let sent = pin!(self.sink.send(data));
@@ -175,6 +180,9 @@ impl<'c> CopyIn<'c> {
     ///
     /// A dropped call may have copied. Later reads of the handle take care of that.
     pub async fn finish(mut self) -> Result<u64> {
+        if self.is_over {
+            return Err(self.given_up());
+        }
         let is_write = self.when_finished == WhenFinished::Wrote;
         // Noted when it is dropped, which is behind all answers.
         let mut written = WritesAtTheEnd::new(self.handle.clone(), is_write);
@@ -182,13 +190,31 @@ impl<'c> CopyIn<'c> {
             let finished = pin!(self.sink.as_mut().finish());
             self.handle.while_current(self.held.lease(), finished).await
         };
-        if matches!(&result, Ok(Err(error)) if error.as_db_error().is_some()) {
-            written.forget();
-        }
-        let copied = self.end_if_failed(result)?;
+        let copied = match self.end_if_failed(result) {
+            Ok(copied) => copied,
+            Err(error) => {
+                if error.outcome() == Outcome::Rejected {
+                    written.forget();
+                }
+                return Err(error);
+            }
+        };
         if let Some(close) = self.close.take() {
-            let closed = self.held.lease().close_frame(&close).await;
-            closed.map_err(|error| self.describe(error))?;
+            let result = {
+                let lease = self.held.lease();
+                self.handle.while_current(lease, pin!(lease.close_frame(&close))).await
+            };
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    let error = self.describe(error);
+                    if error.outcome() == Outcome::Rejected {
+                        written.forget();
+                    }
+                    return Err(error);
+                }
+                Err(given_up) => return Err(self.give_up(given_up)),
+            }
         }
         self.is_over = true;
         self.held.lease().settle();
@@ -196,24 +222,42 @@ impl<'c> CopyIn<'c> {
     }
 
     /// What the server said ends it; after anything else nobody knows where it is.
-    fn end_if_failed<T>(&mut self, result: Result<Result<T, tokio_postgres::Error>, GivenUp>) -> Result<T> {
-        let lease = self.held.lease();
+    fn end_if_failed<T>(
+        &mut self,
+        result: std::result::Result<std::result::Result<T, tokio_postgres::Error>, GivenUp>,
+    ) -> Result<T> {
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                let said = error.as_db_error().is_some();
-                if said && !self.is_over {
+                let error = DriverError::from(error);
+                let is_lost = error.failure().kind == FailureKind::ConnectionLost;
+                if !is_lost && !self.is_over {
                     self.is_over = true;
-                    lease.settle();
+                    self.held.lease().settle();
                 }
-                Err(self.describe(error.into()))
+                Err(self.describe(error))
             }
-            Err(GivenUp::TimedOut) => Err(timed_out(lease.node(), Outcome::MayHaveRun)),
-            Err(GivenUp::Replaced) => {
+            Err(given_up) => Err(self.give_up(given_up)),
+        }
+    }
+
+    /// Nothing of it goes on: where the server is with it nobody knows.
+    fn give_up(&mut self, given_up: GivenUp) -> Error {
+        let lease = self.held.lease();
+        self.is_over = true;
+        lease.interrupt();
+        match given_up {
+            GivenUp::TimedOut => timed_out(lease.node(), Outcome::MayHaveRun),
+            GivenUp::Replaced => {
                 let text = format!("{} went silent or lost its role while rows were copied", lease.node());
-                Err(Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, text))
+                Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, text)
             }
         }
+    }
+
+    fn given_up(&self) -> Error {
+        let text = format!("{}: the copy failed or was given up before", self.held.lease().node());
+        Error::new(ErrorKind::ConnectionLost, Outcome::Rejected, text)
     }
 
     fn describe(&self, error: DriverError) -> Error {
@@ -234,6 +278,14 @@ impl Drop for CopyIn<'_> {
 impl fmt::Debug for CopyIn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CopyIn").field("is_open", &!self.is_over).finish_non_exhaustive()
+    }
+}
+
+/// A copy that writes is never bare: the driver tells the end of the rows, and not what becomes of the commit behind it.
+fn framed<'s>(lease: &NodeLease<Postgres>, scope: Option<&'s Scope>, target: Target) -> Frame<'s> {
+    match Frame::new(lease.kind(), scope, target) {
+        Frame::Bare => Frame::Transaction { is_read_only: false, scope: None },
+        frame => frame,
     }
 }
 
@@ -259,7 +311,7 @@ impl Operation<Postgres> for StartCopyIn<'_> {
         target: Target,
     ) -> Result<Answer<Started, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
-        let close = lease.open_frame(Frame::new(lease.kind(), self.scope, target)).await?;
+        let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
         let sink = Box::pin(lease.call(pin!(lease.client().copy_in(self.sql))).await?);
         Ok(Answer { value: Started { sink, lease, close }, position: None })
     }
@@ -271,6 +323,8 @@ struct StartedOut {
     rest: Pin<Box<CopyOutStream>>,
     lease: NodeLease<Postgres>,
     close: Option<String>,
+    /// What it ran as.
+    access: Access,
 }
 
 struct StartCopyOut<'a> {
@@ -288,11 +342,15 @@ impl Operation<Postgres> for StartCopyOut<'_> {
         target: Target,
     ) -> Result<Answer<StartedOut, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
-        let close = lease.open_frame(Frame::new(lease.kind(), self.scope, target)).await?;
+        let frame = match target.access.is_read() {
+            true => Frame::new(lease.kind(), self.scope, target),
+            false => framed(&lease, self.scope, target),
+        };
+        let close = lease.open_frame(frame).await?;
         let mut rest = Box::pin(lease.call(pin!(lease.client().copy_out(self.sql))).await?);
         // With it come the refusals and lost connections that another node can still make good.
         let first = lease.call(pin!(rest.try_next())).await?;
-        Ok(Answer { value: StartedOut { first, rest, lease, close }, position: None })
+        Ok(Answer { value: StartedOut { first, rest, lease, close, access: target.access }, position: None })
     }
 }
 
@@ -307,6 +365,7 @@ pub struct CopyOut<'c> {
     /// What closes the frame that it runs in.
     close: Option<String>,
     closing: Option<Closing<'c>>,
+    writes: WritesAtTheEnd,
     handle: Handle<Postgres>,
 }
 
@@ -319,17 +378,19 @@ impl<'c> CopyOut<'c> {
         held: Held<'c>,
         close: Option<String>,
         handle: Handle<Postgres>,
+        is_write: bool,
     ) -> Self {
         held.lease().unsettle();
-        Self { first, rest, held: Some(held), close, closing: None, handle }
+        let writes = WritesAtTheEnd::new(handle.clone(), is_write);
+        Self { first, rest, held: Some(held), close, closing: None, writes, handle }
     }
 
     fn failed(&mut self, held: &Held<'_>, error: DriverError) -> Error {
         let lease = held.lease();
-        if error.as_db_error().is_some() {
-            lease.settle();
-        } else {
-            lease.interrupt();
+        self.writes.over();
+        match error.failure().kind {
+            FailureKind::ConnectionLost => lease.interrupt(),
+            _ => lease.settle(),
         }
         Error::from_backend(self.handle.cluster().backend(), lease.node(), "copying rows", error)
     }
@@ -347,6 +408,7 @@ impl Stream for CopyOut<'_> {
             self.closing = None;
             return Poll::Ready(match closed {
                 Ok(()) => {
+                    self.writes.over();
                     held.lease().settle();
                     None
                 }
@@ -371,6 +433,7 @@ impl Stream for CopyOut<'_> {
                 self.poll_next(cx)
             }
             (_, None) => {
+                self.writes.over();
                 held.lease().settle();
                 Poll::Ready(None)
             }

@@ -14,7 +14,8 @@ use crate::operation::{Run, Stream, Take};
 use crate::scope::{Kind, Scope};
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
-    Builder, Lease, Postgres, Result, RowStream, Token, Transaction, TransactionBuilder, WriterPool,
+    Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction,
+    TransactionBuilder, WriterPool,
 };
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
@@ -338,6 +339,7 @@ impl Db {
     ///
     /// Cancel safe.
     pub async fn get(&self) -> Result<Lease> {
+        self.may_lease()?;
         let (connection, purpose) =
             self.handle.run(Statement::connection(Access::Write), &mut Take { scope: self.scope() }).await?;
         Ok(Lease::new(connection, self.handle.clone(), purpose))
@@ -353,6 +355,7 @@ impl Db {
     ///
     /// Cancel safe.
     pub async fn get_read(&self) -> Result<Lease> {
+        self.may_lease()?;
         let (connection, purpose) =
             self.handle.run(Statement::connection(Access::Read), &mut Take { scope: self.scope() }).await?;
         Ok(Lease::new(connection, self.handle.clone(), purpose))
@@ -401,6 +404,15 @@ impl Db {
             transaction_commands(sql, &classification)?;
         }
         Ok(classification)
+    }
+
+    /// Behind a pooler a lease has no session that could have the settings.
+    fn may_lease(&self) -> Result<()> {
+        if self.scope.is_none() || self.kind() != Kind::Pooled {
+            return Ok(());
+        }
+        let text = "behind a pooler a lease cannot have settings of its own: use begin()";
+        Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, text))
     }
 
     /// Whether there is a transaction around each statement.

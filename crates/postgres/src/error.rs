@@ -1,7 +1,7 @@
 use std::io;
 
 use millpond_cluster::{Failure, FailureKind};
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// What went wrong below the routing: in the driver, or in what it was given.
 ///
@@ -99,6 +99,10 @@ fn failure_of_server(said: &DbError) -> Failure {
         ),
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => (FailureKind::ConnectionLost, None),
         _ if code.code().starts_with("08") => (FailureKind::ConnectionLost, None),
+        // Whatever the reason, the connection ends with it, and nobody knows what became of a commit.
+        _ if matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => {
+            (FailureKind::ConnectionLost, None)
+        }
         _ => (FailureKind::Rejected, None),
     };
     debug_assert!(code != &SqlState::SUCCESSFUL_COMPLETION, "an error with the code of a success");

@@ -182,9 +182,13 @@ impl Connection {
                 let own_key = frame.key(sql);
                 let key = own_key.as_deref().map_or_else(|| self.key(sql), Cow::Borrowed);
                 let statement = self.call(pin!(self.prepare_as(&key, sql))).await?;
-                let rows = self.call(pin!(self.client().query_raw(&statement, params.iter().copied()))).await;
-                // Forgotten then: the next one prepares it anew.
-                self.is_outdated(&key, &rows);
+                let mut rows =
+                    self.call(pin!(self.client().query_raw(&statement, params.iter().copied()))).await;
+                let is_whole = !self.soil_left().contains(Effects::TRANSACTION);
+                if self.is_outdated(&key, &rows) && is_whole {
+                    let statement = self.call(pin!(self.prepare_as(&key, sql))).await?;
+                    rows = self.call(pin!(self.client().query_raw(&statement, params.iter().copied()))).await;
+                }
                 rows?
             }
             Values::Typed(params) => {

@@ -2,11 +2,12 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use millpond_cluster::sql::Effects;
+use millpond_cluster::sql::{Dialect, Effects};
 use millpond_cluster::{Handle, NodeLease, Purpose};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::admit::{behind_pooler, copy_refused, transaction_commands};
+use crate::batch::Order;
 use crate::client::{GenericClient, Params, TypedParams, one_row, row_or_none};
 use crate::connection::Capture;
 use crate::rows::BorrowedRowStream;
@@ -102,7 +103,9 @@ impl Lease {
             self.defines.store(true, Ordering::Relaxed);
         }
         let is_plain = classification.is_plain_read() && !effects.contains(Effects::TRANSACTION);
-        Ok(Sent { lease: self, is_plain })
+        let may_commit_midway =
+            millpond_cluster::Statement::text(sql, &classification, Dialect::Postgres).may_commit_midway();
+        Ok(Sent { lease: self, is_plain, may_commit_midway })
     }
 
     fn describe(&self, error: DriverError) -> Error {
@@ -117,9 +120,18 @@ impl Lease {
     }
 
     async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {
-        let _sent = self.see(sql)?;
-        let answer = self.connection.bare(verb, Capture::Nothing).await;
-        Ok(answer.map_err(|error| self.describe(error))?.0)
+        let sent = self.see(sql)?;
+        let frame = match self.connection.kind() {
+            // One that fails must not take the test with it.
+            Kind::Test => Frame::Savepoint(None),
+            Kind::Direct | Kind::Pooled => Frame::Bare,
+        };
+        let answer = self.connection.run(verb, frame, Capture::Nothing).await;
+        let described = answer.map_err(|error| {
+            let error = self.describe(error);
+            if sent.may_commit_midway { error.after_a_part_may_have_run() } else { error }
+        });
+        Ok(described?.0)
     }
 
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
@@ -134,6 +146,7 @@ impl Lease {
 pub(crate) struct Sent<'l> {
     lease: &'l Lease,
     is_plain: bool,
+    may_commit_midway: bool,
 }
 
 impl Drop for Sent<'_> {
@@ -197,7 +210,7 @@ impl GenericClient for Lease {
         for (sql, _) in statements {
             sent.push(self.see(sql)?);
         }
-        let answers = self.connection.many(statements, Capture::Nothing).await;
+        let answers = self.connection.many(statements, Capture::Nothing, Order::Fixed).await;
         let (answers, _) = answers.map_err(|error| self.describe(error))?;
         Ok(answers.into_iter().map(|answer| answer.map_err(|error| self.describe(error))).collect())
     }

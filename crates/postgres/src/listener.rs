@@ -13,7 +13,7 @@ use millpond_cluster::Handle;
 use millpond_cluster::core::NodeId;
 use postgres_protocol::escape::escape_identifier;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use crate::backend::Servers;
@@ -61,6 +61,8 @@ pub struct Listener {
     open: Option<Open>,
     /// Why there was a gap, until it is told.
     gap: Option<Arc<str>>,
+    /// What comes behind a gap that is told.
+    next: Option<Notification>,
     /// Counts the tries since the last connection.
     tries: u32,
 }
@@ -70,9 +72,18 @@ struct Open {
     node: NodeId,
     name: Arc<str>,
     client: Client,
-    inbox: mpsc::Receiver<Notification>,
-    /// Whether notifications were dropped, since the inbox was full.
+    inbox: mpsc::Receiver<Item>,
+    /// Whether notifications were dropped since the last one in the inbox, which was full.
     is_overfull: Arc<AtomicBool>,
+    /// When something was heard last.
+    heard: Instant,
+}
+
+/// A notification in an inbox.
+pub(crate) struct Item {
+    notification: Notification,
+    /// Whether others were dropped before it.
+    is_behind_gap: bool,
 }
 
 /// So many notifications wait for their reader.
@@ -92,13 +103,13 @@ impl Db {
     #[must_use]
     pub fn listener(&self) -> Listener {
         let handle = self.handle().clone();
-        Listener { handle, channels: BTreeSet::new(), open: None, gap: None, tries: 0 }
+        Listener { handle, channels: BTreeSet::new(), open: None, gap: None, next: None, tries: 0 }
     }
 }
 
 /// What a wait of [`Listener::recv`] ended with.
 enum Next {
-    Notification(Option<Notification>),
+    Notification(Option<Item>),
     Replaced,
     Quiet,
 }
@@ -147,33 +158,47 @@ impl Listener {
     ///
     /// Cancel safe: nothing is lost.
     pub async fn recv(&mut self) -> Result<Heard> {
+        if let Some(notification) = self.next.take() {
+            return Ok(Heard::Notification(notification));
+        }
         loop {
             let Some(open) = &mut self.open else {
                 self.reopen().await?;
                 continue;
             };
-            if let Ok(notification) = open.inbox.try_recv() {
-                return Ok(Heard::Notification(notification));
+            if let Ok(item) = open.inbox.try_recv() {
+                return Ok(self.hear(item));
             }
             if let Some(cause) = self.gap.take() {
                 return Ok(Heard::Gap { cause });
             }
-            if open.is_overfull.swap(false, Ordering::Relaxed) {
-                let cause = format!("more than {INBOX} notifications waited to be read");
-                return Ok(Heard::Gap { cause: cause.into() });
+            if open.is_overfull.swap(false, Ordering::AcqRel) {
+                return Ok(overfull());
             }
             match open.next(&self.handle).await {
-                Next::Notification(Some(notification)) => return Ok(Heard::Notification(notification)),
+                Next::Notification(Some(item)) => return Ok(self.hear(item)),
                 Next::Notification(None) => self.lost("the connection broke"),
                 Next::Replaced => self.lost("the node went silent, or is not the primary any more"),
                 Next::Quiet => {
                     let answer = timeout(PATIENCE, open.client.batch_execute("")).await;
+                    open.heard = Instant::now();
                     if !matches!(answer, Ok(Ok(()))) {
                         self.lost("no answer");
                     }
                 }
             }
         }
+    }
+
+    fn hear(&mut self, item: Item) -> Heard {
+        if let Some(open) = &mut self.open {
+            open.heard = Instant::now();
+        }
+        if !item.is_behind_gap {
+            return Heard::Notification(item.notification);
+        }
+        self.next = Some(item.notification);
+        overfull()
     }
 
     /// The connection is of no use any more, and what was sent since is missed.
@@ -246,7 +271,7 @@ impl Listener {
             self.handle.look_again();
             Error::connecting(backend, &name, error)
         })?;
-        Ok(Open { node, name, client, inbox, is_overfull })
+        Ok(Open { node, name, client, inbox, is_overfull, heard: Instant::now() })
     }
 
     /// Connects anew, with a pause behind each try in vain.
@@ -279,7 +304,8 @@ impl Listener {
 impl Open {
     async fn next(&mut self, handle: &Handle<Postgres>) -> Next {
         let mut replaced = pin!(handle.until_replaced(self.node));
-        let mut quiet = pin!(sleep(QUIET));
+        // Not from this call on: a caller may look in every second, and give up each time.
+        let mut quiet = pin!(sleep_until(self.heard + QUIET));
         poll_fn(|cx| {
             if let Poll::Ready(notification) = self.inbox.poll_recv(cx) {
                 return Poll::Ready(Next::Notification(notification));
@@ -299,6 +325,10 @@ fn is_final(error: &Error) -> bool {
         || error.code().is_some_and(|code| code.starts_with("28") || code == "3D000")
 }
 
+fn overfull() -> Heard {
+    Heard::Gap { cause: format!("more than {INBOX} notifications waited to be read").into() }
+}
+
 fn cannot_listen() -> Error {
     Error::new(
         ErrorKind::SessionStatement,
@@ -307,7 +337,7 @@ fn cannot_listen() -> Error {
     )
 }
 
-type Listening = (Client, mpsc::Receiver<Notification>, Arc<AtomicBool>);
+type Listening = (Client, mpsc::Receiver<Item>, Arc<AtomicBool>);
 
 async fn connect(
     connector: &Connector,
@@ -324,7 +354,7 @@ async fn connect(
 
 /// Where a connection puts its notifications.
 pub(crate) struct Notes {
-    sender: mpsc::Sender<Notification>,
+    sender: mpsc::Sender<Item>,
     is_overfull: Arc<AtomicBool>,
 }
 
@@ -338,9 +368,12 @@ impl Notes {
     {
         while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
             if let AsyncMessage::Notification(notification) = message {
-                if self.sender.try_send(notification).is_err() {
-                    self.is_overfull.store(true, Ordering::Relaxed);
-                }
+                let Ok(place) = self.sender.try_reserve() else {
+                    self.is_overfull.store(true, Ordering::Release);
+                    continue;
+                };
+                let is_behind_gap = self.is_overfull.swap(false, Ordering::AcqRel);
+                place.send(Item { notification, is_behind_gap });
             }
         }
     }

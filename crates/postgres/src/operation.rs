@@ -104,25 +104,35 @@ pub(crate) struct Begin<'a> {
     pub(crate) scope: Option<&'a Scope>,
 }
 
+/// A transaction that has begun.
+pub(crate) struct Begun {
+    pub(crate) lease: NodeLease<Postgres>,
+    pub(crate) purpose: Purpose,
+    pub(crate) id: Option<TransactionId>,
+}
+
 impl Operation<Postgres> for Begin<'_> {
-    type Output = (NodeLease<Postgres>, Option<TransactionId>);
+    type Output = Begun;
 
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        _: Target,
+        target: Target,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         lease.set_back_later(self.scope).await?;
         lease.soil(Effects::TRANSACTION);
+        lease.read_under(self.scope.map_or("", Scope::prepared_under));
         let mut text = lease.kind().nesting().begin(self.modes, self.is_read_only, self.scope);
         if !self.identify {
             lease.bare(&Batch(&text), Capture::Nothing).await?;
-            return Ok(Answer { value: (lease, None), position: None });
+            let value = Begun { lease, purpose: target.purpose, id: None };
+            return Ok(Answer { value, position: None });
         }
         text.push_str("; ");
         text.push_str(IDENTIFY);
         let (answers, _) = lease.bare(&Simple(&text), Capture::Nothing).await?;
-        Ok(Answer { value: (lease, TransactionId::read(&answers)), position: None })
+        let value = Begun { lease, purpose: target.purpose, id: TransactionId::read(&answers) };
+        Ok(Answer { value, position: None })
     }
 }
 

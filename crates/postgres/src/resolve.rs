@@ -13,14 +13,17 @@ use crate::{Db, DriverError, Lsn, Postgres, Result};
 
 /// Names a transaction on the server, so that [`Db::resolve`] can ask what became of it.
 ///
-/// It is good for as long as the cluster stays on the timeline that the transaction began on: a promotion gives its number to
-/// another transaction.
+/// It is good for as long as the cluster stays on the timeline that the transaction began on, and the server does not crash: a promotion,
+/// and a recovery, can give its number to another transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TransactionId {
     /// Of 64 bits, in decimal: numbers of the server's that does not come round.
     xid: Box<str>,
     cluster: ClusterId,
     timeline: Timeline,
+    /// When the server's counters began, in microseconds: they begin anew with every recovery from a crash, which can give the number of a
+    /// transaction that left no trace to another one.
+    recovered: i64,
 }
 
 impl fmt::Display for TransactionId {
@@ -39,17 +42,20 @@ pub enum TransactionStatus {
     RolledBack,
     /// The server is still at it: ask again.
     InProgress,
-    /// Nobody can tell any more: another node has become the primary since, or the server has forgotten it.
+    /// Nobody can tell any more: another node has become the primary since, or the server crashed or has forgotten it.
     Unknown,
 }
 
 /// Gives the transaction its number, and asks where that is good. A read-only transaction has none.
 pub(crate) const IDENTIFY: &str = "SELECT pg_catalog.pg_current_xact_id()::text AS xid, \
     ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int8 AS timeline, \
-    system_identifier AS cluster FROM pg_catalog.pg_control_system()";
+    system_identifier AS cluster, \
+    (extract(epoch from pg_catalog.pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::int8 AS recovered \
+    FROM pg_catalog.pg_control_system()";
 
 /// The same places asked first: on another timeline the number can be one that the server has not come to, which is an error.
 const STATUS: &str = "SELECT CASE WHEN place.timeline = $2 AND place.cluster = $3 \
+      AND (extract(epoch from pg_catalog.pg_stat_get_bgwriter_stat_reset_time()) * 1000000)::int8 = $4 \
       THEN pg_catalog.pg_xact_status($1::text::xid8) END \
     FROM (SELECT ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int8 \
       AS timeline, system_identifier AS cluster FROM pg_catalog.pg_control_system() OFFSET 0) AS place";
@@ -65,6 +71,7 @@ impl TransactionId {
                 xid: value("xid")?.into(),
                 cluster: ClusterId::new(u64::from_ne_bytes(system.to_ne_bytes())),
                 timeline: Timeline::new(value("timeline")?.parse().ok()?),
+                recovered: value("recovered")?.parse().ok()?,
             })
         })
     }
@@ -115,11 +122,11 @@ impl Operation<Postgres> for Resolve<'_> {
         lease: NodeLease<Postgres>,
         _: Target,
     ) -> Result<Answer<TransactionStatus, Lsn>, DriverError> {
-        let TransactionId { xid, cluster, timeline } = self.0;
+        let TransactionId { xid, cluster, timeline, recovered } = self.0;
         let timeline = i64::from(timeline.get());
         let system = i64::from_ne_bytes(cluster.get().to_ne_bytes());
-        let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(xid, Type::TEXT), (&timeline, Type::INT8), (&system, Type::INT8)];
+        let params: [(&(dyn ToSql + Sync), Type); 4] =
+            [(xid, Type::TEXT), (&timeline, Type::INT8), (&system, Type::INT8), (recovered, Type::INT8)];
         let query = Query { sql: STATUS, values: Values::Typed(&params) };
         let (rows, _) = lease.bare(&query, Capture::Nothing).await?;
         let status: Option<String> = rows.first().and_then(|row| row.get(0));

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
-use millpond_cluster::{Handle, NodeLease};
+use millpond_cluster::{FailureKind, Handle, NodeLease};
 use tokio_postgres::Row;
 
 use crate::connection::Connection;
@@ -54,8 +54,9 @@ impl RowStream {
             return Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, "the stream is over");
         };
         self.writes.over();
-        if error.as_db_error().is_some() {
-            connection.settle();
+        match error.failure().kind {
+            FailureKind::ConnectionLost => connection.interrupt(),
+            _ => connection.settle(),
         }
         let backend = self.writes.handle.cluster().backend();
         Error::from_backend(backend, connection.node(), "reading rows", error)
@@ -153,8 +154,9 @@ impl Stream for BorrowedRowStream<'_> {
             return Poll::Ready(None);
         }
         let next = ready!(self.rest.as_mut().poll_next(cx)).map(|row| row.map_err(DriverError::from));
-        let is_lost =
-            next.as_ref().is_some_and(|row| row.as_ref().is_err_and(|error| error.as_db_error().is_none()));
+        let is_lost = next.as_ref().is_some_and(|row| {
+            row.as_ref().is_err_and(|error| error.failure().kind == FailureKind::ConnectionLost)
+        });
         self.is_over = !matches!(next, Some(Ok(_)));
         if self.is_over {
             self.sent = None;
@@ -195,7 +197,7 @@ impl WritesAtTheEnd {
         self.is_write = false;
     }
 
-    fn over(&mut self) {
+    pub(crate) fn over(&mut self) {
         if std::mem::take(&mut self.is_write) {
             self.handle.wrote();
         }

@@ -74,6 +74,11 @@ impl Scope {
         self.settings.iter().any(|(name, _)| moves(name))
     }
 
+    /// Those that a statement is read by when it is prepared.
+    pub(crate) const fn prepared_under(&self) -> &str {
+        &self.prepared_under
+    }
+
     /// Sets them until the end of a transaction.
     pub(crate) const fn local(&self) -> &str {
         &self.local
@@ -99,7 +104,8 @@ impl Scope {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let calls = self.settings.iter().enumerate().map(|(index, (name, _))| {
+        // The last first: a role that was put on last may not be allowed the others.
+        let calls = self.settings.iter().enumerate().rev().map(|(index, (name, _))| {
             let value = before.and_then(|row| row.try_get(index).ok().flatten()).unwrap_or_default();
             let (name, value) = (escape_literal(name), escape_literal(value));
             format!("pg_catalog.set_config({name}, {value}, true)")

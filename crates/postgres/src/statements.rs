@@ -63,6 +63,11 @@ impl Statements {
         self.lock().by_text.remove(key).is_some()
     }
 
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().by_text.values().filter(|entry| entry.statement.initialized()).count()
+    }
+
     /// Forgets those with such keys.
     pub(crate) fn forget_all(&self, is_one: impl Fn(&str) -> bool) {
         self.lock().by_text.retain(|key, _| !is_one(key));

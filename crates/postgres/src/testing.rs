@@ -25,6 +25,10 @@ impl Db {
     ///
     /// A handle lives in the runtime that it was made in, and `#[tokio::test]` makes one for each test: connect in each, or share a runtime.
     ///
+    /// Whatever runs, nothing is committed: even a COMMIT by the driver's own client fails, since the transaction holds rows that break a
+    /// constraint of a temporary table, which is looked at then. So deferred constraints are not looked at before the end, `SET CONSTRAINTS ALL
+    /// IMMEDIATE` fails, and a transaction that only reads will not do.
+    ///
     /// Statements run in savepoints, so that one which fails leaves the others; transactions are savepoints, of the transaction's
     /// isolation level. What is different: there is one connection, so that whoever asks for a second one while a transaction, stream or
     /// lease is held waits for it, as it would with [`max_size`](crate::Builder::max_size) 1; all reads see what is not committed;

@@ -24,6 +24,10 @@ pub struct Transaction {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
     access: TransactionAccess,
+    /// Whether its node was the primary.
+    is_on_primary: bool,
+    /// Whether anything but plain reads was among its statements.
+    may_write: AtomicBool,
     /// Whether a definition may have been among its statements.
     defines: AtomicBool,
     /// Whether the server gave up a statement in favour of another transaction.
@@ -44,12 +48,15 @@ impl Transaction {
         connection: NodeLease<Postgres>,
         handle: Handle<Postgres>,
         access: TransactionAccess,
+        is_on_primary: bool,
         id: Option<TransactionId>,
     ) -> Self {
         Self {
             connection,
             handle,
             access,
+            is_on_primary,
+            may_write: AtomicBool::new(false),
             defines: AtomicBool::new(false),
             has_conflicted: AtomicBool::new(false),
             savepoints: AtomicU64::new(0),
@@ -242,9 +249,15 @@ impl Transaction {
     pub async fn commit(self) -> Result<()> {
         self.check_usable()?;
         let defines = self.defines.load(Ordering::Relaxed);
-        let commit = Commit { handle: &self.handle, access: self.access, defines, is_settled: false };
+        let access = match self.access {
+            TransactionAccess::ReadOnly if self.may_write.load(Ordering::Relaxed) && self.is_on_primary => {
+                TransactionAccess::ReadWrite
+            }
+            access => access,
+        };
+        let commit = Commit { handle: &self.handle, access, defines, is_settled: false };
         let kind = self.connection.kind();
-        let capture = match self.access {
+        let capture = match access {
             TransactionAccess::ReadWrite if kind != Kind::Test => Capture::Position,
             _ => Capture::Nothing,
         };
@@ -305,8 +318,13 @@ impl Transaction {
     /// Refuses what would end the transaction behind its back, and notes what a text will leave behind.
     fn admit_any(&self, sql: &str, classification: &Classification) -> Result<()> {
         self.check_usable()?;
+        if !classification.is_plain_read() {
+            // Even in one that began to read only: there is `SET TRANSACTION READ WRITE`, in many words.
+            self.may_write.store(true, Ordering::Relaxed);
+        }
         if self.handle.may_define(sql, classification) {
             self.defines.store(true, Ordering::Relaxed);
+            self.connection.may_change_reading();
         }
         let effects = classification.effects();
         transaction_commands(sql, classification)?;

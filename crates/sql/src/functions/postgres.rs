@@ -208,7 +208,7 @@ pub(crate) const EFFECTS: &[(&str, Verdict)] = &[
     ("pg_replication_origin_session_is_setup", VALUE),
     ("pg_replication_origin_session_progress", VALUE),
     ("pg_replication_origin_session_reset", Verdict::Writes(Effects::SETTING)),
-    ("pg_replication_origin_session_setup", Verdict::Writes(Effects::SETTING)),
+    ("pg_replication_origin_session_setup", Verdict::Writes(Effects::LOAD)),
     ("pg_replication_origin_xact_reset", Verdict::Writes(Effects::SETTING)),
     ("pg_replication_origin_xact_setup", Verdict::Writes(Effects::SETTING)),
     ("pg_replication_slot_advance", WRITES),

@@ -380,8 +380,13 @@ async fn what_functions_procedures_and_blocks_set_is_taken_away() {
         )
         .await
         .unwrap();
-    let blocks =
-        ["select f()", "call p()", "do $$ begin set app.tenant = 'alice'; set role pg_monitor; end $$"];
+    let blocks = [
+        "select f()",
+        "insert into item select 2, f() on conflict do nothing",
+        "create table made as select f() as a",
+        "call p()",
+        "do $$ begin set app.tenant = 'alice'; set role pg_monitor; end $$",
+    ];
     for sql in blocks {
         cluster.db.execute(sql, &[]).await.unwrap();
         let tenant: Option<String> = cluster

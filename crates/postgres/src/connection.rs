@@ -10,7 +10,7 @@ use futures_util::future::join;
 use millpond_cluster::FailureKind;
 use millpond_cluster::core::Access;
 use millpond_cluster::pool::Returned;
-use millpond_cluster::sql::{Classification, Effects, ReasonKind};
+use millpond_cluster::sql::{Classification, Effects};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -135,9 +135,8 @@ impl Connection {
     /// leave anything.
     pub(crate) fn soil_by(&self, classification: &Classification) {
         self.soil(classification.effects());
-        let is_hidden = classification.access() == Access::Unknown
-            || classification.reason().kind() == ReasonKind::Routine;
-        if is_hidden {
+        // What a definition runs, as that of a table by a query, is not looked at.
+        if classification.runs_hidden_code() || classification.access() == Access::Definition {
             self.soil_unseen();
         }
     }

@@ -17,12 +17,13 @@ pub struct Classification {
     facts: Facts,
 }
 
-/// All but the span in one number: the effects, the kind of the reason, the transaction command, the access, and above them
-/// the number of statements.
+/// All but the span in one number: the effects, the kind of the reason, whether code runs that is not here, the transaction command, the
+/// access, and above them the number of statements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Facts(u64);
 
 const KIND: u32 = 16;
+const HIDDEN: u32 = 23;
 const TRANSACTION: u32 = 24;
 const ACCESS: u32 = 32;
 const STATEMENTS: u32 = 34;
@@ -38,7 +39,11 @@ impl Facts {
 
     const fn kind(self) -> ReasonKind {
         let [_, _, kind, ..] = self.0.to_le_bytes();
-        ReasonKind::of_number(kind)
+        ReasonKind::of_number(kind & 0x7f)
+    }
+
+    const fn runs_hidden_code(self) -> bool {
+        self.0 >> HIDDEN & 1 != 0
     }
 
     const fn transaction(self) -> Option<Transaction> {
@@ -90,21 +95,32 @@ impl Classification {
         Self { span: reason.span(), facts: Facts(facts) }
     }
 
+    /// The same, and whether code runs whose text is not here.
+    pub(crate) const fn with_hidden_code(mut self, runs: bool) -> Self {
+        if runs {
+            self.facts.0 |= 1 << HIDDEN;
+        }
+        self
+    }
+
     /// The same with another number of statements.
     pub(crate) const fn with_statements(self, statements: u32) -> Self {
         Self::of(self.access(), self.effects(), self.reason(), self.transaction(), statements)
+            .with_hidden_code(self.runs_hidden_code())
     }
 
     /// The same with more effects.
     pub(crate) const fn with_effects(self, effects: Effects) -> Self {
         let effects = self.effects().union(effects);
         Self::of(self.access(), effects, self.reason(), self.transaction(), self.facts.statements())
+            .with_hidden_code(self.runs_hidden_code())
     }
 
     /// The same, unknown for that reason.
     pub(crate) const fn unknown(self, kind: ReasonKind, span: Span) -> Self {
         let reason = Reason::new(kind, span);
         Self::of(Access::Unknown, self.effects(), reason, self.transaction(), self.facts.statements())
+            .with_hidden_code(self.runs_hidden_code())
     }
 
     /// Of this answer to some statements, and that to more of them, the stricter one with the effects of both.
@@ -116,6 +132,7 @@ impl Classification {
         let transaction = other.transaction().or_else(|| self.transaction());
         let statements = self.facts.statements().max(other.facts.statements());
         Self::of(decides.access(), effects, decides.reason(), transaction, statements)
+            .with_hidden_code(self.runs_hidden_code() || other.runs_hidden_code())
     }
 
     /// What the text does to data; of several statements the strictest decides.
@@ -128,6 +145,15 @@ impl Classification {
     #[must_use]
     pub const fn effects(&self) -> Effects {
         self.facts.effects()
+    }
+
+    /// Whether the text calls code whose own text is not here and that is not known to only read, be it inside of a write: a user's
+    /// function, a procedure, a block. It may leave anything in its connection. What triggers, rules and defaults run is not seen.
+    #[must_use]
+    pub const fn runs_hidden_code(&self) -> bool {
+        self.facts.runs_hidden_code()
+            || matches!(self.access(), Access::Unknown)
+            || matches!(self.reason().kind(), ReasonKind::Routine)
     }
 
     /// Why, with the bytes that decided.
@@ -276,6 +302,43 @@ mod tests {
                     assert_eq!(all.statements(), statements as usize);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn code_that_is_not_here_is_seen_inside_of_writes_and_nothing_else_is_taken_for_it() {
+        let runs = |sql| crate::classify(sql, crate::Dialect::Postgres).runs_hidden_code();
+        for sql in [
+            "insert into t select leak()",
+            "insert into t (a) values (shop.leak(1))",
+            "with a as (insert into t values (leak()) returning a) select * from a",
+            "update t set a = 1 where b = leak(b)",
+            "delete from t where \"Leak\"(a)",
+            "insert into t values (1); insert into t values (leak())",
+            "select leak()",
+            "select query_to_xml('select set_config(1)', true, true, '')",
+            "call proceed()",
+            "do $$ begin end $$",
+        ] {
+            assert!(runs(sql), "{sql}");
+        }
+        for sql in [
+            "insert into t values (1, 'a')",
+            "insert into t (a, b) values ($1, now()), (2, lower('b'))",
+            "insert into shop.t (a) values (1) on conflict (a) do update set b = excluded.b where t.b in (1, 2)",
+            "insert into t (a) select n from generate_series(1, 10) as g (n) returning (a)",
+            "insert into t as u (a) values (cast(1 as numeric(10, 2)))",
+            "insert into t (a) values (row(1, 2)), (array[1, 2]), (extract(epoch from now()))",
+            "update t set (a, b) = (1, 2), c = coalesce(c, 0) + 1 where id = any($1) and not (d) and exists (select 1)",
+            "update t set a = (select max(b) over (partition by c) from u group by rollup (c))",
+            "delete from t using u where t.id = u.id and (t.a, t.b) not in (select a, b from v)",
+            "with x (a) as materialized (delete from t returning a) insert into u (a) select a from x",
+            "with recursive x (n) as (values (1)) insert into t select n from x where n between (1) and (2)",
+            "merge into t using u on (t.id = u.id) when matched then update set a = 1 when not matched then insert (a) values (1)",
+            "select a from t for update of t",
+            "lock table t",
+        ] {
+            assert!(!runs(sql), "{sql}");
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Findings {
     effects: Effects,
     reason: Reason,
     transaction: Option<Transaction>,
+    /// Whether code runs whose text is not here.
+    runs_hidden_code: bool,
     /// Set once the text turned out to be unreadable, which no later finding changes.
     is_broken: bool,
 }
@@ -24,6 +26,7 @@ impl Findings {
             effects: Effects::NONE,
             reason: Reason::new(ReasonKind::Reads, span),
             transaction: None,
+            runs_hidden_code: false,
             is_broken: false,
         }
     }
@@ -56,6 +59,11 @@ impl Findings {
             self.access = Access::Definition;
             self.reason = Reason::new(kind, span);
         }
+    }
+
+    /// Code runs whose text is not here.
+    pub(super) fn hidden_code(&mut self) {
+        self.runs_hidden_code = true;
     }
 
     /// A part of it is not known. A statement that is known to write is one all the same.
@@ -103,7 +111,8 @@ impl Findings {
     }
 
     pub(super) const fn classification(self) -> Classification {
-        Classification::new(self.access, self.effects, self.reason, self.transaction)
+        let found = Classification::new(self.access, self.effects, self.reason, self.transaction);
+        found.with_hidden_code(self.runs_hidden_code)
     }
 
     /// Takes in what a function leaves in the session of a statement that is no read anyway.

@@ -85,6 +85,10 @@ enum Extent {
     Group,
 }
 
+/// Functions of the server's own that run the text they are given.
+const RUN_A_TEXT: [&str; 5] =
+    ["query_to_xml", "query_to_xml_and_xmlschema", "query_to_xmlschema", "ts_rewrite", "ts_stat"];
+
 impl<'c, 'a> Walk<'c, 'a> {
     fn new(cursor: &'c mut Cursor<'a>, functions: Option<&'c Functions>, purpose: Purpose) -> Self {
         let judges_names =
@@ -517,6 +521,12 @@ impl<'c, 'a> Walk<'c, 'a> {
         // the names that have some.
         if findings.is_read() || is_suspect(name) {
             self.judge(name, qualifier, findings);
+        } else if !name.is(K::Insert) {
+            // `MERGE … THEN INSERT (a)` calls nothing.
+            let verdict = functions::verdict(self.cursor.lexer(), self.functions, qualifier, name);
+            if matches!(verdict, Verdict::Unknown | Verdict::Hidden(_) | Verdict::Denied) {
+                findings.hidden_code();
+            }
         }
         self.stack[self.depth] &= !WITH;
         self.enter(PLAIN, token);
@@ -528,6 +538,15 @@ impl<'c, 'a> Walk<'c, 'a> {
             Qualifier::Schema(schema) => schema.start(),
             _ => name.start(),
         };
+        let runs_a_text = || {
+            let text = self.cursor.lexer().text(name);
+            RUN_A_TEXT.iter().any(|known| text.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        match verdict {
+            Verdict::Unknown | Verdict::Hidden(_) | Verdict::Denied => findings.hidden_code(),
+            Verdict::Writes(_) if runs_a_text() => findings.hidden_code(),
+            _ => {}
+        }
         findings.judge(verdict, Span::new(start, name.end()));
     }
 

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use millpond::postgres::Db;
 use millpond::postgres::tokio_postgres::types::ToSql;
 use millpond::{ErrorKind, Outcome};
-use millpond_tests::{Cluster, is_clean, one_connection};
+use millpond_tests::{Cluster, is_clean, one_connection, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -86,8 +86,9 @@ async fn an_answer_that_is_cut_short_is_an_error_wherever_that_is() {
         "insert into item values (1, 'pond') on conflict (id) do update set name = 'lake' returning name";
     let is_whole = async || {
         scissors.mend();
-        assert_eq!(db.query(read, &[]).await.unwrap().len(), 3);
-        db.query(write, &[]).await.unwrap();
+        // On a busy machine the monitor can take the node for silent meanwhile.
+        until("reads run again", async || db.query(read, &[]).await.is_ok_and(|rows| rows.len() == 3)).await;
+        until("writes run again", async || db.query(write, &[]).await.is_ok()).await;
     };
     is_whole().await;
     for cut in 0..600 {

@@ -234,7 +234,7 @@ impl<B: Backend> Shared<B> {
         let nodes = names.into_iter().enumerate().map(node).collect::<Result<Vec<_>, Error>>()?;
         let topology = Topology::new(nodes.len());
         // When a node goes down, all that runs on it may go on.
-        let reserve = u32::try_from(nodes.len() * config.max_size).unwrap_or(u32::MAX);
+        let reserve = u32::try_from(nodes.len() * config.max_size).unwrap_or(u32::MAX).max(10);
         let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));
         Ok(Arc::new(Self {
             snapshot: ArcSwap::from_pointee(topology.snapshot()),

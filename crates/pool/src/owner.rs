@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::Manager;
 use crate::driver::Shared;
 use crate::parking::Apart;
-use crate::rt::{Home, thread_number};
+use crate::rt::{Home, thread_number, threads};
 
-/// What pools hold: a share for each thread that the machine runs at a time. A lease holds that of the thread that took it, since cores
-/// that count one `Arc` up and down take turns at its cache line, twice a checkout.
+/// What the handles of a pool hold: a share for each thread that the machine runs at a time. A lease holds that of the thread that took it,
+/// since cores that count one `Arc` up and down take turns at its cache line, twice a checkout.
 pub(crate) struct Owners<M: Manager> {
     pub(crate) shared: Arc<Shared<M>>,
     /// A power of two.
@@ -25,10 +25,19 @@ pub(crate) struct Owner<M: Manager> {
 pub(crate) struct Closer<M: Manager>(pub(crate) Arc<Shared<M>>);
 
 impl<M: Manager> Owners<M> {
-    pub(crate) fn new(closer: &Arc<Closer<M>>) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).next_power_of_two().min(64);
+    /// Those of a new pool.
+    pub(crate) fn new(shared: Arc<Shared<M>>) -> Self {
+        Self::of(&Arc::new(Closer(shared)), threads())
+    }
+
+    /// Those of a pool of which only leases are left: one share will do.
+    pub(crate) fn again(closer: &Arc<Closer<M>>) -> Self {
+        Self::of(closer, 1)
+    }
+
+    fn of(closer: &Arc<Closer<M>>, shares: usize) -> Self {
         let share = |_| Apart(Arc::new(Owner { shared: Arc::clone(&closer.0), closer: Arc::clone(closer) }));
-        Self { shared: Arc::clone(&closer.0), shares: (0..threads).map(share).collect() }
+        Self { shared: Arc::clone(&closer.0), shares: (0..shares).map(share).collect() }
     }
 
     /// This thread's share.

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::config::Limits;
-use crate::rt::{AtomicU64, AtomicUsize, Mutex, thread_number};
+use crate::rt::{AtomicU64, AtomicUsize, Mutex, thread_number, threads};
 use crate::state::Loan;
 
 /// Keeps what changes all the time on cache lines of its own. Two at a time are fetched on common processors.
@@ -49,8 +49,7 @@ struct Spot<C> {
 impl<C> Parking<C> {
     pub(crate) fn new(limits: &Limits) -> Self {
         let is_seen = limits.classes.len() > 1 || limits.leak_after.is_some() || limits.shedding.is_some();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let spots = if is_seen { 0 } else { threads.next_power_of_two().min(64) };
+        let spots = if is_seen { 0 } else { threads() };
         Self {
             spots: (0..spots).map(|_| Apart(Mutex::new(Spot { loan: None, acquired: 0 }))).collect(),
             check_after: limits.check_after,

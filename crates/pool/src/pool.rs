@@ -88,7 +88,7 @@ impl<M: Manager> Pool<M> {
         listener: Option<Listener>,
     ) -> Self {
         let shared = Shared::new(manager, limits, timeouts, after_connect, listener);
-        Self { owners: Arc::new(Owners::new(&Arc::new(Closer(shared)))) }
+        Self { owners: Arc::new(Owners::new(shared)) }
     }
 
     fn shared(&self) -> &Arc<Shared<M>> {
@@ -163,13 +163,17 @@ impl<M: Manager> Pool<M> {
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
     pub fn evict(&self) {
-        let next = self.generation().saturating_add(1);
-        self.evict_before(next);
+        self.retire(self.generation() + 1);
     }
 
     /// Closes every connection of a generation before that: idle ones now, the others when they come back. New ones are of that
     /// generation.
     pub fn evict_before(&self, generation: u64) {
+        // There is always a next one.
+        self.retire(generation.min(u64::MAX / 2));
+    }
+
+    fn retire(&self, generation: u64) {
         let mut state = self.shared().lock();
         let idle = state.evict_before(generation);
         Shared::gather(self.shared(), state, Deliveries::new(), now());
@@ -245,7 +249,7 @@ impl<M: Manager> Pool<M> {
     /// A handle that does not keep the pool open, for a [listener](Builder::on_event) or a background task.
     #[must_use]
     pub fn downgrade(&self) -> WeakPool<M> {
-        WeakPool { closer: Arc::downgrade(self.owners.closer()) }
+        WeakPool { owners: Arc::downgrade(&self.owners), closer: Arc::downgrade(self.owners.closer()) }
     }
 
     /// How the pool stands.
@@ -269,6 +273,8 @@ impl<M: Manager> Pool<M> {
 
 /// A handle that does not keep a [`Pool`] open.
 pub struct WeakPool<M: Manager> {
+    owners: Weak<Owners<M>>,
+    /// Held by leases too.
     closer: Weak<Closer<M>>,
 }
 
@@ -276,13 +282,14 @@ impl<M: Manager> WeakPool<M> {
     /// The pool, if another handle or a lease is still there.
     #[must_use]
     pub fn upgrade(&self) -> Option<Pool<M>> {
-        self.closer.upgrade().map(|closer| Pool { owners: Arc::new(Owners::new(&closer)) })
+        let again = || Some(Arc::new(Owners::again(&self.closer.upgrade()?)));
+        Some(Pool { owners: self.owners.upgrade().or_else(again)? })
     }
 }
 
 impl<M: Manager> Clone for WeakPool<M> {
     fn clone(&self) -> Self {
-        Self { closer: Weak::clone(&self.closer) }
+        Self { owners: Weak::clone(&self.owners), closer: Weak::clone(&self.closer) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What the driver needs of a runtime, so that a model checker can stand in for it.
 
+use std::sync::OnceLock;
+use std::thread::available_parallelism;
+
 #[cfg(shuttle)]
 pub(crate) use self::model::{Alarm, Home, Notice, now, sleep_until, thread_number};
 #[cfg(not(shuttle))]
@@ -14,6 +17,12 @@ pub(crate) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize},
 };
+
+/// How many threads the machine runs at a time, to a power of two and no more than 64. Asked once: it takes tens of microseconds.
+pub(crate) fn threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| available_parallelism().map_or(1, usize::from).next_power_of_two().min(64))
+}
 
 #[cfg(shuttle)]
 mod model;

@@ -185,6 +185,8 @@ struct Rest<C, E: Error + 'static> {
     /// Successors that are there, while those that they succeed are not.
     successors: usize,
     health: Health<E>,
+    /// Since when fewer rest than are to.
+    short_since: Option<Instant>,
     /// When somebody began to wait last, and when the lifetimes of all that are out were looked at.
     last_asked: Instant,
     last_looked: Instant,
@@ -205,6 +207,7 @@ impl<C, E: Error + 'static> State<C, E> {
             is_check_failing: false,
             successors: 0,
             health: Health::Well,
+            short_since: None,
             last_asked: now,
             last_looked: now,
             codel: limits.shedding.map(|shedding| Codel::new(shedding, now)),
@@ -259,9 +262,7 @@ impl<C, E: Error + 'static> State<C, E> {
                     codel.was_empty();
                 }
                 self.lease(&mut entry, caller, now);
-                if self.is_short_of_idle() {
-                    self.plan(now + SETTLED_AFTER);
-                }
+                self.note_shortage(now);
                 return Admission::Loan(entry);
             }
             self.idle.push(entry);
@@ -613,6 +614,21 @@ impl<C, E: Error + 'static> State<C, E> {
     #[inline]
     fn is_short_of_idle(&self) -> bool {
         self.idle.len() + self.keeping_alive < self.limits.min_idle
+    }
+
+    /// Notes since when fewer rest than are to, if they do.
+    #[inline]
+    fn note_shortage(&mut self, now: Instant) {
+        // Most pools end here.
+        if self.limits.min_idle == 0 {
+            return;
+        }
+        if !self.is_short_of_idle() {
+            self.rest.short_since = None;
+        } else if self.rest.short_since.is_none() {
+            self.rest.short_since = Some(now);
+            self.plan(now + SETTLED_AFTER);
+        }
     }
 
     /// Takes a connection that is out away for good, in the hands of its user.

@@ -301,6 +301,14 @@ async fn a_keepalive_makes_no_room_for_another_connection() {
 async fn so_many_rest_beside_those_that_are_held() {
     let pool = Server::new().builder().max_size(5).min_idle(2).build().unwrap();
     sleep(SECOND).await;
+    // Those that are back soon are no reason to open others.
+    for _ in 0..10 {
+        let held = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+        sleep(SECOND / 2).await;
+        drop(held);
+        sleep(2 * SECOND).await;
+    }
+    assert_eq!((pool.status().idle, pool.status().size), (2, 2));
     let _held = pool.acquire().await.unwrap();
     sleep(2 * SECOND).await;
     assert_eq!((pool.status().idle, pool.status().size), (2, 3));

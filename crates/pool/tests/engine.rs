@@ -753,3 +753,14 @@ async fn a_weak_handle_keeps_nothing_open_and_a_lease_does() {
     assert!(weak.upgrade().is_none());
     assert_eq!(server.alive(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn behind_every_generation_there_is_another() {
+    let pool = Server::new().builder().build().unwrap();
+    let first = pool.acquire().await.unwrap();
+    pool.evict_before(u64::MAX);
+    let second = pool.acquire().await.unwrap();
+    assert!(first.is_evicted() && !second.is_evicted());
+    pool.evict();
+    assert!(second.is_evicted());
+}

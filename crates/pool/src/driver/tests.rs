@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::acquire::Acquire;
 use crate::config::Class;
-use crate::owner::{Closer, Owners};
+use crate::owner::Owners;
 use crate::state::Caller;
 use crate::{AcquireError, Lease};
 
@@ -44,7 +44,7 @@ async fn a_thread_keeps_at_hand_what_it_returned_for_as_long_as_the_pool_lives()
     let classes = vec![Class { name: DEFAULT_CLASS, reserved: 0 }];
     let limits = Limits { max_size: 4, classes, ..Limits::default() };
     let shared = Shared::new(Easy, limits, Timeouts::default(), None, None);
-    let owners = Owners::new(&Arc::new(Closer(shared)));
+    let owners = Owners::new(shared);
     let _held = acquire(&owners).await;
     // Lifetimes are looked at meanwhile, and end.
     for turn in 0..300 {

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Deliveries, Entry, Fate, Placement, Refusal, State};
+use super::{Deliveries, Entry, Fate, Placement, Refusal, SETTLED_AFTER, State};
 use crate::{AcquireError, CloseReason, ConnectError, Severity};
 
 /// How opening connections goes.
@@ -46,6 +46,7 @@ impl<C, E: Error + 'static> State<C, E> {
     /// Gives leave to open a connection when one is wanted.
     #[inline]
     pub(crate) fn start_connect(&mut self, now: Instant) -> Option<Ticket> {
+        self.note_shortage(now);
         // Most calls end here.
         let is_quiet = self.waiting == 0 && self.owed + self.wanting == 0;
         if is_quiet && !self.is_short_of_idle() && self.connecting == 0 && self.is_well() {
@@ -77,7 +78,7 @@ impl<C, E: Error + 'static> State<C, E> {
                 return None;
             }
         }
-        let renews = if self.wanted() > self.provided() || self.probes(now) {
+        let renews = if self.wanted(now) > self.provided() || self.probes(now) {
             false
         } else if self.unsucceeded() > 0 {
             self.rest.renewing += 1;
@@ -124,13 +125,24 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// Whether another connection is wanted.
     fn wants_connect(&self, now: Instant) -> bool {
-        self.wanted() > self.provided() || self.unsucceeded() > 0 || self.probes(now)
+        self.wanted(now) > self.provided() || self.unsucceeded() > 0 || self.probes(now)
     }
 
     /// How many connections more would be of use now.
-    pub(super) fn wanted(&self) -> usize {
-        let short = self.limits.min_idle.saturating_sub(self.idle.len() + self.keeping_alive);
-        self.callers() + short.max(self.owed)
+    fn wanted(&self, now: Instant) -> usize {
+        self.callers() + self.short_of_idle(now).max(self.owed)
+    }
+
+    /// How many connections are to be opened so that enough rest: at once when there are too few at all, and for those that are out when
+    /// they have been for a while.
+    fn short_of_idle(&self, now: Instant) -> usize {
+        let least = self.limits.min_idle;
+        let is_settled = self.rest.short_since.is_some_and(|since| since + SETTLED_AFTER <= now);
+        if is_settled {
+            least.saturating_sub(self.idle.len() + self.keeping_alive)
+        } else {
+            least.saturating_sub(self.size - self.connecting - self.closing)
+        }
     }
 
     /// Connections that are due and have no successor, nor one under way.
@@ -205,7 +217,7 @@ impl<C, E: Error + 'static> State<C, E> {
 
     /// Whether a connect that is about to begin is still wanted. The leave is given back if not.
     pub(crate) fn confirm_connect(&mut self, ticket: Ticket, now: Instant) -> Option<Ticket> {
-        let is_wanted = ticket.renews || self.probes(now) || self.wanted() >= self.provided();
+        let is_wanted = ticket.renews || self.probes(now) || self.wanted(now) >= self.provided();
         if is_wanted && !self.is_closed {
             return Some(ticket);
         }

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Deliveries, Lent, Loan, State};
+use super::{Deliveries, Lent, Loan, SETTLED_AFTER, State};
 use crate::{AcquireError, CloseReason, Phase};
 
 /// What upkeep found to do.
@@ -46,8 +46,14 @@ impl<C, E: Error + 'static> State<C, E> {
         });
         let lent = self.rest.lent.first_key_value();
         let leak = limits.leak_after.zip(lent).map(|(after, (_, lent))| lent.since + after);
+        let settled = self.rest.short_since.map(|since| since + SETTLED_AFTER).filter(|at| *at > now);
         let round = round.filter(|_| self.size > 0);
-        let all = deadlines.chain(of_idle.flatten()).chain(leak).chain(self.retry_at(now)).chain(round);
+        let all = deadlines
+            .chain(of_idle.flatten())
+            .chain(leak)
+            .chain(self.retry_at(now))
+            .chain(settled)
+            .chain(round);
         self.planned = all.min();
         self.is_plan_earlier = false;
         self.planned

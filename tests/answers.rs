@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures_util::StreamExt;
 use millpond::postgres::Db;
@@ -13,23 +13,29 @@ use millpond_tests::{Cluster, is_clean, one_connection, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A way to a server on which answers can be cut short.
+/// A way to a server on which answers can be cut short, and a word of what is asked be another.
 #[derive(Clone)]
 struct Scissors {
     port: u16,
+    cuts: Arc<Cuts>,
+}
+
+struct Cuts {
     /// So many bytes pass, and then the connection ends; below zero all do.
-    left: Arc<AtomicI64>,
+    left: AtomicI64,
+    /// Whether what is sent as BEGIN arrives as what no server takes.
+    no_begin: AtomicBool,
 }
 
 impl Scissors {
     async fn in_front_of(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let this = Self { port: listener.local_addr().unwrap().port(), left: Arc::new(AtomicI64::new(-1)) };
-        let left = Arc::clone(&this.left);
+        let cuts = Arc::new(Cuts { left: AtomicI64::new(-1), no_begin: AtomicBool::new(false) });
+        let this = Self { port: listener.local_addr().unwrap().port(), cuts: Arc::clone(&cuts) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                tokio::spawn(carry(client, server, Arc::clone(&left)));
+                tokio::spawn(carry(client, server, Arc::clone(&cuts)));
             }
         });
         this
@@ -42,22 +48,35 @@ impl Scissors {
 
     /// Lets so many bytes pass from now on, and then none.
     fn cut_after(&self, bytes: i64) {
-        self.left.store(bytes, Ordering::SeqCst);
+        self.cuts.left.store(bytes, Ordering::SeqCst);
     }
 
     fn is_cut(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0
+        self.cuts.left.load(Ordering::SeqCst) == 0
     }
 
     fn mend(&self) {
-        self.left.store(-1, Ordering::SeqCst);
+        self.cuts.left.store(-1, Ordering::SeqCst);
     }
 }
 
-async fn carry(client: TcpStream, server: TcpStream, left: Arc<AtomicI64>) {
+async fn carry(client: TcpStream, server: TcpStream, cuts: Arc<Cuts>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let asks = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    let asked = Arc::clone(&cuts);
+    let asks = tokio::spawn(async move {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+            let begin = bytes[..count].windows(5).position(|word| word == b"BEGIN");
+            if let Some(begin) = begin.filter(|_| asked.no_begin.load(Ordering::SeqCst)) {
+                bytes[begin..begin + 5].copy_from_slice(b"BEGUN");
+            }
+            if to_server.write_all(&bytes[..count]).await.is_err() {
+                break;
+            }
+        }
+    });
+    let left = &cuts.left;
     let mut bytes = [0; 4096];
     while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
         let most = left.load(Ordering::SeqCst);
@@ -134,6 +153,37 @@ async fn an_answer_that_is_cut_short_is_an_error_wherever_that_is() {
             assert_eq!(good, 3, "{cut}");
         }
         is_whole().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_runs_without_its_settings_when_begin_fails() {
+    let cluster = Cluster::up(0).await;
+    let scissors = Scissors::in_front_of(cluster.lab.primary().direct_port()).await;
+    let db = scissors.handle().await;
+    let tenant = db.with_settings([("app.tenant", "ann")]).unwrap();
+    let insert = "insert into item values (1, current_setting('app.tenant'))";
+    let name = "select current_setting('app.tenant', true)";
+    // The second time they are prepared.
+    for _ in 0..2 {
+        db.execute("delete from item", &[]).await.unwrap();
+        tenant.execute(insert, &[]).await.unwrap();
+        assert_eq!(tenant.query_one_scalar::<String>(name, &[]).await.unwrap(), "ann");
+    }
+    db.execute("delete from item", &[]).await.unwrap();
+    scissors.cuts.no_begin.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let error = tenant.execute(insert, &[]).await.unwrap_err();
+        assert_eq!((error.code(), error.outcome()), (Some("42601"), Outcome::Rejected), "{error}");
+        let error = tenant.batch_execute("insert into item values (2, 'x')").await.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Rejected, "{error}");
+        let batch: (&str, &[&(dyn ToSql + Sync)]) = (insert, &[]);
+        assert!(tenant.batch(&[batch, batch]).await.unwrap().iter().all(Result::is_err));
+        assert!(tenant.query(name, &[]).await.is_err());
+        assert!(tenant.query_raw(name, &[]).await.is_err());
+        assert!(tenant.copy_in("copy item from stdin").await.is_err());
+        assert!(tenant.begin().await.is_err());
+        assert_eq!(db.query("select from item", &[]).await.unwrap().len(), 0);
     }
 }
 

@@ -69,6 +69,16 @@ async fn rows_are_copied_out_of_a_replica() {
         db.copy_out("copy (insert into item values (0, 'x') returning id) to stdout").await.unwrap();
     assert_eq!(written.count().await, 1);
     assert_eq!(db.query("select from item where id = 0", &[]).await.unwrap().len(), 1);
+    // No row at all, bare, in a transaction for its settings, and in one for its write.
+    let scoped = db.with_settings([("app.tenant", "ann")]).unwrap();
+    let nothing = [
+        "copy (select from item where false) to stdout",
+        "copy (delete from item where false returning 1) to stdout",
+    ];
+    for (db, sql) in [db, &scoped].into_iter().flat_map(|db| nothing.map(|sql| (db, sql))) {
+        let rows: Vec<_> = db.copy_out(sql).await.unwrap().collect().await;
+        assert!(rows.is_empty(), "{sql}: {rows:?}");
+    }
 }
 
 #[tokio::test]

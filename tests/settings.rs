@@ -279,4 +279,34 @@ async fn what_a_transaction_with_settings_prepares_is_its_own() {
     assert_eq!(transaction.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-02-01");
     transaction.commit().await.unwrap();
     assert_eq!(db.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-01-02");
+    // By every other way to send a text.
+    let setter = "select sets()";
+    for way in 0..5 {
+        let transaction = db.begin().await.unwrap();
+        transaction.query("set datestyle = 'ISO, MDY'", &[]).await.unwrap();
+        assert_eq!(transaction.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-01-02", "{way}");
+        match way {
+            0 => drop(transaction.query_raw(setter, &[]).await.unwrap().collect::<Vec<_>>().await),
+            1 => drop(transaction.query_typed_raw(setter, &[]).await.unwrap().collect::<Vec<_>>().await),
+            2 => drop(
+                transaction
+                    .copy_out("copy (select sets()) to stdout")
+                    .await
+                    .unwrap()
+                    .collect::<Vec<_>>()
+                    .await,
+            ),
+            // What comes first in a batch is prepared before, and what comes behind runs after.
+            3 => drop(transaction.batch(&[(day, &[]), (setter, &[]), (day, &[])]).await.unwrap()),
+            _ => transaction.batch_execute(setter).await.unwrap(),
+        }
+        assert_eq!(transaction.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-02-01", "{way}");
+        transaction.commit().await.unwrap();
+        assert_eq!(db.query_one_scalar::<String>(day, &[]).await.unwrap(), "2026-01-02", "{way}");
+    }
+    // What is prepared by hand on a lease, too.
+    let lease = db.get().await.unwrap();
+    GenericClient::query(&lease, setter, &[]).await.unwrap();
+    let statement = lease.prepare_cached(day).await.unwrap();
+    assert_eq!((*lease).query_one(&statement, &[]).await.unwrap().get::<_, &str>(0), "2026-02-01");
 }

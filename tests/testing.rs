@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use millpond::postgres::tokio_postgres::types::ToSql;
 use millpond::postgres::{Db, GenericClient};
 use millpond::{ErrorKind, Outcome};
 use millpond_tests::{Cluster, until};
@@ -101,6 +102,32 @@ async fn settings_end_with_their_transaction_or_lease() {
         drop(lease);
         assert_eq!(shown().await, "postgres");
     }
+}
+
+#[tokio::test]
+async fn what_fails_on_a_lease_leaves_the_rest() {
+    let cluster = Cluster::up(0).await;
+    let db = Db::for_test(cluster.db.begin().await.unwrap()).unwrap();
+    db.execute("insert into item values (1, 'one')", &[]).await.unwrap();
+    let lease = db.get().await.unwrap();
+    let late = "select 1 / (3 - n) from generate_series(1, 5) n";
+    for failing in ["select from nowhere", "select 1 / 0", late] {
+        assert!(GenericClient::query(&lease, failing, &[]).await.is_err());
+        let rows: Result<Vec<_>, _> = match GenericClient::query_raw(&lease, failing, &[]).await {
+            Ok(rows) => rows.try_collect().await,
+            Err(error) => Err(error),
+        };
+        assert!(rows.is_err(), "{failing}");
+        let rows = GenericClient::query_raw(&lease, "select from item", &[]).await.unwrap();
+        assert_eq!(rows.count().await, 1, "behind {failing}");
+        let insert: (&str, &[&(dyn ToSql + Sync)]) =
+            ("insert into item select count(*) + 1, 'more' from item", &[]);
+        let answers = lease.batch(&[insert, (failing, &[]), insert]).await.unwrap();
+        assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true], "{failing}");
+        GenericClient::execute(&lease, "delete from item where id > 1", &[]).await.unwrap();
+    }
+    drop(lease);
+    assert_eq!(count(&db).await, 1);
 }
 
 #[tokio::test]

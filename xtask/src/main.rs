@@ -28,6 +28,7 @@ On a fresh machine `cargo xtask demo` and `cargo xtask test` do all set-up thems
 
 Environment:
   MILLPOND_LAB_PG_BIN   the folder of postgres, initdb and pg_basebackup, when they are not found
+  MILLPOND_PGBOUNCER    the pgbouncer program, so that none is fetched
   MILLPOND_DENY=no      leaves cargo-deny out of `test`
   CI                    when set, the tests run with nextest's profile `ci`";
 

@@ -167,7 +167,7 @@ impl<B: Backend> Cluster<B> {
         &self.shared.backend
     }
 
-    /// Stops handing out connections, and the monitors, and waits until those that are out came back or `patience` is over. Says
+    /// Ends the monitors, hands out no more connections, and waits until those that are out came back or `patience` is over. Says
     /// whether all are closed.
     ///
     /// # Cancel safety
@@ -383,17 +383,16 @@ where
         if is_so(&self) {
             return Poll::Ready(());
         }
-        match self.place {
-            Some(place) => self.shared.watchers.replace(place, context.waker()),
-            None => {
-                self.place = Some(self.shared.watchers.add(context.waker()));
-                // It may have come about before there was anybody to wake.
-                if is_so(&self) {
-                    return Poll::Ready(());
-                }
-            }
+        let watchers = &self.shared.watchers;
+        if self.place.is_some_and(|place| watchers.will_wake(place, context.waker())) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        let added = watchers.add(context.waker());
+        if let Some(place) = self.place.replace(added) {
+            watchers.remove(place);
+        }
+        // It may have come about before there was anybody to wake, or while that was another one.
+        if is_so(&self) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! A channel would do, but each statement would write to what all threads share, several times. Here each thread has a list of its own.
 
-use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -35,8 +34,9 @@ impl Watchers {
     /// Keeps a waker until it is removed.
     pub(crate) fn add(&self, waker: &Waker) -> Place {
         let shard = self.lists.own_index();
-        let mut list = lock(self.lists.at(shard));
+        // A clone and a drop may run anything, so neither is made under the lock.
         let waker = Some(waker.clone());
+        let mut list = lock(self.lists.at(shard));
         let index = match list.free.pop() {
             Some(index) => {
                 list.wakers[index] = waker;
@@ -50,17 +50,10 @@ impl Watchers {
         Place { shard, index }
     }
 
-    /// Keeps another waker in that place.
-    pub(crate) fn replace(&self, place: Place, waker: &Waker) {
-        let mut list = lock(self.lists.at(place.shard));
-        let Some(Some(kept)) = list.wakers.get_mut(place.index) else { return };
-        if kept.will_wake(waker) {
-            return;
-        }
-        let before = mem::replace(kept, waker.clone());
-        drop(list);
-        // Its drop may run anything.
-        drop(before);
+    /// Whether the waker in that place wakes the same one.
+    pub(crate) fn will_wake(&self, place: Place, waker: &Waker) -> bool {
+        let list = lock(self.lists.at(place.shard));
+        list.wakers.get(place.index).and_then(Option::as_ref).is_some_and(|kept| kept.will_wake(waker))
     }
 
     pub(crate) fn remove(&self, place: Place) {
@@ -102,13 +95,16 @@ mod tests {
         let counts: [Arc<Count>; 3] = Default::default();
         let wakers = counts.each_ref().map(|count| Waker::from(Arc::clone(count)));
         let places = [watchers.add(&wakers[0]), watchers.add(&wakers[1])];
+        assert!(watchers.will_wake(places[0], &wakers[0]) && !watchers.will_wake(places[0], &wakers[1]));
         watchers.remove(places[0]);
-        watchers.replace(places[1], &wakers[2]);
+        assert!(!watchers.will_wake(places[0], &wakers[0]));
         watchers.wake_all();
-        assert_eq!(counts.each_ref().map(|count| count.0.load(Ordering::SeqCst)), [0, 0, 1]);
+        assert_eq!(counts.each_ref().map(|count| count.0.load(Ordering::SeqCst)), [0, 1, 0]);
         // A place is used again, and its waker is the new one's.
-        let place = watchers.add(&wakers[1]);
+        let place = watchers.add(&wakers[2]);
         assert_eq!(place.index, places[0].index);
+        watchers.wake_all();
+        assert_eq!(counts.each_ref().map(|count| count.0.load(Ordering::SeqCst)), [0, 2, 1]);
         watchers.remove(place);
         watchers.remove(places[1]);
         assert!(wakers.iter().zip(&counts).all(|(_, count)| Arc::strong_count(count) == 2));

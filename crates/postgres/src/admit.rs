@@ -3,7 +3,7 @@
 use millpond_cluster::Handle;
 use millpond_cluster::sql::{Classification, Dialect, Effects, ReasonKind, TransactionVerb, classify, split};
 
-use crate::scope::Kind;
+use crate::frame::Kind;
 use crate::{Error, ErrorKind, Outcome, Postgres, Result};
 
 /// Refuses a text that a routed handle cannot run as one statement: it has no connection of its own, and the protocol of
@@ -102,35 +102,41 @@ pub(crate) fn behind_pooler(kind: Kind, sql: &str, classification: &Classificati
     if kind != Kind::Pooled || !classification.effects().intersects(STAYS.union(Effects::CURSOR)) {
         return Ok(());
     }
-    for part in split(sql, Dialect::Postgres) {
-        let part = &sql[part];
-        let one = classify(part, Dialect::Postgres);
-        let effects = one.effects();
-        let words = part.split_ascii_whitespace().take(2).map(str::to_ascii_lowercase);
-        let stays = effects.bits() & STAYS.bits();
-        let is_local = stays == Effects::SETTING.bits() && words.eq(["set", "local"]);
-        let ends_with_transaction =
-            stays == Effects::ADVISORY_LOCK.bits() && !part.to_ascii_lowercase().contains("advisory_lock");
-        let words = part.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
-        let is_dropped = stays == Effects::TEMPORARY.bits() && words.contains("on commit drop");
-        let is_held = effects.contains(Effects::CURSOR) && words.contains("with hold");
-        if (effects.intersects(STAYS) || is_held) && !is_local && !ends_with_transaction && !is_dropped {
-            let text = format!(
-                "the statement would stay in a connection that the pooler gives to others ({effects}): use with_settings(), or what \
-                 ends with a transaction"
-            );
-            return Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, text));
-        }
-    }
-    Ok(())
+    let Some(part) = split(sql, Dialect::Postgres).find(|part| stays(&sql[part.clone()])) else {
+        return Ok(());
+    };
+    let effects = classify(&sql[part], Dialect::Postgres).effects();
+    let text = format!(
+        "the statement would stay in a connection that the pooler gives to others ({effects}): use with_settings(), or what ends with a \
+         transaction"
+    );
+    Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, text))
 }
 
+/// What stays in a connection.
 const STAYS: Effects = Effects::SETTING
     .union(Effects::TEMPORARY)
     .union(Effects::ADVISORY_LOCK)
     .union(Effects::LISTEN)
     .union(Effects::PREPARED)
     .union(Effects::LOAD);
+
+/// Whether something of one statement stays behind the end of its transaction.
+fn stays(statement: &str) -> bool {
+    const SETTING: u32 = Effects::SETTING.bits();
+    const TEMPORARY: u32 = Effects::TEMPORARY.bits();
+    const ADVISORY_LOCK: u32 = Effects::ADVISORY_LOCK.bits();
+    let effects = classify(statement, Dialect::Postgres).effects();
+    let words = statement.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    match effects.bits() & STAYS.bits() {
+        0 => effects.contains(Effects::CURSOR) && words.contains("with hold"),
+        SETTING => !words.starts_with("set local "),
+        TEMPORARY => !words.contains("on commit drop"),
+        // Not `pg_advisory_xact_lock` and its like.
+        ADVISORY_LOCK => words.contains("advisory_lock"),
+        _ => true,
+    }
+}
 
 /// Refuses what is no copy.
 pub(crate) fn admit_copy(handle: &Handle<Postgres>, sql: &str, wants: &str) -> Result<Classification> {

@@ -13,7 +13,7 @@ use tokio_postgres::types::PgLsn;
 use crate::catalog;
 use crate::connection::Connection;
 use crate::connector::Connector;
-use crate::scope::Kind;
+use crate::frame::Kind;
 use crate::{DriverError, Lsn};
 
 /// PostgreSQL, as a [`Backend`].

@@ -12,8 +12,9 @@ use tokio_postgres::Row;
 use crate::admit::admit;
 use crate::client::Params;
 use crate::connection::{Capture, Connection};
+use crate::frame::Frame;
 use crate::operation::{capture, soil};
-use crate::scope::{Frame, Scope};
+use crate::scope::Scope;
 use crate::verb::{Query, Values};
 use crate::{Db, DriverError, Error, Lsn, Postgres, Result, Transaction};
 
@@ -100,8 +101,9 @@ impl Transaction {
             self.admit(sql)?;
         }
         let connection = self.connection();
-        let (answers, _) =
-            self.call(pin!(connection.many(statements, Capture::Nothing, Order::Fixed))).await?;
+        let (answers, _) = self
+            .call(pin!(connection.batch(statements, Frame::Bare, Capture::Nothing, Order::Fixed)))
+            .await?;
         let describe = |answer: Result<_, _>| answer.map_err(|error| self.describe("running a batch", error));
         Ok(answers.into_iter().map(describe).collect())
     }
@@ -123,13 +125,9 @@ impl Operation<Postgres> for Many<'_> {
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         let capture = capture(&lease, target);
         soil(&lease, &self.classification, target);
-        let (answers, position) = match Frame::new(lease.kind(), self.scope, target) {
-            Frame::Bare => {
-                let order = if target.access.is_read() { Order::Free } else { Order::Fixed };
-                lease.many(self.statements, capture, order).await?
-            }
-            frame => lease.one_by_one(self.statements, frame, capture).await?,
-        };
+        let frame = Frame::new(lease.kind(), self.scope, target);
+        let order = if target.access.is_read() { Order::Free } else { Order::Fixed };
+        let (answers, position) = lease.batch(self.statements, frame, capture, order).await?;
         // Reads find another node, all of them.
         let is_lost = |error: &DriverError| match error.failure().kind {
             FailureKind::ConnectionLost => true,
@@ -148,14 +146,31 @@ impl Operation<Postgres> for Many<'_> {
 }
 
 impl Connection {
+    /// Runs all: without a frame in one flight, or each in its own.
+    pub(crate) async fn batch(
+        &self,
+        statements: &[(&str, Params<'_>)],
+        frame: Frame<'_>,
+        capture: Capture,
+        order: Order,
+    ) -> Result<(Answers, Option<Lsn>), DriverError> {
+        let answers = match frame {
+            Frame::Bare => self.in_flight(statements, capture, order).await,
+            frame => self.one_by_one(statements, frame, capture).await,
+        };
+        // What any of them changes was noted before the first was prepared.
+        self.reading().changed_meanwhile();
+        answers
+    }
+
     /// Sends all, and then waits for all.
-    pub(crate) async fn many(
+    async fn in_flight(
         &self,
         statements: &[(&str, Params<'_>)],
         capture: Capture,
         order: Order,
     ) -> Result<(Answers, Option<Lsn>), DriverError> {
-        let prepare = async |sql: &str| self.prepare_as(&self.key(sql), sql).await;
+        let prepare = async |sql: &str| self.prepare_as(&self.reading().key(sql), sql).await;
         let prepares = statements.iter().map(|(sql, _)| prepare(sql));
         let prepared = self.call(pin!(async { Ok(in_order(prepares).await) })).await?;
         let calls = statements.iter().zip(prepared).map(|((_, params), statement)| async move {
@@ -168,7 +183,7 @@ impl Connection {
         for ((sql, params), answer) in statements.iter().zip(answers) {
             let mut answer = answer.map_err(DriverError::from);
             self.look_at(&answer);
-            let is_outdated = self.is_outdated(&self.key(sql), &answer);
+            let is_outdated = self.is_outdated(&self.reading().key(sql), &answer);
             if is_outdated && order == Order::Free && !self.soil_left().contains(Effects::TRANSACTION) {
                 let verb = Query { sql, values: Values::Inferred(params) };
                 let again = self.bare(&verb, capture).await;

@@ -94,9 +94,9 @@ impl<'d> TransactionBuilder<'d> {
             identify: self.is_resolvable && !self.is_read_only,
             scope: self.db.scope(),
         };
-        let begun = handle.run(statement, &mut begin).await?;
-        let is_on_primary = begun.purpose == Purpose::Write;
-        Ok(Transaction::new(begun.lease, handle.clone(), access, is_on_primary, begun.id))
+        let opened = handle.run(statement, &mut begin).await?;
+        let is_on_primary = opened.purpose == Purpose::Write;
+        Ok(Transaction::new(opened.lease, handle.clone(), access, is_on_primary, opened.id))
     }
 
     /// Runs it: begins, does the work, and commits; or rolls back when the work fails, with its error.

@@ -11,7 +11,7 @@ use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode};
 use crate::backend::Servers;
 use crate::connection::Setup;
 use crate::connector::{Connector, PasswordCallback};
-use crate::scope::Kind;
+use crate::frame::Kind;
 use crate::tls::Tls;
 use crate::url::{Address, SslMode, Url, addresses, config_of};
 use crate::{Db, Error, Postgres, Result};

@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -18,7 +17,9 @@ use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::connector::Canceller;
-use crate::scope::{Frame, Kind, Nesting, Scope};
+use crate::frame::{Frame, Kind, Nesting};
+use crate::reading::Reading;
+use crate::scope::Scope;
 use crate::statements::Statements;
 use crate::verb::Verb;
 use crate::{DriverError, Lsn};
@@ -32,19 +33,12 @@ pub struct Connection {
     pub(crate) statements: Statements,
     /// What has to be taken away before somebody else gets it.
     soil: Mutex<Effects>,
-    /// Whether what ran last may have changed how texts are read.
-    is_changed: AtomicBool,
-    /// What the settings of the transaction are, as far as texts are read by them, and whether there are any.
-    scope: Mutex<Box<str>>,
-    is_scoped: AtomicBool,
+    /// How it reads texts now.
+    reading: Reading,
     /// In a test, what sets back the settings that its last user ran with.
     restore: Mutex<Option<String>>,
-    /// Counts what changed how texts are read, since the last reset.
-    reading: AtomicU64,
     /// Whether it was used by ways that we do not see, so that anything may be in it.
     is_unseen: AtomicBool,
-    /// Whether that was the driver's client, which can leave a transaction open.
-    is_raw: AtomicBool,
     /// Whether a call was dropped before its answer came: the server may still be at it.
     is_interrupted: AtomicBool,
     /// How many answers are not read to their end.
@@ -83,13 +77,9 @@ impl Connection {
             client,
             statements: Statements::default(),
             soil: Mutex::new(Effects::NONE),
-            is_changed: AtomicBool::new(false),
-            scope: Mutex::default(),
-            is_scoped: AtomicBool::new(false),
+            reading: Reading::default(),
             restore: Mutex::new(None),
-            reading: AtomicU64::new(0),
             is_unseen: AtomicBool::new(false),
-            is_raw: AtomicBool::new(false),
             is_interrupted: AtomicBool::new(false),
             unread: AtomicUsize::new(0),
             canceller: Some(canceller),
@@ -131,9 +121,14 @@ impl Connection {
         &mut self.client
     }
 
-    /// Notes what a statement will leave behind. What its text does not show, as a function or procedure of the user's, may
+    pub(crate) const fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// Notes what the next text will leave behind. What it does not show, as a function or procedure of the user's, may
     /// leave anything.
     pub(crate) fn soil_by(&self, classification: &Classification) {
+        self.reading.next();
         self.soil(classification.effects());
         // What a definition runs, as that of a table by a query, is not looked at.
         if classification.runs_hidden_code() || classification.access() == Access::Definition {
@@ -147,44 +142,9 @@ impl Connection {
         // Going back to a savepoint takes back what was changed behind it.
         let goes_back = effects.intersects(Effects::TRANSACTION) && soil.intersects(CHANGES_READING);
         if effects.intersects(CHANGES_READING) || goes_back {
-            self.reading.fetch_add(1, Ordering::Relaxed);
+            self.reading.change();
         }
         *soil |= effects;
-    }
-
-    /// Under what a statement for a text is kept. It was read when it was prepared, its names and literals by the settings of then and
-    /// the temporary tables that there were; the server does not read it anew for the sake of those. So behind a
-    /// change it is prepared anew.
-    pub(crate) fn key<'s>(&self, sql: &'s str) -> Cow<'s, str> {
-        let changes = self.reading.load(Ordering::Relaxed);
-        if changes > 0 {
-            return format!("{CHANGED}{changes}\0{sql}").into();
-        }
-        if self.is_raw.load(Ordering::Relaxed) {
-            return format!("{RAW}{sql}").into();
-        }
-        if !self.is_scoped.load(Ordering::Relaxed) {
-            return sql.into();
-        }
-        format!("{}{sql}", self.scope.lock().unwrap_or_else(PoisonError::into_inner)).into()
-    }
-
-    /// Notes that a transaction runs with such settings: its statements are read by them.
-    pub(crate) fn read_under(&self, prepared_under: &str) {
-        *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = prepared_under.into();
-        self.is_scoped.store(!prepared_under.is_empty(), Ordering::Relaxed);
-    }
-
-    /// Notes that what ran just now may have changed how texts are read: a function whose text is not known, a definition in a transaction.
-    fn read_anew(&self) {
-        if self.is_changed.swap(false, Ordering::Relaxed) {
-            self.reading.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that what runs next may change how texts are read.
-    pub(crate) fn may_change_reading(&self) {
-        self.is_changed.store(true, Ordering::Relaxed);
     }
 
     /// Takes the note back: it is gone from the connection.
@@ -192,25 +152,25 @@ impl Connection {
         let mut soil = self.soil.lock().unwrap_or_else(PoisonError::into_inner);
         *soil = soil.difference(effects);
         if effects.contains(Effects::TRANSACTION) {
-            self.is_scoped.store(false, Ordering::Relaxed);
+            self.reading.transaction_over();
         }
     }
 
     /// Notes that anything may be left behind, but for an open transaction: no function or block can leave one.
     pub(crate) fn soil_unseen(&self) {
         self.is_unseen.store(true, Ordering::Relaxed);
-        self.may_change_reading();
+        self.reading.may_change();
     }
 
     /// Notes that anything may be left behind, since the driver's client was given out.
     pub(crate) fn soil_raw(&self) {
         self.is_unseen.store(true, Ordering::Relaxed);
-        self.is_raw.store(true, Ordering::Relaxed);
+        self.reading.raw();
     }
 
     /// A statement for a text. Behind a pooler none is kept: which server connection has it is the pooler's business.
     pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement, DriverError> {
-        self.call(pin!(self.prepare_as(&self.key(sql), sql))).await
+        self.call(pin!(self.prepare_as(&self.reading.key(sql), sql))).await
     }
 
     pub(crate) async fn prepare_as(&self, key: &str, sql: &str) -> Result<Statement, tokio_postgres::Error> {
@@ -252,18 +212,16 @@ impl Connection {
         capture: Capture,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         let Some(sql) = verb.to_prepare() else {
-            let answer = self.captured(capture, pin!(verb.send(&self.client, None))).await;
-            self.read_anew();
-            return answer;
+            return self.captured(capture, pin!(verb.send(&self.client, None))).await;
         };
         let statement = self.prepare(sql).await?;
-        let mut answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
-        if self.is_outdated(&self.key(sql), &answer) && !self.soil_left().contains(Effects::TRANSACTION) {
-            let statement = self.prepare(sql).await?;
-            answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
+        let answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
+        let is_outdated = self.is_outdated(&self.reading.key(sql), &answer);
+        if !is_outdated || self.soil_left().contains(Effects::TRANSACTION) {
+            return answer;
         }
-        self.read_anew();
-        answer
+        let statement = self.prepare(sql).await?;
+        self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await
     }
 
     /// Notes, in a test, what settings are now, to set them back when the connection is returned: a savepoint that is released leaves
@@ -316,20 +274,25 @@ impl Connection {
 
     /// Takes away what was left behind, in one round trip, and keeps the prepared statements.
     pub(crate) async fn reset(&self) -> Result<(), DriverError> {
+        match self.kind() {
+            Kind::Direct => self.reset_session().await?,
+            // The rest of a session is the pooler's, or another client's.
+            Kind::Pooled => self.call(pin!(self.client.batch_execute("ROLLBACK"))).await?,
+            Kind::Test => self.reset_in_test().await?,
+        }
+        self.clean(self.soil_left());
+        self.is_unseen.store(false, Ordering::Relaxed);
+        if self.reading.reset() {
+            self.statements.forget_all(Reading::is_changed);
+        }
+        Ok(())
+    }
+
+    async fn reset_session(&self) -> Result<(), DriverError> {
         let is_unseen = self.is_unseen.load(Ordering::Relaxed);
         let soil = self.soil_left();
-        if self.kind() == Kind::Test {
-            return self.reset_in_test(soil).await;
-        }
-        if self.kind() == Kind::Pooled {
-            // The rest of a session is the pooler's, or another client's.
-            self.call(pin!(self.client.batch_execute("ROLLBACK"))).await?;
-            self.clean(soil);
-            self.is_unseen.store(false, Ordering::Relaxed);
-            return Ok(());
-        }
         // The server warns of a ROLLBACK outside of a transaction.
-        let may_be_open = self.is_raw.load(Ordering::Relaxed) || soil.intersects(OPENS);
+        let may_be_open = self.reading.is_raw() || soil.intersects(OPENS);
         let applies = |(effects, _): &&(Effects, &str)| {
             if *effects == OPENS { may_be_open } else { is_unseen || soil.intersects(*effects) }
         };
@@ -355,27 +318,19 @@ impl Connection {
             // It was all deallocated.
             self.statements.forget_all(|_| true);
         }
-        self.clean(soil);
-        self.is_unseen.store(false, Ordering::Relaxed);
-        self.is_raw.store(false, Ordering::Relaxed);
-        if self.reading.swap(0, Ordering::Relaxed) > 0 {
-            self.statements.forget_all(|key| key.starts_with(CHANGED));
-        }
         Ok(())
     }
 
-    /// Takes away no more than a transaction that was left: the rest goes with that of the test.
-    async fn reset_in_test(&self, soil: Effects) -> Result<(), DriverError> {
-        if soil.contains(Effects::TRANSACTION) {
+    /// Takes away no more than a transaction that was left, and settings of its user's: the rest goes with the transaction of the test.
+    async fn reset_in_test(&self) -> Result<(), DriverError> {
+        if self.soil_left().contains(Effects::TRANSACTION) {
             self.call(pin!(self.client.batch_execute(Nesting::InTest.rollback()))).await?;
         }
         let restore = self.restore.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(restore) = restore {
-            self.call(pin!(self.client.batch_execute(&restore))).await?;
+        match restore {
+            Some(restore) => self.call(pin!(self.client.batch_execute(&restore))).await,
+            None => Ok(()),
         }
-        self.clean(soil);
-        self.is_unseen.store(false, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Runs one call of the driver. When the future is dropped in the middle, the connection is not used again. Callers
@@ -456,12 +411,6 @@ const INDELIBLE: Effects = Effects::PREPARED.union(Effects::LOAD);
 
 /// What changes how a text is read.
 const CHANGES_READING: Effects = Effects::SETTING.union(Effects::TEMPORARY);
-
-/// Begins the keys of statements that were prepared behind such a change.
-const CHANGED: char = '\u{1}';
-
-/// Begins the keys of those that were prepared behind what the driver's client did: whatever it set, only its like read by it.
-const RAW: char = '\u{2}';
 
 const NEVER_COMMIT: &str = "\
     CREATE TEMPORARY TABLE millpond_test (is_never_committed bool UNIQUE DEFERRABLE INITIALLY DEFERRED); \

@@ -8,8 +8,8 @@ use tokio_postgres::{CancelToken, Config, NoTls, Socket};
 
 use crate::DriverError;
 use crate::connection::{Connection, Setup};
+use crate::frame::Kind;
 use crate::listener::Notes;
-use crate::scope::Kind;
 use crate::tls::Tls;
 
 /// A password, fetched when a connection is opened.

@@ -1,9 +1,8 @@
 //! COPY: many rows at once, in the server's own form, to and from it.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream, TryStreamExt};
@@ -15,9 +14,10 @@ use millpond_cluster::{
 use tokio_postgres::{CopyInSink, CopyOutStream};
 
 use crate::admit::admit_copy;
+use crate::frame::Frame;
 use crate::operation::soil;
-use crate::rows::WritesAtTheEnd;
-use crate::scope::{Frame, Scope};
+use crate::rest::{Begun, Held, Rest, WritesAtTheEnd};
+use crate::scope::Scope;
 use crate::{Db, DriverError, Error, ErrorKind, Lsn, Outcome, Postgres, Result, Transaction};
 
 impl Db {
@@ -37,7 +37,7 @@ impl Db {
         // What is written counts when it is finished.
         let started = handle.run(Statement::connection(Access::Write), &mut start).await?;
         let held = Held::Own(started.lease);
-        Ok(CopyIn::new(started.sink, held, started.close, handle.clone(), WhenFinished::Wrote))
+        Ok(CopyIn::new(started.sink, held, started.close, handle.clone(), true))
     }
 
     /// The rows of a table or query as the server writes them: `copy item to stdout`, `copy (select …) to stdout`. Where that only reads
@@ -55,9 +55,7 @@ impl Db {
         let classification = admit_copy(handle, sql, "copy_out() takes one COPY … TO STDOUT")?;
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
         let mut start = StartCopyOut { sql, classification, scope: self.scope() };
-        let started = handle.run(statement, &mut start).await?;
-        let StartedOut { first, rest, lease, close, access } = started;
-        Ok(CopyOut::new(first, rest, Held::Own(lease), close, handle.clone(), !access.is_read()))
+        Ok(CopyOut(Rest::own(handle.run(statement, &mut start).await?, handle)))
     }
 }
 
@@ -77,7 +75,7 @@ impl Transaction {
         let connection = self.connection();
         let sink = self.call(pin!(connection.call(pin!(connection.client().copy_in(sql))))).await?;
         let handle = self.handle().clone();
-        Ok(CopyIn::new(Box::pin(sink), Held::Borrowed(connection), None, handle, WhenFinished::Nothing))
+        Ok(CopyIn::new(Box::pin(sink), Held::Borrowed(connection), None, handle, false))
     }
 
     /// The rows of a table or query as the server writes them: `copy item to stdout`, `copy (select …) to stdout`. Other statements of
@@ -94,32 +92,8 @@ impl Transaction {
         self.admit_copy(sql, "copy_out() takes one COPY … TO STDOUT")?;
         let connection = self.connection();
         let rows = self.call(pin!(connection.call(pin!(connection.client().copy_out(sql))))).await?;
-        Ok(CopyOut::new(None, Box::pin(rows), Held::Borrowed(connection), None, self.handle().clone(), false))
+        Ok(CopyOut(Rest::borrowed(rows, connection, None, self.handle(), None)))
     }
-}
-
-/// A connection that is copied through.
-enum Held<'c> {
-    Own(NodeLease<Postgres>),
-    Borrowed(&'c NodeLease<Postgres>),
-}
-
-impl Held<'_> {
-    const fn lease(&self) -> &NodeLease<Postgres> {
-        match self {
-            Self::Own(lease) => lease,
-            Self::Borrowed(lease) => lease,
-        }
-    }
-}
-
-/// What is noted of a copy that is finished, or may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WhenFinished {
-    /// This process has written.
-    Wrote,
-    /// It is its transaction's.
-    Nothing,
 }
 
 /// Rows on their way into a table, made by [`Db::copy_in`] and [`Transaction::copy_in`].
@@ -133,7 +107,8 @@ pub struct CopyIn<'c> {
     /// What closes the frame that it runs in.
     close: Option<String>,
     handle: Handle<Postgres>,
-    when_finished: WhenFinished,
+    /// Whether this process has written when it is finished; otherwise its transaction has.
+    is_write: bool,
     is_over: bool,
 }
 
@@ -143,10 +118,10 @@ impl<'c> CopyIn<'c> {
         held: Held<'c>,
         close: Option<String>,
         handle: Handle<Postgres>,
-        when_finished: WhenFinished,
+        is_write: bool,
     ) -> Self {
         held.lease().unsettle();
-        Self { sink, held, close, handle, when_finished, is_over: false }
+        Self { sink, held, close, handle, is_write, is_over: false }
     }
 
     /// Sends some bytes. Waits while the server does not take them.
@@ -183,42 +158,37 @@ impl<'c> CopyIn<'c> {
         if self.is_over {
             return Err(self.given_up());
         }
-        let is_write = self.when_finished == WhenFinished::Wrote;
         // Noted when it is dropped, which is behind all answers.
-        let mut written = WritesAtTheEnd::new(self.handle.clone(), is_write);
+        let mut written = WritesAtTheEnd::new(self.handle.clone(), self.is_write);
         let result = {
             let finished = pin!(self.sink.as_mut().finish());
             self.handle.while_current(self.held.lease(), finished).await
         };
-        let copied = match self.end_if_failed(result) {
-            Ok(copied) => copied,
-            Err(error) => {
-                if error.outcome() == Outcome::Rejected {
-                    written.forget();
-                }
-                return Err(error);
-            }
+        let result = match self.end_if_failed(result) {
+            Ok(copied) => self.close().await.map(|()| copied),
+            Err(error) => Err(error),
         };
+        if result.as_ref().is_err_and(|error| error.outcome() == Outcome::Rejected) {
+            written.forget();
+        }
+        result
+    }
+
+    /// Closes the frame that it runs in.
+    async fn close(&mut self) -> Result<()> {
         if let Some(close) = self.close.take() {
-            let result = {
+            let closed = {
                 let lease = self.held.lease();
                 self.handle.while_current(lease, pin!(lease.close_frame(&close))).await
             };
-            match result {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    let error = self.describe(error);
-                    if error.outcome() == Outcome::Rejected {
-                        written.forget();
-                    }
-                    return Err(error);
-                }
+            match closed {
+                Ok(closed) => closed.map_err(|error| self.describe(error))?,
                 Err(given_up) => return Err(self.give_up(given_up)),
             }
         }
         self.is_over = true;
         self.held.lease().settle();
-        Ok(copied)
+        Ok(())
     }
 
     /// What the server said ends it; after anything else nobody knows where it is.
@@ -284,7 +254,7 @@ impl fmt::Debug for CopyIn<'_> {
 /// A copy that writes is never bare: the driver tells the end of the rows, and not what becomes of the commit behind it.
 fn framed<'s>(lease: &NodeLease<Postgres>, scope: Option<&'s Scope>, target: Target) -> Frame<'s> {
     match Frame::new(lease.kind(), scope, target) {
-        Frame::Bare => Frame::Transaction { is_read_only: false, scope: None },
+        Frame::Bare if !target.access.is_read() => Frame::Transaction { is_read_only: false, scope: None },
         frame => frame,
     }
 }
@@ -317,16 +287,6 @@ impl Operation<Postgres> for StartCopyIn<'_> {
     }
 }
 
-/// What a [`CopyOut`] is made of.
-struct StartedOut {
-    first: Option<Bytes>,
-    rest: Pin<Box<CopyOutStream>>,
-    lease: NodeLease<Postgres>,
-    close: Option<String>,
-    /// What it ran as.
-    access: Access,
-}
-
 struct StartCopyOut<'a> {
     sql: &'a str,
     classification: Classification,
@@ -334,124 +294,36 @@ struct StartCopyOut<'a> {
 }
 
 impl Operation<Postgres> for StartCopyOut<'_> {
-    type Output = StartedOut;
+    type Output = Begun<Bytes, CopyOutStream>;
 
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
         target: Target,
-    ) -> Result<Answer<StartedOut, Lsn>, DriverError> {
+    ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
-        let frame = match target.access.is_read() {
-            true => Frame::new(lease.kind(), self.scope, target),
-            false => framed(&lease, self.scope, target),
-        };
-        let close = lease.open_frame(frame).await?;
+        let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
         let mut rest = Box::pin(lease.call(pin!(lease.client().copy_out(self.sql))).await?);
-        // With it come the refusals and lost connections that another node can still make good.
         let first = lease.call(pin!(rest.try_next())).await?;
-        Ok(Answer { value: StartedOut { first, rest, lease, close, access: target.access }, position: None })
+        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position: None })
     }
 }
 
 /// Rows as the server writes them, made by [`Db::copy_out`] and [`Transaction::copy_out`]: in the form that the statement names, text by
 /// default, a row at a time. Holds its connection until the last row; dropped before, it closes the connection and has the server
 /// cancel the rest.
-pub struct CopyOut<'c> {
-    first: Option<Bytes>,
-    rest: Pin<Box<CopyOutStream>>,
-    /// Let go behind the last row.
-    held: Option<Held<'c>>,
-    /// What closes the frame that it runs in.
-    close: Option<String>,
-    closing: Option<Closing<'c>>,
-    writes: WritesAtTheEnd,
-    handle: Handle<Postgres>,
-}
-
-type Closing<'c> = Pin<Box<dyn Future<Output = (Held<'c>, Result<(), DriverError>)> + Send + 'c>>;
-
-impl<'c> CopyOut<'c> {
-    fn new(
-        first: Option<Bytes>,
-        rest: Pin<Box<CopyOutStream>>,
-        held: Held<'c>,
-        close: Option<String>,
-        handle: Handle<Postgres>,
-        is_write: bool,
-    ) -> Self {
-        held.lease().unsettle();
-        let writes = WritesAtTheEnd::new(handle.clone(), is_write);
-        Self { first, rest, held: Some(held), close, closing: None, writes, handle }
-    }
-
-    fn failed(&mut self, held: &Held<'_>, error: DriverError) -> Error {
-        let lease = held.lease();
-        self.writes.over();
-        match error.failure().kind {
-            FailureKind::ConnectionLost => lease.interrupt(),
-            _ => lease.settle(),
-        }
-        Error::from_backend(self.handle.cluster().backend(), lease.node(), "copying rows", error)
-    }
-}
+pub struct CopyOut<'c>(Rest<'c, Bytes, CopyOutStream>);
 
 impl Stream for CopyOut<'_> {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(first)));
-        }
-        if let Some(closing) = &mut self.closing {
-            let (held, closed) = ready!(closing.as_mut().poll(cx));
-            self.closing = None;
-            return Poll::Ready(match closed {
-                Ok(()) => {
-                    self.writes.over();
-                    held.lease().settle();
-                    None
-                }
-                Err(error) => Some(Err(self.failed(&held, error))),
-            });
-        }
-        if self.held.is_none() {
-            return Poll::Ready(None);
-        }
-        let next = ready!(self.rest.as_mut().poll_next(cx));
-        if let Some(Ok(row)) = next {
-            return Poll::Ready(Some(Ok(row)));
-        }
-        let Some(held) = self.held.take() else { return Poll::Ready(None) };
-        match (next, self.close.take()) {
-            (Some(Err(error)), _) => Poll::Ready(Some(Err(self.failed(&held, error.into())))),
-            (_, Some(close)) => {
-                self.closing = Some(Box::pin(async move {
-                    let closed = held.lease().close_frame(&close).await;
-                    (held, closed)
-                }));
-                self.poll_next(cx)
-            }
-            (_, None) => {
-                self.writes.over();
-                held.lease().settle();
-                Poll::Ready(None)
-            }
-        }
-    }
-}
-
-impl Drop for CopyOut<'_> {
-    fn drop(&mut self) {
-        if let Some(held) = &self.held {
-            held.lease().interrupt();
-        }
+        self.0.poll_next(cx)
     }
 }
 
 impl fmt::Debug for CopyOut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_open = self.held.is_some() || self.closing.is_some();
-        f.debug_struct("CopyOut").field("is_open", &is_open).finish_non_exhaustive()
+        f.debug_struct("CopyOut").field("is_open", &self.0.is_open()).finish_non_exhaustive()
     }
 }

@@ -10,8 +10,10 @@ use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::admit::{admit, behind_pooler, refuse, transaction_commands};
 use crate::client::{Params, TypedParams, derived_verbs};
+use crate::frame::Kind;
 use crate::operation::{Run, Stream, Take};
-use crate::scope::{Kind, Scope};
+use crate::rest::Rest;
+use crate::scope::Scope;
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
     Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction,
@@ -209,7 +211,7 @@ impl Db {
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
         let mut stream = Stream { sql, classification, values, scope: self.scope() };
         let rows = self.handle.run(statement, &mut stream).await?;
-        Ok(RowStream::new(rows, &self.handle))
+        Ok(RowStream(Rest::own(rows, &self.handle)))
     }
 
     /// Runs a statement; the number of rows it affected.

@@ -10,8 +10,9 @@ use crate::admit::{behind_pooler, copy_refused, transaction_commands};
 use crate::batch::Order;
 use crate::client::{GenericClient, Params, TypedParams, one_row, row_or_none};
 use crate::connection::Capture;
+use crate::frame::{Frame, Kind};
+use crate::rest::Rest;
 use crate::rows::BorrowedRowStream;
-use crate::scope::{Frame, Kind};
 use crate::verb::{Batch, Execute, Query, QueryOne, Simple, Values, Verb};
 use crate::{DriverError, Error, Postgres, Result};
 
@@ -67,7 +68,8 @@ impl Lease {
         self.handle.defined();
     }
 
-    /// Prepares a statement, or takes it from the connection's cache.
+    /// Prepares a statement, or takes it from the connection's cache. Its names and literals are read when it is prepared, as PREPARE does:
+    /// behind a `SET` by the driver's client, which is not seen, by the settings of whichever lease did so first.
     ///
     /// # Errors
     ///
@@ -78,6 +80,7 @@ impl Lease {
     /// Cancel safe; the connection is closed when the lease is dropped.
     pub async fn prepare_cached(&self, sql: &str) -> Result<Statement> {
         let backend = self.handle.cluster().backend();
+        self.connection.reading().next();
         let prepared = self.connection.prepare(sql).await;
         prepared.map_err(|error| {
             Error::from_backend(backend, self.connection.node(), "preparing a statement", error)
@@ -121,12 +124,7 @@ impl Lease {
 
     async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {
         let sent = self.see(sql)?;
-        let frame = match self.connection.kind() {
-            // One that fails must not take the test with it.
-            Kind::Test => Frame::Savepoint(None),
-            Kind::Direct | Kind::Pooled => Frame::Bare,
-        };
-        let answer = self.connection.run(verb, frame, Capture::Nothing).await;
+        let answer = self.connection.run(verb, self.frame(), Capture::Nothing).await;
         let described = answer.map_err(|error| {
             let error = self.describe(error);
             if sent.may_commit_midway { error.after_a_part_may_have_run() } else { error }
@@ -136,9 +134,18 @@ impl Lease {
 
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
         let sent = self.see(sql)?;
-        let rows = self.connection.stream(sql, values, Frame::Bare).await;
-        let (rows, _) = rows.map_err(|error| self.describe(error))?;
-        Ok(BorrowedRowStream::new(rows, &self.connection, &self.handle, Some(sent)))
+        let rows = self.connection.stream(sql, values, self.frame()).await;
+        let (rows, close) = rows.map_err(|error| self.describe(error))?;
+        Ok(BorrowedRowStream(Rest::borrowed(rows, &self.connection, close, &self.handle, Some(sent))))
+    }
+
+    /// What stands around a statement of its verbs.
+    fn frame(&self) -> Frame<'static> {
+        match self.connection.kind() {
+            // One that fails must not take the test with it.
+            Kind::Test => Frame::Savepoint(None),
+            Kind::Direct | Kind::Pooled => Frame::Bare,
+        }
     }
 }
 
@@ -210,7 +217,7 @@ impl GenericClient for Lease {
         for (sql, _) in statements {
             sent.push(self.see(sql)?);
         }
-        let answers = self.connection.many(statements, Capture::Nothing, Order::Fixed).await;
+        let answers = self.connection.batch(statements, self.frame(), Capture::Nothing, Order::Fixed).await;
         let (answers, _) = answers.map_err(|error| self.describe(error))?;
         Ok(answers.into_iter().map(|answer| answer.map_err(|error| self.describe(error))).collect())
     }

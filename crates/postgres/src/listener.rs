@@ -18,7 +18,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use crate::backend::Servers;
 use crate::connector::Connector;
-use crate::scope::Kind;
+use crate::frame::Kind;
 use crate::{Db, DriverError, Error, ErrorKind, Outcome, Postgres, Result};
 
 /// What a [`Listener`] heard.
@@ -41,7 +41,7 @@ pub enum Heard {
 /// that there was a [gap](Heard::Gap). What is sent while nobody calls [`recv`](Listener::recv) waits here, up to 1,024 notifications;
 /// what comes on top is dropped, and is a gap too: a listener that does not read holds up neither the server nor the process.
 ///
-/// ```no_run
+/// ```
 /// # use millpond_postgres::{Db, Heard, Result};
 /// # async fn work(db: &Db) -> Result<()> { Ok(()) }
 /// # async fn run(db: &Db) -> Result<()> {

@@ -1,16 +1,15 @@
 //! What the routed verbs do on one connection.
 
-use std::pin::Pin;
-
 use futures_util::TryStreamExt;
-use millpond_cluster::core::Access;
 use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, RowStream};
 
 use crate::connection::Capture;
+use crate::frame::{Frame, Kind};
 use crate::resolve::IDENTIFY;
-use crate::scope::{Frame, Kind, Scope};
+use crate::rest::Begun;
+use crate::scope::Scope;
 use crate::verb::{Batch, Simple, Values, Verb};
 use crate::{DriverError, Lsn, Postgres, TransactionId};
 
@@ -61,36 +60,20 @@ pub(crate) struct Stream<'a> {
     pub(crate) scope: Option<&'a Scope>,
 }
 
-/// What a [`RowStream`](crate::RowStream) is made of.
-pub(crate) struct Rows {
-    /// Already read: with it come the refusals and lost connections that another node can still make good.
-    pub(crate) first: Option<Row>,
-    pub(crate) rest: Pin<Box<tokio_postgres::RowStream>>,
-    pub(crate) connection: NodeLease<Postgres>,
-    /// What closes the frame that they are read in.
-    pub(crate) close: Option<String>,
-    /// What it ran as: a read can have become more on the way here.
-    pub(crate) access: Access,
-}
-
 impl Operation<Postgres> for Stream<'_> {
-    type Output = Rows;
+    type Output = Begun<Row, RowStream>;
 
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
         target: Target,
-    ) -> Result<Answer<Rows, Lsn>, DriverError> {
+    ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
-        let (rest, mut close) = lease.stream(self.sql, self.values, frame).await?;
+        let (rest, close) = lease.stream(self.sql, self.values, frame).await?;
         let mut rest = Box::pin(rest);
         let first = lease.call(rest.try_next()).await?;
-        if let Some(close) = close.take_if(|_| first.is_none()) {
-            lease.close_frame(&close).await?;
-        }
-        let value = Rows { first, rest, connection: lease, close, access: target.access };
-        Ok(Answer { value, position: None })
+        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position: None })
     }
 }
 
@@ -105,14 +88,14 @@ pub(crate) struct Begin<'a> {
 }
 
 /// A transaction that has begun.
-pub(crate) struct Begun {
+pub(crate) struct Opened {
     pub(crate) lease: NodeLease<Postgres>,
     pub(crate) purpose: Purpose,
     pub(crate) id: Option<TransactionId>,
 }
 
 impl Operation<Postgres> for Begin<'_> {
-    type Output = Begun;
+    type Output = Opened;
 
     async fn run(
         &mut self,
@@ -121,17 +104,17 @@ impl Operation<Postgres> for Begin<'_> {
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         lease.set_back_later(self.scope).await?;
         lease.soil(Effects::TRANSACTION);
-        lease.read_under(self.scope.map_or("", Scope::prepared_under));
+        lease.reading().under(self.scope.map_or("", Scope::prepared_under));
         let mut text = lease.kind().nesting().begin(self.modes, self.is_read_only, self.scope);
         if !self.identify {
             lease.bare(&Batch(&text), Capture::Nothing).await?;
-            let value = Begun { lease, purpose: target.purpose, id: None };
+            let value = Opened { lease, purpose: target.purpose, id: None };
             return Ok(Answer { value, position: None });
         }
         text.push_str("; ");
         text.push_str(IDENTIFY);
         let (answers, _) = lease.bare(&Simple(&text), Capture::Nothing).await?;
-        let value = Begun { lease, purpose: target.purpose, id: TransactionId::read(&answers) };
+        let value = Opened { lease, purpose: target.purpose, id: TransactionId::read(&answers) };
         Ok(Answer { value, position: None })
     }
 }

@@ -1,8 +1,7 @@
-//! Settings that hold for one statement, or one transaction, and the frame that holds them.
+//! Settings that hold for one statement, or one transaction.
 
 use std::fmt;
 
-use millpond_cluster::Target;
 use postgres_protocol::escape::escape_literal;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -133,127 +132,6 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// How transactions begin and end on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Nesting {
-    /// As they do.
-    Own,
-    /// Inside the one of a test, as savepoints.
-    InTest,
-}
-
-impl Nesting {
-    /// Begins one, with its settings.
-    pub(crate) fn begin(self, modes: &str, is_read_only: bool, scope: Option<&Scope>) -> String {
-        let begin = match self {
-            Self::Own => format!("BEGIN{modes}"),
-            // An isolation level is the outer one's.
-            Self::InTest if is_read_only => "SAVEPOINT millpond; SET TRANSACTION READ ONLY".to_owned(),
-            Self::InTest => "SAVEPOINT millpond".to_owned(),
-        };
-        match scope.map(Scope::local) {
-            Some(settings) if !settings.is_empty() => format!("{begin}; {settings}"),
-            _ => begin,
-        }
-    }
-
-    /// Commits one. The server answers the COMMIT of an aborted transaction with a rollback and no error, which the driver does not
-    /// show. A statement before it fails there, and then the COMMIT is not run.
-    pub(crate) const fn commit(self) -> &'static str {
-        match self {
-            Self::Own => "SELECT; COMMIT",
-            Self::InTest => "SELECT; RELEASE SAVEPOINT millpond",
-        }
-    }
-
-    /// Rolls one back.
-    pub(crate) const fn rollback(self) -> &'static str {
-        match self {
-            Self::Own => "ROLLBACK",
-            Self::InTest => "ROLLBACK TO SAVEPOINT millpond; RELEASE SAVEPOINT millpond",
-        }
-    }
-}
-
-/// What stands around one statement.
-#[derive(Clone, Copy)]
-pub(crate) enum Frame<'s> {
-    /// Nothing: it is a transaction by itself.
-    Bare,
-    /// A transaction.
-    Transaction {
-        /// Whether a write in it is refused.
-        is_read_only: bool,
-        /// What is set in it.
-        scope: Option<&'s Scope>,
-    },
-    /// A savepoint, in the transaction of a test.
-    Savepoint(Option<&'s Scope>),
-}
-
-impl<'s> Frame<'s> {
-    /// The frame of a statement with these settings.
-    pub(crate) const fn new(kind: Kind, scope: Option<&'s Scope>, target: Target) -> Self {
-        let is_read_only = target.access.is_read();
-        match kind {
-            Kind::Test => Self::Savepoint(scope),
-            Kind::Pooled if is_read_only => Self::Transaction { is_read_only, scope },
-            Kind::Pooled | Kind::Direct => match scope {
-                Some(_) => Self::Transaction { is_read_only, scope },
-                None => Self::Bare,
-            },
-        }
-    }
-
-    /// Under what a statement is kept that was prepared in the frame.
-    pub(crate) fn key(&self, sql: &str) -> Option<String> {
-        match self {
-            Self::Transaction { scope: Some(scope), .. } | Self::Savepoint(Some(scope))
-                if !scope.prepared_under.is_empty() =>
-            {
-                Some(format!("{}{sql}", scope.prepared_under))
-            }
-            _ => None,
-        }
-    }
-
-    /// What opens it.
-    pub(crate) fn opening(&self) -> String {
-        match self {
-            Self::Bare => String::new(),
-            Self::Transaction { is_read_only, scope } => {
-                let modes = if *is_read_only { " READ ONLY" } else { "" };
-                Nesting::Own.begin(modes, *is_read_only, *scope)
-            }
-            Self::Savepoint(None) => "SAVEPOINT millpond".to_owned(),
-            // What they were is asked first: a savepoint that is released leaves its settings to what follows.
-            Self::Savepoint(Some(scope)) => {
-                format!("{}; SAVEPOINT millpond; {}", scope.show(), scope.local())
-            }
-        }
-    }
-}
-
-/// What is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A server.
-    Direct,
-    /// A pooler that gives each transaction another server connection.
-    Pooled,
-    /// A server, in a transaction that a test has begun and will roll back.
-    Test,
-}
-
-impl Kind {
-    pub(crate) const fn nesting(self) -> Nesting {
-        match self {
-            Self::Direct | Self::Pooled => Nesting::Own,
-            Self::Test => Nesting::InTest,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,14 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_statement_is_read_by_is_in_its_key() {
-        let target = |access| {
-            let scope = scope(access).unwrap();
-            Frame::Savepoint(Some(&scope)).key("select 1")
-        };
-        assert_eq!(target(&[("app.tenant", "a")]), None);
-        assert_eq!(target(&[("search_path", "a")]).unwrap(), "search_path\0a\0select 1");
-        assert_ne!(target(&[("TimeZone", "UTC")]), target(&[("TimeZone", "Asia/Tokyo")]));
+    fn a_statement_is_prepared_under_the_settings_of_the_server() {
+        let under = |settings| scope(settings).unwrap().prepared_under().to_owned();
+        assert_eq!(under(&[("app.tenant", "a")]), "");
+        assert_eq!(under(&[("app.tenant", "a"), ("search_path", "a")]), "search_path\0a\0");
+        assert_ne!(under(&[("TimeZone", "UTC")]), under(&[("TimeZone", "Asia/Tokyo")]));
     }
 
     #[test]

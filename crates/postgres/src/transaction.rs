@@ -10,9 +10,10 @@ use tokio_postgres::{Row, SimpleQueryMessage};
 use crate::admit::{behind_pooler, copy_refused, is_copy, one_statement, transaction_commands};
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::connection::{Capture, Connection};
+use crate::frame::{Frame, Kind};
+use crate::rest::Rest;
 use crate::rows::BorrowedRowStream;
 use crate::savepoint::Savepoint;
-use crate::scope::{Frame, Kind};
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result, TransactionId};
 
@@ -155,7 +156,7 @@ impl Transaction {
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
         self.admit(sql)?;
         let (rows, _) = self.call(pin!(self.connection.stream(sql, values, Frame::Bare))).await?;
-        Ok(BorrowedRowStream::new(rows, &self.connection, &self.handle, None))
+        Ok(BorrowedRowStream(Rest::borrowed(rows, &self.connection, None, &self.handle, None)))
     }
 
     /// Runs a statement; the number of rows it affected.
@@ -324,7 +325,6 @@ impl Transaction {
         }
         if self.handle.may_define(sql, classification) {
             self.defines.store(true, Ordering::Relaxed);
-            self.connection.may_change_reading();
         }
         let effects = classification.effects();
         transaction_commands(sql, classification)?;

@@ -1,17 +1,139 @@
-//! Statements in a frame: in a transaction of their own, for the settings that they run with, or because a pooler gives each
-//! transaction another server connection.
+//! Frames of statements: a transaction of their own, for the settings that they run with, or because a pooler gives each transaction another
+//! server connection; and a savepoint, where a test has begun the transaction.
 
 use std::borrow::Cow;
 use std::pin::pin;
 
 use futures_util::future::join;
+use millpond_cluster::Target;
 use millpond_cluster::sql::Effects;
 use tokio_postgres::{RowStream, Statement};
 
 use crate::connection::{Capture, Connection};
-use crate::scope::{Frame, Nesting, Scope};
+use crate::scope::Scope;
 use crate::verb::{Values, Verb};
 use crate::{DriverError, Lsn};
+
+/// What is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A server.
+    Direct,
+    /// A pooler that gives each transaction another server connection.
+    Pooled,
+    /// A server, in a transaction that a test has begun and will roll back.
+    Test,
+}
+
+impl Kind {
+    pub(crate) const fn nesting(self) -> Nesting {
+        match self {
+            Self::Direct | Self::Pooled => Nesting::Own,
+            Self::Test => Nesting::InTest,
+        }
+    }
+}
+
+/// How transactions begin and end on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nesting {
+    /// As they do.
+    Own,
+    /// Inside the one of a test, as savepoints.
+    InTest,
+}
+
+impl Nesting {
+    /// Begins one, with its settings.
+    pub(crate) fn begin(self, modes: &str, is_read_only: bool, scope: Option<&Scope>) -> String {
+        let begin = match self {
+            Self::Own => format!("BEGIN{modes}"),
+            // An isolation level is the outer one's.
+            Self::InTest if is_read_only => "SAVEPOINT millpond; SET TRANSACTION READ ONLY".to_owned(),
+            Self::InTest => "SAVEPOINT millpond".to_owned(),
+        };
+        match scope.map(Scope::local) {
+            Some(settings) if !settings.is_empty() => format!("{begin}; {settings}"),
+            _ => begin,
+        }
+    }
+
+    /// Commits one. The server answers the COMMIT of an aborted transaction with a rollback and no error, which the driver does not
+    /// show. A statement before it fails there, and then the COMMIT is not run.
+    pub(crate) const fn commit(self) -> &'static str {
+        match self {
+            Self::Own => "SELECT; COMMIT",
+            Self::InTest => "SELECT; RELEASE SAVEPOINT millpond",
+        }
+    }
+
+    /// Rolls one back.
+    pub(crate) const fn rollback(self) -> &'static str {
+        match self {
+            Self::Own => "ROLLBACK",
+            Self::InTest => "ROLLBACK TO SAVEPOINT millpond; RELEASE SAVEPOINT millpond",
+        }
+    }
+}
+
+/// What stands around one statement.
+#[derive(Clone, Copy)]
+pub(crate) enum Frame<'s> {
+    /// Nothing: it is a transaction by itself.
+    Bare,
+    /// A transaction.
+    Transaction {
+        /// Whether a write in it is refused.
+        is_read_only: bool,
+        /// What is set in it.
+        scope: Option<&'s Scope>,
+    },
+    /// A savepoint, in the transaction of a test.
+    Savepoint(Option<&'s Scope>),
+}
+
+impl<'s> Frame<'s> {
+    /// The frame of a statement with these settings.
+    pub(crate) const fn new(kind: Kind, scope: Option<&'s Scope>, target: Target) -> Self {
+        let is_read_only = target.access.is_read();
+        match kind {
+            Kind::Test => Self::Savepoint(scope),
+            Kind::Pooled if is_read_only => Self::Transaction { is_read_only, scope },
+            Kind::Pooled | Kind::Direct => match scope {
+                Some(_) => Self::Transaction { is_read_only, scope },
+                None => Self::Bare,
+            },
+        }
+    }
+
+    /// Under what a statement is kept that was prepared in the frame.
+    pub(crate) fn key(&self, sql: &str) -> Option<String> {
+        match self {
+            Self::Transaction { scope: Some(scope), .. } | Self::Savepoint(Some(scope))
+                if !scope.prepared_under().is_empty() =>
+            {
+                Some(format!("{}{sql}", scope.prepared_under()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What opens it.
+    pub(crate) fn opening(&self) -> String {
+        match self {
+            Self::Bare => String::new(),
+            Self::Transaction { is_read_only, scope } => {
+                let modes = if *is_read_only { " READ ONLY" } else { "" };
+                Nesting::Own.begin(modes, *is_read_only, *scope)
+            }
+            Self::Savepoint(None) => "SAVEPOINT millpond".to_owned(),
+            // What they were is asked first: a savepoint that is released leaves its settings to what follows.
+            Self::Savepoint(Some(scope)) => {
+                format!("{}; SAVEPOINT millpond; {}", scope.show(), scope.local())
+            }
+        }
+    }
+}
 
 const COMMIT: &str = "COMMIT";
 const RELEASE: &str = "RELEASE SAVEPOINT millpond";
@@ -24,9 +146,8 @@ impl Connection {
         frame: Frame<'_>,
         capture: Capture,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
-        let sql = verb.to_prepare();
-        let own_key = sql.and_then(|sql| frame.key(sql));
-        let key = own_key.as_deref().or(sql);
+        let key = verb.to_prepare().map(|sql| self.key_in(&frame, sql));
+        let key = key.as_deref();
         let answer = self.in_frame(verb, frame, key, capture).await;
         match key {
             // It was rolled back, so that there is a once more.
@@ -35,6 +156,11 @@ impl Connection {
             }
             _ => answer,
         }
+    }
+
+    /// Under what a statement for a text is kept that is prepared in a frame.
+    fn key_in<'s>(&self, frame: &Frame<'_>, sql: &'s str) -> Cow<'s, str> {
+        frame.key(sql).map_or_else(|| self.reading().key(sql), Cow::Owned)
     }
 
     async fn in_frame<V: Verb>(
@@ -140,9 +266,10 @@ impl Connection {
             self.call(pin!(verb.send(self.client(), statement.as_ref()))).await
         };
         let answer = answer.await;
-        let end = if answer.is_ok() { &*close } else { Nesting::InTest.rollback() };
-        self.close_frame(end).await?;
-        answer
+        match answer {
+            Ok(output) => self.close_frame(&close).await.map(|()| output),
+            Err(error) => Err(self.roll_back_frame(error).await),
+        }
     }
 
     /// Opens a frame and waits for it. Gives what closes it.
@@ -169,6 +296,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Ends a frame whose statement failed, and gives back why. A connection on which that fails too has noted it.
+    pub(crate) async fn roll_back_frame(&self, error: DriverError) -> DriverError {
+        self.close_frame(self.kind().nesting().rollback()).await.err();
+        error
+    }
+
     /// Begins to read rows in a frame. Gives, with them, what closes it behind the last one.
     pub(crate) async fn stream(
         &self,
@@ -177,25 +310,35 @@ impl Connection {
         frame: Frame<'_>,
     ) -> Result<(RowStream, Option<String>), DriverError> {
         let close = self.open_frame(frame).await?;
-        let rows = match values {
-            Values::Inferred(params) => {
-                let own_key = frame.key(sql);
-                let key = own_key.as_deref().map_or_else(|| self.key(sql), Cow::Borrowed);
-                let statement = self.call(pin!(self.prepare_as(&key, sql))).await?;
-                let mut rows =
-                    self.call(pin!(self.client().query_raw(&statement, params.iter().copied()))).await;
-                let is_whole = !self.soil_left().contains(Effects::TRANSACTION);
-                if self.is_outdated(&key, &rows) && is_whole {
-                    let statement = self.call(pin!(self.prepare_as(&key, sql))).await?;
-                    rows = self.call(pin!(self.client().query_raw(&statement, params.iter().copied()))).await;
-                }
-                rows?
-            }
+        match self.stream_bare(sql, values, &frame).await {
+            Ok(rows) => Ok((rows, close)),
+            Err(error) if close.is_some() => Err(self.roll_back_frame(error).await),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn stream_bare(
+        &self,
+        sql: &str,
+        values: Values<'_>,
+        frame: &Frame<'_>,
+    ) -> Result<RowStream, DriverError> {
+        let params = match values {
+            Values::Inferred(params) => params,
             Values::Typed(params) => {
                 let params = params.iter().map(|(value, of)| (*value, of.clone()));
-                self.call(pin!(self.client().query_typed_raw(sql, params))).await?
+                return self.call(pin!(self.client().query_typed_raw(sql, params))).await;
             }
         };
-        Ok((rows, close))
+        let key = self.key_in(frame, sql);
+        let begin = async || {
+            let statement = self.call(pin!(self.prepare_as(&key, sql))).await?;
+            self.call(pin!(self.client().query_raw(&statement, params.iter().copied()))).await
+        };
+        let rows = begin().await;
+        if self.is_outdated(&key, &rows) && !self.soil_left().contains(Effects::TRANSACTION) {
+            return begin().await;
+        }
+        rows
     }
 }

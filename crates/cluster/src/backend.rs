@@ -57,6 +57,10 @@ pub trait Backend: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Whether a connection can be asked, right before a read, how far its replica has come: whether operations heed
+    /// [`Target::must_show`](crate::Target::must_show).
+    fn can_prove(&self) -> bool;
+
     /// Says what an error means.
     fn failure(&self, error: &Self::Error) -> Failure;
 }
@@ -102,4 +106,6 @@ pub enum FailureKind {
     Denied,
     /// The statement never left this process (a parameter that does not fit its type, say).
     NotSent,
+    /// The replica has not come as far as [`Target::must_show`](crate::Target::must_show) asks; what it gave was thrown away.
+    Behind,
 }

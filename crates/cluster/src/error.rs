@@ -102,6 +102,7 @@ impl Error {
             }
             FailureKind::ConnectionLost => (ErrorKind::ConnectionLost, Outcome::MayHaveRun),
             FailureKind::NotSent => (ErrorKind::Rejected, Outcome::NotSent),
+            FailureKind::Behind => (ErrorKind::NoPrimary, Outcome::Rejected),
         };
         let message = format!("{node}: {}", describe(doing, &error, &failure));
         let mut this = Self::new(kind, outcome, message);

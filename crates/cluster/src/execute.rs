@@ -24,18 +24,21 @@ pub trait Operation<B: Backend>: Send {
     fn run(
         &mut self,
         lease: NodeLease<B>,
-        target: Target,
+        target: Target<B::Position>,
     ) -> impl Future<Output = Result<Answer<Self::Output, B::Position>, B::Error>> + Send;
 }
 
 /// What an [`Operation`] runs on, and as what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Target {
+pub struct Target<P> {
     /// What the connection is for.
     pub purpose: Purpose,
     /// What the statement is taken for. A read that a replica refused comes back as a write.
     pub access: Access,
+    /// What the replica must show: asked of it first, by a statement of its own whose answer comes before, on the same connection. Only
+    /// where the backend [can](Backend::can_prove).
+    pub must_show: Option<P>,
 }
 
 /// What an [`Operation`] gave.
@@ -44,7 +47,7 @@ pub struct Target {
 pub struct Answer<T, P> {
     /// What the caller asked for.
     pub value: T,
-    /// Where the primary was after the operation, when it was asked.
+    /// Where the primary was behind a write, or the replica before a read, when it was asked.
     pub position: Option<P>,
 }
 
@@ -137,11 +140,14 @@ impl<B: Backend> Handle<B> {
         let ends = self.end_of_call();
         let mut search = Search::new(self, &statement, ends);
         loop {
-            let Leased { node, purpose, lease, epoch, mut in_flight } = search.next_lease().await?;
+            let Leased { node, purpose, lease, epoch, must_show, mut in_flight } =
+                search.next_lease().await?;
             in_flight.sent(purpose, search.now.into_std());
-            let target = Target { purpose, access: search.access };
-            let unanswered = Unanswered::of(self, statement, search.access);
-            let (lost, running) = (pin!(self.lost(node, target, epoch)), pin!(operation.run(lease, target)));
+            let (sent, has_to_prove) = (search.now, must_show.is_some());
+            let target = Target { purpose, access: search.access, must_show };
+            let unanswered = Unanswered::of(self, statement, search.access, sent);
+            let lost = pin!(self.lost(node, purpose, search.access, epoch));
+            let running = pin!(operation.run(lease, target));
             let over = pin!(over(ends));
             let end = pin!(either(lost, over));
             let Some(result) = unless(end, running).await else {
@@ -158,6 +164,9 @@ impl<B: Backend> Handle<B> {
                 continue;
             };
             match result {
+                Ok(answer) if has_to_prove && !search.has_proved(node.id, epoch, answer.position.clone()) => {
+                    search.look_at_the_clock();
+                }
                 Ok(answer) => {
                     in_flight.answered();
                     if let Some(unanswered) = unanswered {
@@ -167,6 +176,11 @@ impl<B: Backend> Handle<B> {
                 }
                 Err(error) => {
                     let failure = self.shared().backend.failure(&error).kind;
+                    if failure == FailureKind::Behind {
+                        in_flight.answered();
+                        search.is_behind(node.id, sent);
+                        continue;
+                    }
                     if let Some(unanswered) = unanswered {
                         unanswered.failed(failure);
                     }
@@ -191,15 +205,15 @@ impl<B: Backend> Handle<B> {
 impl<B: Backend> Handle<B> {
     /// Waits until there is no point in waiting for the node. A read is given up when the node is down. A write only when
     /// another primary was adopted: one that is silent may only be slow, and giving up would leave the write unknown.
-    async fn lost(&self, node: &Node<B>, target: Target, epoch: Epoch) {
+    async fn lost(&self, node: &Node<B>, purpose: Purpose, access: Access, epoch: Epoch) {
         self.shared()
             .wait_until(|snapshot| {
                 let is_down = snapshot.node(node.id).is_none_or(|view| view.health == Health::Down);
                 let is_replaced =
                     snapshot.epoch != epoch && snapshot.primary.is_some_and(|primary| primary != node.id);
-                match target.purpose {
+                match purpose {
                     Purpose::Read => is_down,
-                    Purpose::Write | Purpose::Probe => is_replaced || (target.access.is_read() && is_down),
+                    Purpose::Write | Purpose::Probe => is_replaced || (access.is_read() && is_down),
                 }
             })
             .await;
@@ -286,22 +300,23 @@ struct Unanswered<'a, B: Backend> {
     handle: &'a Handle<B>,
     writes: Writes,
     definitions: Definitions,
+    begun: Instant,
     is_settled: bool,
 }
 
 impl<'a, B: Backend> Unanswered<'a, B> {
-    fn of(handle: &'a Handle<B>, statement: Statement<'_>, access: Access) -> Option<Self> {
+    fn of(handle: &'a Handle<B>, statement: Statement<'_>, access: Access, begun: Instant) -> Option<Self> {
         let is_noted_here = statement.writes != Writes::ByTheCaller && !access.is_read();
         // Not `then_some`: what it drops unasked would count as a write.
         let Statement { writes, definitions, .. } = statement;
-        is_noted_here.then(|| Self { handle, writes, definitions, is_settled: false })
+        is_noted_here.then(|| Self { handle, writes, definitions, begun, is_settled: false })
     }
 
     fn acknowledged(mut self, position: Option<B::Position>) {
         self.is_settled = true;
         self.note_definitions();
         match position {
-            Some(position) => self.handle.wrote_at(position),
+            Some(position) => self.handle.wrote_at(position, self.begun.into_std()),
             None => self.handle.wrote(),
         }
     }
@@ -309,9 +324,11 @@ impl<'a, B: Backend> Unanswered<'a, B> {
     fn failed(mut self, failure: FailureKind) {
         self.is_settled = match failure {
             FailureKind::NotSent => true,
-            FailureKind::Rejected | FailureKind::ReadOnly | FailureKind::Conflict | FailureKind::Denied => {
-                self.writes == Writes::WithTheAnswer
-            }
+            FailureKind::Rejected
+            | FailureKind::ReadOnly
+            | FailureKind::Conflict
+            | FailureKind::Denied
+            | FailureKind::Behind => self.writes == Writes::WithTheAnswer,
             FailureKind::ConnectionLost => false,
         };
     }

@@ -252,7 +252,7 @@ impl<B: Backend> Handle<B> {
         let classification = self.classify(sql);
         let shared = self.shared();
         let snapshot = shared.snapshot.load();
-        let decision = self.decide(
+        let (decision, _) = self.decide(
             &snapshot,
             self.access_of(&Statement::text(sql, &classification, B::DIALECT)),
             0,
@@ -264,7 +264,7 @@ impl<B: Backend> Handle<B> {
             reason => reason.to_string(),
         };
         let role = match decision.reason {
-            Reason::FreshReplica => Some(Role::Replica),
+            Reason::FreshReplica | Reason::ProvingReplica => Some(Role::Replica),
             Reason::LaterTimeline => None,
             _ => Some(Role::Primary),
         };
@@ -280,18 +280,22 @@ impl<B: Backend> Handle<B> {
     /// Notes a write of which only the time of its answer is known, or that may or may not have run: reads are not
     /// served by a replica before one is known to show everything up to now.
     pub fn wrote(&self) {
-        self.add_seen(&self.written_at(TokenPosition::Everything));
+        self.add_seen(&Seen::written(self.token_at(TokenPosition::Everything), now()));
     }
 
-    /// Notes a write that was acknowledged and lies at or before `position`.
-    pub fn wrote_at(&self, position: B::Position) {
-        self.add_seen(&self.written_at(TokenPosition::UpTo(position)));
+    /// Notes a write that was acknowledged and lies at or before `position`, for which the primary was asked at `asked` or later.
+    pub fn wrote_at(&self, position: B::Position, asked: std::time::Instant) {
+        let seen = match self.token_at(TokenPosition::UpTo(position)) {
+            Some(token) => Seen::written_up_to(token, asked, now()),
+            None => Seen::written(None, now()),
+        };
+        self.add_seen(&seen);
     }
 
-    fn written_at(&self, position: TokenPosition<B::Position>) -> Seen<B::Position> {
+    fn token_at(&self, position: TokenPosition<B::Position>) -> Option<Token<B::Position>> {
         let snapshot = self.shared().snapshot.load();
         let place = snapshot.cluster.zip(snapshot.timeline);
-        Seen::written(place.map(|(cluster, timeline)| Token::new(cluster, timeline, position)), now())
+        place.map(|(cluster, timeline)| Token::new(cluster, timeline, position))
     }
 
     fn add_seen(&self, seen: &Seen<B::Position>) {
@@ -323,15 +327,20 @@ impl<B: Backend> Handle<B> {
         statement.access
     }
 
-    /// Decides by what is known now, and by the mode.
+    /// Decides by what is known now, and by the mode. Gives what replicas have to prove that they show, if any has to.
     pub(crate) fn decide(
         &self,
         snapshot: &Snapshot<B::Position>,
         access: Access,
         seed: u64,
         now: std::time::Instant,
-    ) -> Decision {
-        self.with_seen(|seen| self.decide_for(seen, snapshot, access, seed, now))
+    ) -> (Decision, Option<B::Position>) {
+        self.with_seen(|seen| {
+            let decision = self.decide_for(seen, snapshot, access, seed, now);
+            let has_to_prove = !decision.to_prove.is_empty();
+            let wanted = if has_to_prove { seen.position_on(snapshot.timeline).cloned() } else { None };
+            (decision, wanted)
+        })
     }
 
     fn decide_for(
@@ -342,9 +351,12 @@ impl<B: Backend> Handle<B> {
         seed: u64,
         now: std::time::Instant,
     ) -> Decision {
-        let decision = decide(&Request::new(access, self.freshness, seen, seed), snapshot, now);
+        let request = Request::new(access, self.freshness, seen, seed);
+        let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
         let overruled = match self.shared().mode.get() {
-            _ if decision.reason != Reason::FreshReplica => return decision,
+            _ if !matches!(decision.reason, Reason::FreshReplica | Reason::ProvingReplica) => {
+                return decision;
+            }
             Mode::Route => return decision,
             Mode::PrimaryOnly => Reason::PrimaryOnlyMode,
             Mode::Shadow => Reason::ShadowMode,

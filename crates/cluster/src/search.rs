@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use millpond_core::{Access, Decision, Epoch, Health, NodeId, NodeSet, Plan, Position, Reason, Snapshot};
+use millpond_core::{
+    Access, Decision, Epoch, Health, Input, NodeId, NodeSet, Plan, Position, Reason, Snapshot,
+};
 use millpond_pool::{AcquireError, ConnectError};
 use millpond_sql::digest;
 use tokio::sync::watch;
@@ -24,6 +26,8 @@ pub(crate) struct Leased<'a, B: Backend> {
     pub(crate) lease: NodeLease<B>,
     /// When the node was chosen.
     pub(crate) epoch: Epoch,
+    /// What it has to show, where that is not known of it.
+    pub(crate) must_show: Option<B::Position>,
     pub(crate) in_flight: InFlight<'a, B>,
 }
 
@@ -84,10 +88,12 @@ impl<'a, B: Backend> Search<'a, B> {
         let shared = self.handle.shared();
         'decision: loop {
             // Looked at and let go, since a count of who looks is what all threads share.
-            let (mut plan, primary, epoch) = {
+            let (decision, wanted, primary, epoch) = {
                 let snapshot = shared.snapshot.load();
-                (self.decide(&snapshot), snapshot.primary, snapshot.epoch)
+                let (decision, wanted) = self.decide(&snapshot);
+                (decision, wanted, snapshot.primary, snapshot.epoch)
             };
+            let Decision { mut plan, to_prove, .. } = decision;
             while let Some(id) = plan.next(|node| shared.nodes[node.index()].load(self.now.into_std())) {
                 let purpose = if primary == Some(id) { Purpose::Write } else { Purpose::Read };
                 if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
@@ -111,7 +117,8 @@ impl<'a, B: Backend> Search<'a, B> {
                 match acquired {
                     Ok(_) if !self.is_still_right(id, purpose, waited) => continue 'decision,
                     Ok(lease) => {
-                        return Ok(Leased { node, purpose, lease, epoch, in_flight });
+                        let must_show = wanted.filter(|_| to_prove.contains(id));
+                        return Ok(Leased { node, purpose, lease, epoch, must_show, in_flight });
                     }
                     Err(error) => self.cannot_acquire(node, &error)?,
                 }
@@ -143,7 +150,7 @@ impl<'a, B: Backend> Search<'a, B> {
             Purpose::Write => snapshot.primary == Some(node),
             Purpose::Read | Purpose::Probe if waited < PROMPT => true,
             Purpose::Read | Purpose::Probe => {
-                snapshot.primary != Some(node) && self.decided(&snapshot, 0).plan.nodes().contains(node)
+                snapshot.primary != Some(node) && self.decided(&snapshot, 0).0.plan.nodes().contains(node)
             }
         }
     }
@@ -160,14 +167,15 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> Decision {
+    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> (Decision, Option<B::Position>) {
         self.handle.decide(snapshot, self.access, seed, self.now.into_std())
     }
 
-    fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> Plan {
+    /// What is decided, and what replicas have to prove that they show.
+    fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> (Decision, Option<B::Position>) {
         let shared = self.handle.shared();
         self.judge_anew(snapshot);
-        let decision = self.decided(snapshot, fastrand::u64(..));
+        let (decision, wanted) = self.decided(snapshot, fastrand::u64(..));
         self.reason = Some(decision.reason);
         tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");
         match decision.reason {
@@ -178,7 +186,27 @@ impl<'a, B: Backend> Search<'a, B> {
             Reason::OwnWrite | Reason::TooOld => shared.nudge_all(),
             _ => {}
         }
-        decision.plan
+        (decision, wanted)
+    }
+
+    /// Takes in what a replica said before a read: whether what it gave then can be handed out. Behind a change of the primary its
+    /// position may be one of another timeline.
+    pub(crate) fn has_proved(&self, node: NodeId, epoch: Epoch, position: Option<B::Position>) -> bool {
+        let shared = self.handle.shared();
+        let position = position.filter(|_| shared.snapshot.load().epoch == epoch);
+        let is_proof = position.is_some();
+        if let Some(position) = position {
+            shared.take_in(Input::Proved { node, position });
+        }
+        is_proof
+    }
+
+    /// Takes in that a replica did not show, as of `asked`, what it had to: it is not asked again before its monitor has.
+    pub(crate) fn is_behind(&mut self, node: NodeId, asked: Instant) {
+        let shared = self.handle.shared();
+        shared.take_in(Input::Behind { node, asked: asked.into_std() });
+        shared.nodes[node.index()].nudged.notify_one();
+        self.look_at_the_clock();
     }
 
     /// A node gives no connection: on to the next, unless the time is up or nothing can help.
@@ -312,7 +340,9 @@ impl<'a, B: Backend> Search<'a, B> {
     ) -> Result<(), Error> {
         let shared = self.handle.shared();
         match (failure, purpose) {
-            (FailureKind::Rejected | FailureKind::NotSent | FailureKind::Denied, _) => return Err(error),
+            (FailureKind::Rejected | FailureKind::NotSent | FailureKind::Denied | FailureKind::Behind, _) => {
+                return Err(error);
+            }
             // It ran in a read-only transaction, as behind a pooler: what refused it is our own guard.
             (FailureKind::ReadOnly, Purpose::Write) if self.access.is_read() => {
                 return self.heal(node, statement, error);

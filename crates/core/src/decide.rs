@@ -24,12 +24,15 @@ pub enum Freshness {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen<P> {
     token: Option<Token<P>>,
+    /// When the last of it was acknowledged.
     acknowledged: Option<Instant>,
+    /// When the position of the token was asked for: what this process had acknowledged before lies at or before it.
+    asked: Option<Instant>,
 }
 
 impl<P> Default for Seen<P> {
     fn default() -> Self {
-        Self { token: None, acknowledged: None }
+        Self { token: None, acknowledged: None, asked: None }
     }
 }
 
@@ -38,13 +41,20 @@ impl<P: Position> Seen<P> {
     /// run, has a token that asks for [everything](TokenPosition::Everything), or none.
     #[must_use]
     pub const fn written(token: Option<Token<P>>, at: Instant) -> Self {
-        Self { token, acknowledged: Some(at) }
+        Self { token, acknowledged: Some(at), asked: None }
+    }
+
+    /// A write of this process, acknowledged at `at`, behind which the primary was asked how far it is. The question was sent at
+    /// `asked` or later.
+    #[must_use]
+    pub const fn written_up_to(token: Token<P>, asked: Instant, at: Instant) -> Self {
+        Self { token: Some(token), acknowledged: Some(at), asked: Some(asked) }
     }
 
     /// What another process wrote.
     #[must_use]
-    pub fn told(token: Token<P>) -> Self {
-        Self { token: Some(token), acknowledged: None }
+    pub const fn told(token: Token<P>) -> Self {
+        Self { token: Some(token), acknowledged: None, asked: None }
     }
 
     /// Whether there is nothing to see.
@@ -62,15 +72,34 @@ impl<P: Position> Seen<P> {
             self.clone_from(other);
             return;
         }
-        // Without a time on both sides, time alone no longer shows that a replica has both.
-        self.acknowledged = self.acknowledged.zip(other.acknowledged).map(|(a, b)| a.max(b));
-        self.token = match (self.token.take(), &other.token) {
-            (Some(mine), Some(theirs)) => Some(mine.merge(theirs).unwrap_or(mine)),
+        let (token, asked) = match (&self.token, &other.token) {
+            (Some(_), Some(theirs)) if other.lies_behind(self) => (Some(theirs.clone()), other.asked),
+            (Some(mine), Some(_)) if self.lies_behind(other) => (Some(mine.clone()), self.asked),
+            (Some(mine), Some(theirs)) => {
+                let merged = mine.merge(theirs).unwrap_or_else(|_| mine.clone());
+                (Some(merged), self.asked.zip(other.asked).map(|(a, b)| a.max(b)))
+            }
             // Without a token on both sides, a position alone no longer shows it either.
-            (Some(one), None) => Some(Token::new(one.cluster(), one.timeline(), TokenPosition::Everything)),
-            (None, Some(one)) => Some(Token::new(one.cluster(), one.timeline(), TokenPosition::Everything)),
-            (None, None) => None,
+            (Some(one), None) | (None, Some(one)) => {
+                (Some(Token::new(one.cluster(), one.timeline(), TokenPosition::Everything)), None)
+            }
+            (None, None) => (None, None),
         };
+        // Without a time on both sides, time alone no longer shows that a replica has both.
+        let acknowledged = self.acknowledged.zip(other.acknowledged).map(|(a, b)| a.max(b));
+        *self = Self { token, acknowledged, asked };
+    }
+
+    /// Whether its position lies behind all of what `earlier` asks for: it was asked for when that had been acknowledged. So a write
+    /// whose place is not known needs no time any more once another was made behind it.
+    fn lies_behind(&self, earlier: &Self) -> bool {
+        let is_of_one_line = |mine: &Token<P>, theirs: &Token<P>| {
+            mine.cluster() == theirs.cluster()
+                && mine.timeline() == theirs.timeline()
+                && matches!(mine.position(), TokenPosition::UpTo(_))
+        };
+        self.asked.zip(earlier.acknowledged).is_some_and(|(asked, acknowledged)| asked >= acknowledged)
+            && self.token.as_ref().zip(earlier.token.as_ref()).is_some_and(|(a, b)| is_of_one_line(a, b))
     }
 
     /// The token of it, for another process; `None` when nothing was written or no token could be made.
@@ -84,6 +113,16 @@ impl<P: Position> Seen<P> {
     pub fn is_ahead_of(&self, timeline: Option<Timeline>) -> bool {
         let asks = self.token.as_ref().filter(|token| *token.position() != TokenPosition::Nothing);
         asks.is_some_and(|token| timeline.is_some_and(|timeline| token.timeline() > timeline))
+    }
+
+    /// The position that shows it, to a node on this timeline; `None` when no position does.
+    #[must_use]
+    pub fn position_on(&self, timeline: Option<Timeline>) -> Option<&P> {
+        let token = self.token.as_ref().filter(|token| Some(token.timeline()) == timeline)?;
+        match token.position() {
+            TokenPosition::UpTo(position) => Some(position),
+            TokenPosition::Nothing | TokenPosition::Everything => None,
+        }
     }
 
     /// Whether the node certainly shows it.
@@ -101,8 +140,8 @@ impl<P: Position> Seen<P> {
             TokenPosition::Nothing => true,
             // A token from before a failover goes to the primary: the fork may lie before its position.
             TokenPosition::UpTo(wanted) => {
-                node.timeline == Some(token.timeline())
-                    && node.position.as_ref().is_some_and(|reached| reached.covers(wanted))
+                let reached = |position: &Option<P>| position.as_ref().is_some_and(|at| at.covers(wanted));
+                node.timeline == Some(token.timeline()) && (reached(&node.position) || reached(&node.proven))
             }
             TokenPosition::Everything => false,
         })
@@ -121,13 +160,22 @@ pub struct Request<'a, P> {
     pub seen: &'a Seen<P>,
     /// A seed for the choice among equals.
     pub seed: u64,
+    /// Whether the caller can ask a replica, right before the statement, how far it has come.
+    pub may_prove: bool,
 }
 
 impl<'a, P> Request<'a, P> {
     /// A question about a statement with this access.
     #[must_use]
     pub const fn new(access: Access, freshness: Freshness, seen: &'a Seen<P>, seed: u64) -> Self {
-        Self { access, freshness, seen, seed }
+        Self { access, freshness, seen, seed, may_prove: false }
+    }
+
+    /// The same question of a caller that can ask a replica, right before the statement, how far it has come.
+    #[must_use]
+    pub const fn proving(mut self, may_prove: bool) -> Self {
+        self.may_prove = may_prove;
+        self
     }
 }
 
@@ -137,6 +185,9 @@ impl<'a, P> Request<'a, P> {
 pub struct Decision {
     /// The nodes to try, in order.
     pub plan: Plan,
+    /// Those of them that have to prove, right before the statement, that they show what the caller must see: what is known of them is
+    /// older than that.
+    pub to_prove: NodeSet,
     /// Why these.
     pub reason: Reason,
 }
@@ -147,6 +198,8 @@ pub struct Decision {
 pub enum Reason {
     /// A read, and a replica is fresh enough.
     FreshReplica,
+    /// A read, and a replica is fresh enough, that may have the caller's last write: it is asked with the statement.
+    ProvingReplica,
     /// The statement is not a plain read.
     NotARead(Access),
     /// The caller asked for the primary.
@@ -180,6 +233,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::FreshReplica => "fresh_replica",
+            Self::ProvingReplica => "proving_replica",
             Self::NotARead(_) => "not_a_read",
             Self::AskedForPrimary => "asked_for_primary",
             Self::OnlyNode => "only_node",
@@ -200,6 +254,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FreshReplica => "a replica is fresh enough",
+            Self::ProvingReplica => "a replica is fresh enough and is asked for the caller's last write",
             Self::NotARead(Access::Unknown) => "the text does not show a plain read",
             Self::NotARead(Access::Definition) => "it changes the schema or the server",
             Self::NotARead(_) => "it writes",
@@ -225,11 +280,14 @@ impl fmt::Display for Reason {
 /// against a replica, never for it.
 #[must_use]
 pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now: Instant) -> Decision {
-    let on_primary =
-        |reason| Decision { plan: Plan::new(NodeSet::EMPTY, snapshot.primary, request.seed), reason };
+    let on_primary = |reason| Decision {
+        plan: Plan::new(NodeSet::EMPTY, snapshot.primary, request.seed),
+        to_prove: NodeSet::EMPTY,
+        reason,
+    };
     if request.seen.is_ahead_of(snapshot.timeline) {
         let nobody = Plan::new(NodeSet::EMPTY, None, request.seed);
-        return Decision { plan: nobody, reason: Reason::LaterTimeline };
+        return Decision { plan: nobody, to_prove: NodeSet::EMPTY, reason: Reason::LaterTimeline };
     }
     if !request.access.is_read() {
         return on_primary(Reason::NotARead(request.access));
@@ -237,18 +295,31 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     if request.freshness == Freshness::Latest {
         return on_primary(Reason::AskedForPrimary);
     }
-    let mut eligible = NodeSet::EMPTY;
+    let (mut eligible, mut to_prove) = (NodeSet::EMPTY, NodeSet::EMPTY);
     let mut furthest = Obstacle::OnlyNode;
     for node in &snapshot.nodes {
         match obstacle(node, request, snapshot, now) {
             None => eligible.insert(node.id),
+            Some(Obstacle::OwnWrite) if may_prove(node, request, snapshot) => to_prove.insert(node.id),
             Some(obstacle) => furthest = furthest.max(obstacle),
         }
     }
-    if eligible.is_empty() {
-        return on_primary(furthest.into());
-    }
-    Decision { plan: Plan::new(eligible, snapshot.primary, request.seed), reason: Reason::FreshReplica }
+    let reason = match (eligible.is_empty(), to_prove.is_empty()) {
+        (false, _) => Reason::FreshReplica,
+        (true, false) => Reason::ProvingReplica,
+        (true, true) => return on_primary(furthest.into()),
+    };
+    // Together: only those that were asked lately would get all reads otherwise.
+    let plan = Plan::new(eligible.union(to_prove), snapshot.primary, request.seed);
+    Decision { plan, to_prove, reason }
+}
+
+/// Whether a replica may have come far enough since it was asked last, and can be asked again with the statement.
+fn may_prove<P: Position>(node: &NodeView<P>, request: &Request<'_, P>, snapshot: &Snapshot<P>) -> bool {
+    request.may_prove
+        && !node.is_behind
+        && node.timeline == snapshot.timeline
+        && request.seen.position_on(node.timeline).is_some()
 }
 
 /// What keeps a read from a node. Ordered by how near the node came: the nearest is the reason that is told.

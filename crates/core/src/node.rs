@@ -144,6 +144,12 @@ impl NodeSet {
         self.0 & (1 << node.0) != 0
     }
 
+    /// The nodes of either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// How many nodes are in.
     #[must_use]
     pub const fn len(self) -> usize {

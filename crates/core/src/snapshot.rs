@@ -43,6 +43,10 @@ pub struct NodeView<P> {
     pub timeline: Option<Timeline>,
     /// How far it had come when it was last asked.
     pub position: Option<P>,
+    /// How far it had come when it last proved that it shows a caller's writes, if that is later. Says nothing of its age.
+    pub proven: Option<P>,
+    /// Whether it could not prove that, and was not asked since.
+    pub is_behind: bool,
     /// When it was last asked and answered.
     pub observed: Option<Instant>,
     /// It certainly shows all that was acknowledged before this time.

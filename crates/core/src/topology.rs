@@ -45,6 +45,20 @@ pub enum Input<P> {
         /// Which node.
         node: NodeId,
     },
+    /// A replica said, before a read, that it has come so far.
+    Proved {
+        /// Which node.
+        node: NodeId,
+        /// How far.
+        position: P,
+    },
+    /// A replica could not show, at `asked`, what a read had to show.
+    Behind {
+        /// Which node.
+        node: NodeId,
+        /// When the question was sent.
+        asked: Instant,
+    },
 }
 
 /// What the shell has to do for a [`Topology`].
@@ -106,6 +120,10 @@ struct Node<P> {
     id: NodeId,
     health: Health,
     latest: Option<(Instant, Observation<P>)>,
+    /// How far it said that it has come since.
+    proven: Option<P>,
+    /// When it said that it had not come as far as it had to.
+    behind: Option<Instant>,
     /// Probes in a row without an answer in time.
     silences: u32,
     /// Whether it was seen following a primary of this cluster: only such a node may take over from a live one.
@@ -129,6 +147,8 @@ impl<P: Position> Topology<P> {
             id,
             health: Health::Unknown,
             latest: None,
+            proven: None,
+            behind: None,
             silences: 0,
             has_followed: false,
             claim_told: false,
@@ -158,6 +178,8 @@ impl<P: Position> Topology<P> {
                     self.down(node);
                 }
             }
+            Input::Proved { node, position } => return self.proved(node, position),
+            Input::Behind { node, asked } => return self.behind(node, asked),
         }
         self.elect();
     }
@@ -187,6 +209,8 @@ impl<P: Position> Topology<P> {
                 as_of: comparable.and_then(|position| self.history.as_of(position)),
                 behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
                 observed: node.latest.as_ref().map(|(asked, _)| *asked),
+                proven: node.proven.clone(),
+                is_behind: node.behind.is_some(),
                 position,
             }
         };
@@ -235,7 +259,27 @@ impl<P: Position> Topology<P> {
                 self.history.record(asked, position.clone());
             }
         }
+        // What it said in between, it said on the timeline that it was on.
+        let is_same_line =
+            node.latest.as_ref().is_some_and(|(_, before)| before.timeline == observation.timeline);
+        node.proven = node.proven.take().filter(|_| is_same_line && observation.role == Role::Replica);
+        node.behind = node.behind.filter(|behind| *behind > asked);
         node.latest = Some((asked, observation));
+    }
+
+    fn proved(&mut self, id: NodeId, position: P) {
+        let Some(node) = self.node_mut(id) else { return };
+        node.proven = Some(match node.proven.take() {
+            Some(before) => before.merge(&position),
+            None => position,
+        });
+    }
+
+    fn behind(&mut self, id: NodeId, asked: Instant) {
+        let Some(node) = self.node_mut(id) else { return };
+        if node.latest.as_ref().is_none_or(|(latest, _)| *latest <= asked) {
+            node.behind = Some(asked);
+        }
     }
 
     fn down(&mut self, id: NodeId) {

@@ -7,8 +7,8 @@ use std::{fmt, fs, io};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use millpond_core::{
-    Access, ClusterId, Freshness, Input, NodeId, Observation, Position, Request, Role, Seen, Timeline, Token,
-    TokenPosition, Topology, decide,
+    Access, ClusterId, Freshness, Input, NodeId, NodeSet, Observation, Position, Request, Role, Seen,
+    Timeline, Token, TokenPosition, Topology, decide,
 };
 use serde::Deserialize;
 
@@ -37,6 +37,11 @@ struct Says {
     position: Option<u64>,
     #[serde(default)]
     unreachable: bool,
+    /// It proved, with a read, that it has come so far.
+    proved: Option<u64>,
+    /// It could not prove, to a read that was sent at the time, what it had to.
+    #[serde(default)]
+    is_behind: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -55,7 +60,15 @@ struct Asks {
     access: Option<String>,
     /// At most so old, in milliseconds; or `any`, or `latest`.
     fresh: Fresh,
-    written: Option<Written>,
+    /// What the caller has written, one after the other.
+    #[serde(default)]
+    written: Many,
+    /// Whether the caller can ask a replica with the read.
+    #[serde(default)]
+    proves: bool,
+    /// Those of the nodes that are asked.
+    #[serde(default)]
+    to_prove: Vec<usize>,
     /// The nodes that may serve it, the fallback among them, by number.
     nodes: Vec<usize>,
     reason: String,
@@ -68,7 +81,16 @@ enum Fresh {
     Word(String),
 }
 
-/// What the caller has written: at a position, or at a time, or both.
+#[derive(Clone, Default, Deserialize)]
+#[serde(untagged)]
+enum Many {
+    #[default]
+    Nothing,
+    One(Written),
+    Several(Vec<Written>),
+}
+
+/// What the caller has written: at a position, or at a time, or both; the position asked for at a time.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -76,6 +98,7 @@ struct Written {
     #[serde(default = "one")]
     timeline: u32,
     at: Option<u64>,
+    asked: Option<u64>,
 }
 
 const fn one() -> u32 {
@@ -126,6 +149,12 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     if says.unreachable {
         return Ok(Input::Unreachable { node });
     }
+    if let Some(position) = says.proved {
+        return Ok(Input::Proved { node, position: Place(position) });
+    }
+    if says.is_behind {
+        return Ok(Input::Behind { node, asked: start + Duration::from_millis(says.at) });
+    }
     let observation = Observation {
         role: match says.role.ok_or("a node that answers says its role")? {
             NodeRole::Primary => Role::Primary,
@@ -138,15 +167,25 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     Ok(Input::Answered { node, asked: start + Duration::from_millis(says.at), observation })
 }
 
-fn seen(written: Option<&Written>, start: Instant) -> Seen<Place> {
-    let Some(written) = written else { return Seen::default() };
-    let position =
-        written.position.map_or(TokenPosition::Everything, |place| TokenPosition::UpTo(Place(place)));
-    let token = Token::new(ClusterId::new(1), Timeline::new(written.timeline), position);
-    match written.at {
-        Some(at) => Seen::written(Some(token), start + Duration::from_millis(at)),
-        None => Seen::told(token),
+fn seen(written: &Many, start: Instant) -> Seen<Place> {
+    let written = match written {
+        Many::Nothing => &[],
+        Many::One(one) => std::slice::from_ref(one),
+        Many::Several(several) => several,
+    };
+    let mut seen = Seen::default();
+    let after = |millis| start + Duration::from_millis(millis);
+    for one in written {
+        let position =
+            one.position.map_or(TokenPosition::Everything, |place| TokenPosition::UpTo(Place(place)));
+        let token = Token::new(ClusterId::new(1), Timeline::new(one.timeline), position);
+        seen.merge(&match (one.asked, one.at) {
+            (Some(asked), Some(at)) => Seen::written_up_to(token, after(asked), after(at)),
+            (None, Some(at)) => Seen::written(Some(token), after(at)),
+            (_, None) => Seen::told(token),
+        });
     }
+    seen
 }
 
 fn check(case: &Case) -> Result<(), Failed> {
@@ -170,13 +209,14 @@ fn check(case: &Case) -> Result<(), Failed> {
             Fresh::Word(word) if word == "latest" => Freshness::Latest,
             Fresh::Word(other) => return Err(format!("no such freshness: {other}").into()),
         };
-        let seen = seen(asks.written.as_ref(), start);
-        let request = Request::new(access, freshness, &seen, 7);
+        let seen = seen(&asks.written, start);
+        let request = Request::new(access, freshness, &seen, 7).proving(asks.proves);
         let decision = decide(&request, &snapshot, start + Duration::from_millis(asks.at));
-        let nodes: Vec<_> = decision.plan.nodes().iter().map(NodeId::index).collect();
-        let got = (nodes, decision.reason.as_str());
-        if got != (asks.nodes.clone(), asks.reason.as_str()) {
-            return Err(format!("at {} ms: {got:?}, wanted {:?} {}", asks.at, asks.nodes, asks.reason).into());
+        let indices = |nodes: NodeSet| nodes.iter().map(NodeId::index).collect::<Vec<_>>();
+        let got = (indices(decision.plan.nodes()), indices(decision.to_prove), decision.reason.as_str());
+        let wanted = (asks.nodes.clone(), asks.to_prove.clone(), asks.reason.as_str());
+        if got != wanted {
+            return Err(format!("at {} ms: {got:?}, wanted {wanted:?}", asks.at).into());
         }
     }
     Ok(())

@@ -117,6 +117,11 @@ impl Backend for Postgres {
         connection.reset().await
     }
 
+    fn can_prove(&self) -> bool {
+        // A pooler may send the question and the statement to two servers.
+        self.kind() == Kind::Direct
+    }
+
     fn failure(&self, error: &DriverError) -> Failure {
         error.failure()
     }

@@ -10,10 +10,11 @@ use millpond_cluster::{Answer, FailureKind, NodeLease, Operation, Purpose, State
 use tokio_postgres::Row;
 
 use crate::admit::admit;
+use crate::beside::Beside;
 use crate::client::Params;
-use crate::connection::{Capture, Connection};
+use crate::connection::Connection;
 use crate::frame::Frame;
-use crate::operation::{capture, soil};
+use crate::operation::{beside, soil};
 use crate::scope::Scope;
 use crate::verb::{Query, Values};
 use crate::{Db, DriverError, Error, Lsn, Postgres, Result, Transaction};
@@ -101,9 +102,8 @@ impl Transaction {
             self.admit(sql)?;
         }
         let connection = self.connection();
-        let (answers, _) = self
-            .call(pin!(connection.batch(statements, Frame::Bare, Capture::Nothing, Order::Fixed)))
-            .await?;
+        let (answers, _) =
+            self.call(pin!(connection.batch(statements, Frame::Bare, Beside::Nothing, Order::Fixed))).await?;
         let describe = |answer: Result<_, _>| answer.map_err(|error| self.describe("running a batch", error));
         Ok(answers.into_iter().map(describe).collect())
     }
@@ -121,13 +121,16 @@ impl Operation<Postgres> for Many<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        target: Target,
+        target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
-        let capture = capture(&lease, target);
+        let (beside, proven) = match beside(&lease, target) {
+            Beside::Proof(_) => (Beside::Nothing, lease.prove(target.must_show).await?),
+            beside => (beside, None),
+        };
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
         let order = if target.access.is_read() { Order::Free } else { Order::Fixed };
-        let (answers, position) = lease.batch(self.statements, frame, capture, order).await?;
+        let (answers, position) = lease.batch(self.statements, frame, beside, order).await?;
         // Reads find another node, all of them.
         let is_lost = |error: &DriverError| match error.failure().kind {
             FailureKind::ConnectionLost => true,
@@ -141,7 +144,7 @@ impl Operation<Postgres> for Many<'_> {
                 answer => kept.push(answer),
             }
         }
-        Ok(Answer { value: (kept, Arc::clone(lease.node())), position })
+        Ok(Answer { value: (kept, Arc::clone(lease.node())), position: position.or(proven) })
     }
 }
 
@@ -151,12 +154,12 @@ impl Connection {
         &self,
         statements: &[(&str, Params<'_>)],
         frame: Frame<'_>,
-        capture: Capture,
+        beside: Beside,
         order: Order,
     ) -> Result<(Answers, Option<Lsn>), DriverError> {
         let answers = match frame {
-            Frame::Bare => self.in_flight(statements, capture, order).await,
-            frame => self.one_by_one(statements, frame, capture).await,
+            Frame::Bare => self.in_flight(statements, beside, order).await,
+            frame => self.one_by_one(statements, frame, beside).await,
         };
         // What any of them changes was noted before the first was prepared.
         self.reading().changed_meanwhile();
@@ -167,7 +170,7 @@ impl Connection {
     async fn in_flight(
         &self,
         statements: &[(&str, Params<'_>)],
-        capture: Capture,
+        beside: Beside,
         order: Order,
     ) -> Result<(Answers, Option<Lsn>), DriverError> {
         let prepare = async |sql: &str| self.prepare_as(&self.reading().key(sql), sql).await;
@@ -178,7 +181,7 @@ impl Connection {
             self.client().query(&statement, params).await
         });
         let all = pin!(async { Ok(in_order(calls).await) });
-        let (answers, mut position) = self.captured(capture, all).await?;
+        let (answers, mut position) = self.send(beside, all).await?;
         let mut results = Vec::with_capacity(answers.len());
         for ((sql, params), answer) in statements.iter().zip(answers) {
             let mut answer = answer.map_err(DriverError::from);
@@ -186,7 +189,7 @@ impl Connection {
             let is_outdated = self.is_outdated(&self.reading().key(sql), &answer);
             if is_outdated && order == Order::Free && !self.soil_left().contains(Effects::TRANSACTION) {
                 let verb = Query { sql, values: Values::Inferred(params) };
-                let again = self.bare(&verb, capture).await;
+                let again = self.bare(&verb, beside).await;
                 answer = again.map(|(rows, later)| {
                     position = later.or(position);
                     rows
@@ -201,12 +204,12 @@ impl Connection {
         &self,
         statements: &[(&str, Params<'_>)],
         frame: Frame<'_>,
-        capture: Capture,
+        beside: Beside,
     ) -> Result<(Answers, Option<Lsn>), DriverError> {
         let (mut results, mut position) = (Vec::with_capacity(statements.len()), None);
         let mut is_lost = false;
         for (sql, params) in statements {
-            let answer = self.run(&Query { sql, values: Values::Inferred(params) }, frame, capture).await;
+            let answer = self.run(&Query { sql, values: Values::Inferred(params) }, frame, beside).await;
             let may_have_run = |error: &DriverError| error.failure().kind == FailureKind::ConnectionLost;
             is_lost |= answer.as_ref().is_err_and(may_have_run);
             results.push(answer.map(|(rows, later)| {

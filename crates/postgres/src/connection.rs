@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join;
 use millpond_cluster::FailureKind;
 use millpond_cluster::core::Access;
 use millpond_cluster::pool::Returned;
@@ -13,9 +12,9 @@ use millpond_cluster::sql::{Classification, Effects};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
+use crate::beside::Beside;
 use crate::connector::Canceller;
 use crate::frame::{Frame, Kind, Nesting};
 use crate::reading::Reading;
@@ -28,7 +27,7 @@ use crate::{DriverError, Lsn};
 ///
 /// Its methods take `&self`, as the driver's do: calls made at the same time are pipelined.
 pub struct Connection {
-    setup: Arc<Setup>,
+    pub(crate) setup: Arc<Setup>,
     client: Client,
     pub(crate) statements: Statements,
     /// What has to be taken away before somebody else gets it.
@@ -43,6 +42,8 @@ pub struct Connection {
     is_interrupted: AtomicBool,
     /// How many answers are not read to their end.
     unread: AtomicUsize,
+    /// Whether an answer is on its way that the driver will throw away.
+    is_draining: AtomicBool,
     /// Taken when it is used.
     canceller: Option<Canceller>,
     /// For the cancel, which may have to be sent from outside a runtime.
@@ -61,15 +62,6 @@ pub(crate) struct Setup {
     pub(crate) segment_size: Arc<AtomicU64>,
 }
 
-/// Whether to ask where the primary is, right behind a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Capture {
-    Position,
-    Nothing,
-}
-
-const INSERT_POSITION: &str = "select pg_catalog.pg_current_wal_insert_lsn()";
-
 impl Connection {
     pub(crate) fn new(setup: Arc<Setup>, client: Client, canceller: Canceller) -> Self {
         Self {
@@ -82,6 +74,7 @@ impl Connection {
             is_unseen: AtomicBool::new(false),
             is_interrupted: AtomicBool::new(false),
             unread: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
             canceller: Some(canceller),
             runtime: Handle::current(),
         }
@@ -196,12 +189,12 @@ impl Connection {
         &self,
         verb: &V,
         frame: Frame<'_>,
-        capture: Capture,
+        beside: Beside,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         match frame {
-            Frame::Bare => self.bare(verb, capture).await,
+            Frame::Bare => self.bare(verb, beside).await,
             // Apart, so that the futures of those without a frame stay small.
-            framed => Box::pin(self.framed(verb, framed, capture)).await,
+            framed => Box::pin(self.framed(verb, framed, beside)).await,
         }
     }
 
@@ -209,19 +202,39 @@ impl Connection {
     pub(crate) async fn bare<V: Verb>(
         &self,
         verb: &V,
-        capture: Capture,
+        beside: Beside,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         let Some(sql) = verb.to_prepare() else {
-            return self.captured(capture, pin!(verb.send(&self.client, None))).await;
+            return self.send(beside, pin!(verb.send(&self.client, None))).await;
         };
-        let statement = self.prepare(sql).await?;
-        let answer = self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await;
+        let (statement, beside, proven) = self.prepare_beside(sql, beside).await?;
+        let answer = self.send(beside, pin!(verb.send(&self.client, Some(&statement)))).await;
         let is_outdated = self.is_outdated(&self.reading.key(sql), &answer);
-        if !is_outdated || self.soil_left().contains(Effects::TRANSACTION) {
-            return answer;
+        let answer = if is_outdated && !self.soil_left().contains(Effects::TRANSACTION) {
+            let statement = self.prepare(sql).await?;
+            self.send(beside, pin!(verb.send(&self.client, Some(&statement)))).await
+        } else {
+            answer
+        };
+        answer.map(|(output, position)| (output, position.or(proven)))
+    }
+
+    /// A statement for a text, and what is left to go beside it. A proof goes with the first flight: what the text names may have come
+    /// to the replica with what it has to show.
+    async fn prepare_beside(
+        &self,
+        sql: &str,
+        beside: Beside,
+    ) -> Result<(Statement, Beside, Option<Lsn>), DriverError> {
+        if !matches!(beside, Beside::Proof(_)) {
+            return Ok((self.prepare(sql).await?, beside, None));
         }
-        let statement = self.prepare(sql).await?;
-        self.captured(capture, pin!(verb.send(&self.client, Some(&statement)))).await
+        let key = self.reading.key(sql);
+        if let Some(statement) = self.statements.prepared(&key) {
+            return Ok((statement, beside, None));
+        }
+        let (statement, proven) = self.send(beside, pin!(self.prepare_as(&key, sql))).await?;
+        Ok((statement, Beside::Nothing, proven))
     }
 
     /// Notes, in a test, what settings are now, to set them back when the connection is returned: a savepoint that is released leaves
@@ -253,6 +266,11 @@ impl Connection {
         self.is_interrupted.load(Ordering::Relaxed)
     }
 
+    /// Notes that a read was given up whose answer is on its way: it is waited for before anybody else gets the connection.
+    pub(crate) fn leave_unread(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the server may still be at something that nobody waits for.
     fn is_busy(&self) -> bool {
         self.is_interrupted.load(Ordering::Relaxed) || self.unread.load(Ordering::Relaxed) > 0
@@ -265,7 +283,10 @@ impl Connection {
         let soil = self.soil_left();
         if soil.intersects(INDELIBLE) && self.kind() != Kind::Test {
             Returned::Broken
-        } else if soil.outlives_statement() || self.is_unseen.load(Ordering::Relaxed) {
+        } else if soil.outlives_statement()
+            || self.is_unseen.load(Ordering::Relaxed)
+            || self.is_draining.load(Ordering::Relaxed)
+        {
             Returned::Soiled
         } else {
             Returned::Clean
@@ -282,6 +303,7 @@ impl Connection {
         }
         self.clean(self.soil_left());
         self.is_unseen.store(false, Ordering::Relaxed);
+        self.is_draining.store(false, Ordering::Relaxed);
         if self.reading.reset() {
             self.statements.forget_all(Reading::is_changed);
         }
@@ -356,35 +378,6 @@ impl Connection {
             FailureKind::ConnectionLost => self.interrupt(),
             _ => {}
         }
-    }
-
-    /// Runs one call and, in the same flight, asks where the primary is behind it. The statement for that is prepared
-    /// first, since the question must be on the wire right after the call, never before it.
-    pub(crate) async fn captured<T>(
-        &self,
-        capture: Capture,
-        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<(T, Option<Lsn>), DriverError> {
-        if capture == Capture::Nothing {
-            return Ok((self.call(call).await?, None));
-        }
-        let Ok(position) = self.prepare(INSERT_POSITION).await else {
-            return Ok((self.call(call).await?, None));
-        };
-        let is_gone =
-            |error: &tokio_postgres::Error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME);
-        // `join` polls the call first, and the driver sends on the first poll.
-        let both = pin!(async {
-            let (result, position) = join(call, self.client.query_one(&position, &[])).await;
-            result.map(|value| (value, position))
-        });
-        let (result, position) = self.call(both).await?;
-        if position.as_ref().is_err_and(is_gone) {
-            self.statements.forget(INSERT_POSITION);
-        }
-        let insert = position.and_then(|row| row.try_get::<_, PgLsn>(0)).ok().map(u64::from);
-        let segment_size = self.setup.segment_size.load(Ordering::Relaxed);
-        Ok((result, insert.map(|insert| Lsn::end_of_written(insert, segment_size))))
     }
 
     /// Whether a prepared statement was refused before it ran, since its tables changed or it is gone from the server, and
@@ -465,8 +458,8 @@ impl Drop for Interruption<'_> {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let is_busy = self.is_busy() && !self.client.is_closed();
-        if let Some(canceller) = self.canceller.take().filter(|_| is_busy) {
+        let is_busy = self.is_busy() || self.is_draining.load(Ordering::Relaxed);
+        if let Some(canceller) = self.canceller.take().filter(|_| is_busy && !self.client.is_closed()) {
             // Its caller is gone; the server should not go on for nobody.
             self.runtime.spawn(async move {
                 match timeout(CANCEL_TIMEOUT, canceller.cancel()).await {

@@ -252,7 +252,7 @@ impl fmt::Debug for CopyIn<'_> {
 }
 
 /// A copy that writes is never bare: the driver tells the end of the rows, and not what becomes of the commit behind it.
-fn framed<'s>(lease: &NodeLease<Postgres>, scope: Option<&'s Scope>, target: Target) -> Frame<'s> {
+fn framed<'s>(lease: &NodeLease<Postgres>, scope: Option<&'s Scope>, target: Target<Lsn>) -> Frame<'s> {
     match Frame::new(lease.kind(), scope, target) {
         Frame::Bare if !target.access.is_read() => Frame::Transaction { is_read_only: false, scope: None },
         frame => frame,
@@ -278,7 +278,7 @@ impl Operation<Postgres> for StartCopyIn<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        target: Target,
+        target: Target<Lsn>,
     ) -> Result<Answer<Started, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
         let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
@@ -299,13 +299,14 @@ impl Operation<Postgres> for StartCopyOut<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        target: Target,
+        target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
+        let position = lease.prove(target.must_show).await?;
         soil(&lease, &self.classification, target);
         let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
         let mut rest = Box::pin(lease.call(pin!(lease.client().copy_out(self.sql))).await?);
         let first = lease.call(pin!(rest.try_next())).await?;
-        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position: None })
+        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position })
     }
 }
 

@@ -31,6 +31,9 @@ pub enum DriverError {
     /// The answer to what the database holds could not be made sense of: a defect here.
     #[error("the catalog could not be built")]
     Catalog(#[source] tokio::task::JoinError),
+    /// The replica has not come as far as the read has to show; its answer was thrown away.
+    #[error("the replica does not show the caller's last write yet")]
+    Behind,
     /// A transaction that an earlier error had aborted was rolled back instead of committed.
     #[error("an earlier error had aborted the transaction: it was rolled back")]
     AbortedTransaction,
@@ -48,6 +51,7 @@ impl DriverError {
             | Self::TestOver
             | Self::Indelible
             | Self::Catalog(_)
+            | Self::Behind
             | Self::AbortedTransaction => None,
         }
     }
@@ -70,6 +74,7 @@ impl DriverError {
             Self::TestOver => failure(FailureKind::Denied, None),
             Self::Password(_) | Self::Indelible => failure(FailureKind::ConnectionLost, None),
             Self::Catalog(_) => failure(FailureKind::Rejected, None),
+            Self::Behind => failure(FailureKind::Behind, None),
             Self::AbortedTransaction => failure(FailureKind::Rejected, Some("run the transaction again")),
         }
     }

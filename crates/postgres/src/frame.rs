@@ -9,7 +9,8 @@ use millpond_cluster::Target;
 use millpond_cluster::sql::Effects;
 use tokio_postgres::{RowStream, Statement};
 
-use crate::connection::{Capture, Connection};
+use crate::beside::Beside;
+use crate::connection::Connection;
 use crate::scope::Scope;
 use crate::verb::{Values, Verb};
 use crate::{DriverError, Lsn};
@@ -94,7 +95,7 @@ pub(crate) enum Frame<'s> {
 
 impl<'s> Frame<'s> {
     /// The frame of a statement with these settings.
-    pub(crate) const fn new(kind: Kind, scope: Option<&'s Scope>, target: Target) -> Self {
+    pub(crate) const fn new(kind: Kind, scope: Option<&'s Scope>, target: Target<Lsn>) -> Self {
         let is_read_only = target.access.is_read();
         match kind {
             Kind::Test => Self::Savepoint(scope),
@@ -144,15 +145,15 @@ impl Connection {
         &self,
         verb: &V,
         frame: Frame<'_>,
-        capture: Capture,
+        beside: Beside,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         let key = verb.to_prepare().map(|sql| self.key_in(&frame, sql));
         let key = key.as_deref();
-        let answer = self.in_frame(verb, frame, key, capture).await;
+        let answer = self.in_frame(verb, frame, key, beside).await;
         match key {
             // It was rolled back, so that there is a once more.
             Some(key) if self.is_outdated(key, &answer) => {
-                self.in_frame(verb, frame, Some(key), capture).await
+                self.in_frame(verb, frame, Some(key), beside).await
             }
             _ => answer,
         }
@@ -168,21 +169,27 @@ impl Connection {
         verb: &V,
         frame: Frame<'_>,
         key: Option<&str>,
-        capture: Capture,
+        beside: Beside,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         let opening = frame.opening();
         match frame {
-            Frame::Bare => self.bare(verb, capture).await,
+            Frame::Bare => self.bare(verb, beside).await,
             Frame::Savepoint(scope) => Ok((self.in_savepoint(verb, &opening, scope, key).await?, None)),
             Frame::Transaction { is_read_only, .. } => {
                 self.soil(Effects::TRANSACTION);
                 let kept = key.and_then(|key| self.statements.prepared(key));
                 if is_read_only && (kept.is_some() || key.is_none()) {
-                    return Ok((self.in_one_flight(verb, &opening, kept.as_ref()).await?, None));
+                    return self.in_one_flight(verb, &opening, kept.as_ref(), beside).await;
                 }
-                let statement = self.open(&opening, key.zip(verb.to_prepare())).await?;
+                // A proof goes with the first flight, and the question for a position with the last.
+                let (first, last) = match beside {
+                    Beside::Proof(_) => (beside, Beside::Nothing),
+                    beside => (Beside::Nothing, beside),
+                };
+                let (statement, proven) = self.open(&opening, key.zip(verb.to_prepare()), first).await?;
                 let closed = pin!(self.closed(verb, statement.as_ref()));
-                self.captured(capture, closed).await
+                let (output, position) = self.send(last, closed).await?;
+                Ok((output, position.or(proven)))
             }
         }
     }
@@ -194,14 +201,15 @@ impl Connection {
         verb: &V,
         opening: &str,
         statement: Option<&Statement>,
-    ) -> Result<V::Output, DriverError> {
+        beside: Beside,
+    ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         let flight = pin!(async {
             // Polled, and so sent, in this order.
             let (opened, answer) =
                 join(self.client().batch_execute(opening), self.closed(verb, statement)).await;
             opened.and(answer)
         });
-        self.call(flight).await
+        self.send(beside, flight).await
     }
 
     /// Opens the transaction and waits for it. The statement is prepared in it, where names mean what they will mean.
@@ -209,7 +217,8 @@ impl Connection {
         &self,
         opening: &str,
         to_prepare: Option<(&str, &str)>,
-    ) -> Result<Option<Statement>, DriverError> {
+        beside: Beside,
+    ) -> Result<(Option<Statement>, Option<Lsn>), DriverError> {
         let flight = pin!(async {
             let prepared = async {
                 match to_prepare {
@@ -220,7 +229,7 @@ impl Connection {
             let (opened, prepared) = join(self.client().batch_execute(opening), prepared).await;
             opened.and(prepared)
         });
-        self.call(flight).await
+        self.send(beside, flight).await
     }
 
     /// Opens a savepoint and waits for it. Gives what closes it: one that is released leaves its settings to what follows, so they
@@ -279,7 +288,7 @@ impl Connection {
             Frame::Bare => Ok(None),
             Frame::Transaction { .. } => {
                 self.soil(Effects::TRANSACTION);
-                self.open(&opening, None).await?;
+                self.open(&opening, None, Beside::Nothing).await?;
                 Ok(Some(COMMIT.to_owned()))
             }
             Frame::Savepoint(scope) => {

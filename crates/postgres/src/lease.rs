@@ -8,8 +8,8 @@ use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::admit::{behind_pooler, copy_refused, transaction_commands};
 use crate::batch::Order;
+use crate::beside::Beside;
 use crate::client::{GenericClient, Params, TypedParams, one_row, row_or_none};
-use crate::connection::Capture;
 use crate::frame::{Frame, Kind};
 use crate::rest::Rest;
 use crate::rows::BorrowedRowStream;
@@ -124,7 +124,7 @@ impl Lease {
 
     async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {
         let sent = self.see(sql)?;
-        let answer = self.connection.run(verb, self.frame(), Capture::Nothing).await;
+        let answer = self.connection.run(verb, self.frame(), Beside::Nothing).await;
         let described = answer.map_err(|error| {
             let error = self.describe(error);
             if sent.may_commit_midway { error.after_a_part_may_have_run() } else { error }
@@ -217,7 +217,7 @@ impl GenericClient for Lease {
         for (sql, _) in statements {
             sent.push(self.see(sql)?);
         }
-        let answers = self.connection.batch(statements, self.frame(), Capture::Nothing, Order::Fixed).await;
+        let answers = self.connection.batch(statements, self.frame(), Beside::Nothing, Order::Fixed).await;
         let (answers, _) = answers.map_err(|error| self.describe(error))?;
         Ok(answers.into_iter().map(|answer| answer.map_err(|error| self.describe(error))).collect())
     }

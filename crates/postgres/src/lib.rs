@@ -4,6 +4,7 @@ mod admit;
 mod backend;
 mod batch;
 mod begin;
+mod beside;
 mod builder;
 mod catalog;
 mod client;

@@ -5,7 +5,7 @@ use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
 use tokio_postgres::{Row, RowStream};
 
-use crate::connection::Capture;
+use crate::beside::Beside;
 use crate::frame::{Frame, Kind};
 use crate::resolve::IDENTIFY;
 use crate::rest::Begun;
@@ -13,16 +13,17 @@ use crate::scope::Scope;
 use crate::verb::{Batch, Simple, Values, Verb};
 use crate::{DriverError, Lsn, Postgres, TransactionId};
 
-/// Where the primary is behind a write; a replica has nothing to tell, a read nothing to see again, and a test nobody to wait for.
-pub(crate) fn capture(lease: &NodeLease<Postgres>, target: Target) -> Capture {
+/// Where the primary is behind a write, and what a replica has to show before a read; a test has nobody to wait for.
+pub(crate) fn beside(lease: &NodeLease<Postgres>, target: Target<Lsn>) -> Beside {
     match target.purpose {
-        Purpose::Write if !target.access.is_read() && lease.kind() != Kind::Test => Capture::Position,
-        _ => Capture::Nothing,
+        Purpose::Read | Purpose::Probe => target.must_show.map_or(Beside::Nothing, Beside::Proof),
+        Purpose::Write if !target.access.is_read() && lease.kind() != Kind::Test => Beside::Position,
+        Purpose::Write => Beside::Nothing,
     }
 }
 
 /// Notes what a statement will leave behind. What turned out to be no read, whatever its text shows, may leave anything.
-pub(crate) fn soil(lease: &NodeLease<Postgres>, classification: &Classification, target: Target) {
+pub(crate) fn soil(lease: &NodeLease<Postgres>, classification: &Classification, target: Target<Lsn>) {
     lease.soil_by(classification);
     if classification.is_plain_read() && !target.access.is_read() {
         lease.soil_unseen();
@@ -42,12 +43,12 @@ impl<V: Verb + Send> Operation<Postgres> for Run<'_, V> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        target: Target,
+        target: Target<Lsn>,
     ) -> Result<Answer<V::Output, Lsn>, DriverError> {
-        let capture = capture(&lease, target);
+        let beside = beside(&lease, target);
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
-        let (value, position) = lease.run(&self.verb, frame, capture).await?;
+        let (value, position) = lease.run(&self.verb, frame, beside).await?;
         Ok(Answer { value, position })
     }
 }
@@ -66,14 +67,15 @@ impl Operation<Postgres> for Stream<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        target: Target,
+        target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
+        let position = lease.prove(target.must_show).await?;
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
         let (rest, close) = lease.stream(self.sql, self.values, frame).await?;
         let mut rest = Box::pin(rest);
         let first = lease.call(rest.try_next()).await?;
-        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position: None })
+        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position })
     }
 }
 
@@ -100,20 +102,21 @@ impl Operation<Postgres> for Begin<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        target: Target,
+        target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
+        let beside = target.must_show.map_or(Beside::Nothing, Beside::Proof);
         lease.set_back_later(self.scope).await?;
         lease.soil(Effects::TRANSACTION);
         lease.reading().under(self.scope.map_or("", Scope::prepared_under));
         let mut text = lease.kind().nesting().begin(self.modes, self.is_read_only, self.scope);
         if !self.identify {
-            lease.bare(&Batch(&text), Capture::Nothing).await?;
+            let ((), position) = lease.bare(&Batch(&text), beside).await?;
             let value = Opened { lease, purpose: target.purpose, id: None };
-            return Ok(Answer { value, position: None });
+            return Ok(Answer { value, position });
         }
         text.push_str("; ");
         text.push_str(IDENTIFY);
-        let (answers, _) = lease.bare(&Simple(&text), Capture::Nothing).await?;
+        let (answers, _) = lease.bare(&Simple(&text), Beside::Nothing).await?;
         let value = Opened { lease, purpose: target.purpose, id: TransactionId::read(&answers) };
         Ok(Answer { value, position: None })
     }
@@ -130,13 +133,14 @@ impl Operation<Postgres> for Take<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        target: Target,
+        target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
+        let position = lease.prove(target.must_show).await?;
         if let Some(scope) = self.scope {
             lease.set_back_later(self.scope).await?;
             lease.soil(Effects::SETTING);
-            lease.bare(&Batch(scope.session()), Capture::Nothing).await?;
+            lease.bare(&Batch(scope.session()), Beside::Nothing).await?;
         }
-        Ok(Answer { value: (lease, target.purpose), position: None })
+        Ok(Answer { value: (lease, target.purpose), position })
     }
 }

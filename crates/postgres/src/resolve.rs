@@ -7,7 +7,7 @@ use millpond_cluster::{Answer, NodeLease, Operation, Statement, Target};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::connection::Capture;
+use crate::beside::Beside;
 use crate::verb::{Query, Values};
 use crate::{Db, DriverError, Lsn, Postgres, Result};
 
@@ -120,7 +120,7 @@ impl Operation<Postgres> for Resolve<'_> {
     async fn run(
         &mut self,
         lease: NodeLease<Postgres>,
-        _: Target,
+        _: Target<Lsn>,
     ) -> Result<Answer<TransactionStatus, Lsn>, DriverError> {
         let TransactionId { xid, cluster, timeline, recovered } = self.0;
         let timeline = i64::from(timeline.get());
@@ -128,7 +128,7 @@ impl Operation<Postgres> for Resolve<'_> {
         let params: [(&(dyn ToSql + Sync), Type); 4] =
             [(xid, Type::TEXT), (&timeline, Type::INT8), (&system, Type::INT8), (recovered, Type::INT8)];
         let query = Query { sql: STATUS, values: Values::Typed(&params) };
-        let (rows, _) = lease.bare(&query, Capture::Nothing).await?;
+        let (rows, _) = lease.bare(&query, Beside::Nothing).await?;
         let status: Option<String> = rows.first().and_then(|row| row.get(0));
         let value = match status.as_deref() {
             Some("committed") => TransactionStatus::Committed,

@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{GivenUp, Handle, NodeLease, timed_out};
+use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::admit::{behind_pooler, copy_refused, is_copy, one_statement, transaction_commands};
+use crate::beside::Beside;
 use crate::client::{Params, TypedParams, derived_verbs};
-use crate::connection::{Capture, Connection};
+use crate::connection::Connection;
 use crate::frame::{Frame, Kind};
 use crate::rest::Rest;
 use crate::rows::BorrowedRowStream;
@@ -220,7 +222,7 @@ impl Transaction {
     }
 
     async fn run<V: Verb>(&self, verb: &V) -> Result<V::Output> {
-        Ok(self.call(pin!(self.connection.bare(verb, Capture::Nothing))).await?.0)
+        Ok(self.call(pin!(self.connection.bare(verb, Beside::Nothing))).await?.0)
     }
 
     /// Begins a part that can be taken back by itself.
@@ -256,14 +258,15 @@ impl Transaction {
             }
             access => access,
         };
-        let commit = Commit { handle: &self.handle, access, defines, is_settled: false };
+        let begun = Instant::now().into_std();
+        let commit = Commit { handle: &self.handle, access, defines, begun, is_settled: false };
         let kind = self.connection.kind();
-        let capture = match access {
-            TransactionAccess::ReadWrite if kind != Kind::Test => Capture::Position,
-            _ => Capture::Nothing,
+        let beside = match access {
+            TransactionAccess::ReadWrite if kind != Kind::Test => Beside::Position,
+            _ => Beside::Nothing,
         };
         let end = Batch(kind.nesting().commit());
-        let sent = pin!(self.connection.bare(&end, capture));
+        let sent = pin!(self.connection.bare(&end, beside));
         let error = match self.handle.while_current(&self.connection, sent).await {
             Ok(Ok(((), position))) => {
                 self.connection.clean(Effects::TRANSACTION);
@@ -415,6 +418,7 @@ struct Commit<'a> {
     handle: &'a Handle<Postgres>,
     access: TransactionAccess,
     defines: bool,
+    begun: std::time::Instant,
     is_settled: bool,
 }
 
@@ -424,7 +428,7 @@ impl Commit<'_> {
         self.note_definitions();
         match (self.access, position) {
             (TransactionAccess::ReadOnly, _) => {}
-            (TransactionAccess::ReadWrite, Some(position)) => self.handle.wrote_at(position),
+            (TransactionAccess::ReadWrite, Some(position)) => self.handle.wrote_at(position, self.begun),
             (TransactionAccess::ReadWrite, None) => self.handle.wrote(),
         }
     }

@@ -1,6 +1,7 @@
 //! The project's commands: `cargo xtask --help`.
 
 mod bench;
+mod chaos;
 mod command;
 mod demo;
 mod dependencies;
@@ -50,6 +51,8 @@ enum Command {
     Bench(bench::Options),
     /// Put pools into situations that broke real ones
     Rivals(rivals::Options),
+    /// Let a cluster fail at random under traffic, and check what its users were told
+    Chaos(chaos::Options),
     /// Run a fuzzer for some time and print what it found
     Fuzz(fuzz::Options),
     /// Update the list of PostgreSQL's functions that only read from the installed server's catalog
@@ -81,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::Rivals(options) => rivals::run(&workspace, &options),
+        Command::Chaos(options) => chaos::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Functions(options) => functions::run(&workspace, &options),
         Command::Setup(options) => setup::run(&workspace, &options),

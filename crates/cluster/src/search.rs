@@ -201,12 +201,11 @@ impl<'a, B: Backend> Search<'a, B> {
         is_proof
     }
 
-    /// Takes in that a replica did not show, as of `asked`, what it had to: it is not asked again before its monitor has.
+    /// Takes in that a replica did not show what it had to, though it was asked at `asked`: it is left alone for a while.
     pub(crate) fn is_behind(&mut self, node: NodeId, asked: Instant) {
-        let shared = self.handle.shared();
-        shared.take_in(Input::Behind { node, asked: asked.into_std() });
-        shared.nodes[node.index()].nudged.notify_one();
         self.look_at_the_clock();
+        let (asked, answered) = (asked.into_std(), self.now.into_std());
+        self.handle.shared().take_in(Input::Behind { node, asked, answered });
     }
 
     /// A node gives no connection: on to the next, unless the time is up or nothing can help.

@@ -300,7 +300,7 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     for node in &snapshot.nodes {
         match obstacle(node, request, snapshot, now) {
             None => eligible.insert(node.id),
-            Some(Obstacle::OwnWrite) if may_prove(node, request, snapshot) => to_prove.insert(node.id),
+            Some(Obstacle::OwnWrite) if may_prove(node, request, snapshot, now) => to_prove.insert(node.id),
             Some(obstacle) => furthest = furthest.max(obstacle),
         }
     }
@@ -315,9 +315,14 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
 }
 
 /// Whether a replica may have come far enough since it was asked last, and can be asked again with the statement.
-fn may_prove<P: Position>(node: &NodeView<P>, request: &Request<'_, P>, snapshot: &Snapshot<P>) -> bool {
+fn may_prove<P: Position>(
+    node: &NodeView<P>,
+    request: &Request<'_, P>,
+    snapshot: &Snapshot<P>,
+    now: Instant,
+) -> bool {
     request.may_prove
-        && !node.is_behind
+        && node.behind_until.is_none_or(|until| until <= now)
         && node.timeline == snapshot.timeline
         && request.seen.position_on(node.timeline).is_some()
 }

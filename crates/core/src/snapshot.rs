@@ -45,8 +45,8 @@ pub struct NodeView<P> {
     pub position: Option<P>,
     /// How far it had come when it last proved that it shows a caller's writes, if that is later. Says nothing of its age.
     pub proven: Option<P>,
-    /// Whether it could not prove that, and was not asked since.
-    pub is_behind: bool,
+    /// Until when it is not asked to, since it could not when it was asked last.
+    pub behind_until: Option<Instant>,
     /// When it was last asked and answered.
     pub observed: Option<Instant>,
     /// It certainly shows all that was acknowledged before this time.

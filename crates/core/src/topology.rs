@@ -52,12 +52,14 @@ pub enum Input<P> {
         /// How far.
         position: P,
     },
-    /// A replica could not show, at `asked`, what a read had to show.
+    /// A replica could not show what a read had to show.
     Behind {
         /// Which node.
         node: NodeId,
         /// When the question was sent.
         asked: Instant,
+        /// When it was answered.
+        answered: Instant,
     },
 }
 
@@ -122,8 +124,8 @@ struct Node<P> {
     latest: Option<(Instant, Observation<P>)>,
     /// How far it said that it has come since.
     proven: Option<P>,
-    /// When it said that it had not come as far as it had to.
-    behind: Option<Instant>,
+    /// How it was behind, if it was when it was last asked to prove something.
+    behind: Option<Behind>,
     /// Probes in a row without an answer in time.
     silences: u32,
     /// Whether it was seen following a primary of this cluster: only such a node may take over from a live one.
@@ -132,7 +134,23 @@ struct Node<P> {
     claim_told: bool,
 }
 
+/// A replica that was asked in vain.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// When it last said so.
+    since: Instant,
+    /// How long it is not asked again.
+    pause: Duration,
+}
+
 impl<P: Position> Topology<P> {
+    /// How long a replica is not asked again for a caller's write that it did not have. As long as replay takes mostly. It doubles each time
+    /// it is in vain, so that one which is far behind costs little.
+    pub const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+    /// The longest it gets.
+    pub const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
     /// Probes in a row without an answer in time until a node counts as down. One may be a hiccup of this process.
     pub const SILENCES_UNTIL_DOWN: u32 = 2;
 
@@ -179,7 +197,7 @@ impl<P: Position> Topology<P> {
                 }
             }
             Input::Proved { node, position } => return self.proved(node, position),
-            Input::Behind { node, asked } => return self.behind(node, asked),
+            Input::Behind { node, asked, answered } => return self.behind(node, asked, answered),
         }
         self.elect();
     }
@@ -210,7 +228,7 @@ impl<P: Position> Topology<P> {
                 behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
                 observed: node.latest.as_ref().map(|(asked, _)| *asked),
                 proven: node.proven.clone(),
-                is_behind: node.behind.is_some(),
+                behind_until: node.behind.map(|behind| behind.since + behind.pause),
                 position,
             }
         };
@@ -263,7 +281,6 @@ impl<P: Position> Topology<P> {
         let is_same_line =
             node.latest.as_ref().is_some_and(|(_, before)| before.timeline == observation.timeline);
         node.proven = node.proven.take().filter(|_| is_same_line && observation.role == Role::Replica);
-        node.behind = node.behind.filter(|behind| *behind > asked);
         node.latest = Some((asked, observation));
     }
 
@@ -273,13 +290,18 @@ impl<P: Position> Topology<P> {
             Some(before) => before.merge(&position),
             None => position,
         });
+        node.behind = None;
     }
 
-    fn behind(&mut self, id: NodeId, asked: Instant) {
+    fn behind(&mut self, id: NodeId, asked: Instant, answered: Instant) {
         let Some(node) = self.node_mut(id) else { return };
-        if node.latest.as_ref().is_none_or(|(latest, _)| *latest <= asked) {
-            node.behind = Some(asked);
-        }
+        let pause = match node.behind {
+            // One of those that were asked at the same time.
+            Some(before) if asked < before.since => return,
+            Some(before) => (2 * before.pause).min(Self::LONGEST_PAUSE),
+            None => Self::FIRST_PAUSE,
+        };
+        node.behind = Some(Behind { since: answered, pause });
     }
 
     fn down(&mut self, id: NodeId) {

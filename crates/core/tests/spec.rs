@@ -39,9 +39,8 @@ struct Says {
     unreachable: bool,
     /// It proved, with a read, that it has come so far.
     proved: Option<u64>,
-    /// It could not prove, to a read that was sent at the time, what it had to.
-    #[serde(default)]
-    is_behind: bool,
+    /// It could not prove what it had to, to a read that was sent then, and answered at the time.
+    behind_since: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -152,8 +151,9 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     if let Some(position) = says.proved {
         return Ok(Input::Proved { node, position: Place(position) });
     }
-    if says.is_behind {
-        return Ok(Input::Behind { node, asked: start + Duration::from_millis(says.at) });
+    if let Some(asked) = says.behind_since {
+        let after = |millis| start + Duration::from_millis(millis);
+        return Ok(Input::Behind { node, asked: after(asked), answered: after(says.at) });
     }
     let observation = Observation {
         role: match says.role.ok_or("a node that answers says its role")? {

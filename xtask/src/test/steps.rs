@@ -63,6 +63,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(xtask("functions", &["functions", "--check"]));
         steps.push(Step { name: "examples".to_owned(), run: Box::new(examples::run) });
         steps.push(xtask("demo", &["demo", "--seconds", "8"]));
+        steps.push(xtask("chaos", &["chaos", "--quick"]));
         steps.push(xtask("bench compare", &["bench", "compare", "--quick"]));
     }
     if full {

@@ -49,7 +49,8 @@ pub(crate) struct Search<'a, B: Backend> {
     definitions: u64,
     deadline: Instant,
     tried: NodeSet,
-    /// Whether a primary may have run it already. Then no other primary may, since what looks like a read can write.
+    /// Whether a primary may have run it already and, without a catalog, what looks like a read can write. Then no other primary may run
+    /// it.
     is_off_primaries: bool,
     reason: Option<Reason>,
     last_error: Option<Error>,
@@ -285,8 +286,8 @@ impl<'a, B: Backend> Search<'a, B> {
                 return Ok(());
             }
         };
-        if self.access.is_read() && !self.tried.is_empty() {
-            // Every node that may run it has had its chance.
+        if self.tried.len() == shared.nodes.len() {
+            // Every node has had its chance.
             return Err(self.fruitless());
         }
         shared.nudge_all();
@@ -323,7 +324,7 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         shared.retried.fetch_add(1, Ordering::Relaxed);
         self.tried.insert(node);
-        self.is_off_primaries |= purpose == Purpose::Write;
+        self.is_off_primaries |= purpose == Purpose::Write && !shared.knowledge.is_current();
         self.last_error = Some(error);
         Ok(())
     }

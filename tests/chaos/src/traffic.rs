@@ -173,7 +173,12 @@ impl Traffic {
         };
         match numbers(client, writer, above).await {
             Ok(saw) => Some(Read { begun, asks, writer, above, saw }),
-            Err(_) => {
+            Err(error) => {
+                eprintln!(
+                    "{:>7.1} s  a read failed after {:?}: {error}",
+                    begun.as_secs_f64(),
+                    self.now().saturating_sub(begun)
+                );
                 self.failed.reads.fetch_add(1, Ordering::Relaxed);
                 None
             }

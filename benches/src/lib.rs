@@ -18,6 +18,7 @@ pub mod machine;
 pub mod point;
 pub mod pools;
 pub mod rounds;
+pub mod route;
 pub mod server;
 pub mod spread;
 pub mod statements;

@@ -54,7 +54,9 @@ pub const fn systems() -> [Contender<Bed>; 5] {
     ]
 }
 
-const fn contender<P: Pool>() -> Contender<Bed> {
+/// A pool that takes turns.
+#[must_use]
+pub const fn contender<P: Pool>() -> Contender<Bed> {
     Contender { name: P::NAME, turn: turn::<P> }
 }
 

@@ -27,7 +27,7 @@ enum Needs {
 /// How the program of a group is told that libpg_query can be built.
 const PG_QUERY: &str = "--pg-query";
 
-const GROUPS: [Group; 3] = [
+const GROUPS: [Group; 4] = [
     Group {
         name: "classify",
         what: "reading a statement: millpond beside sqlparser, libpg_query, a scan and a look-up",
@@ -41,6 +41,11 @@ const GROUPS: [Group; 3] = [
     Group {
         name: "pool",
         what: "taking a connection and giving it back: millpond beside deadpool, bb8, mobc and fast_pool",
+        needs: Needs::Nothing,
+    },
+    Group {
+        name: "route",
+        what: "deciding where a statement runs, and the whole way without a server, beside a checkout of deadpool's",
         needs: Needs::Nothing,
     },
 ];

@@ -262,6 +262,11 @@ impl<B: Backend> Shared<B> {
         self.knowledge.is_current() || !catalog::is_needed(snapshot)
     }
 
+    /// Whether what is taken for a read is one, since the catalog shows what its text hides.
+    pub(crate) fn is_sure_of_reads(&self) -> bool {
+        self.config.catalog_interval.is_some() && self.knowledge.is_current()
+    }
+
     /// Takes in what a monitor found, publishes what is known now, and does what follows.
     pub(crate) fn take_in(&self, input: Input<B::Position>) {
         let mut actions = Vec::new();

@@ -214,7 +214,7 @@ impl<B: Backend> Handle<B> {
     pub fn classify(&self, sql: &str) -> Classification {
         let shared = self.shared();
         // Asked first: the catalog behind the answer is then at least as new.
-        let is_known = shared.knows_catalog(&shared.snapshot.load());
+        let is_known = shared.knowledge.is_current() || shared.knows_catalog(&shared.snapshot.load());
         let classification = shared.knowledge.classify(sql, self.search_path);
         if is_known { classification } else { classification.without_catalog() }
     }

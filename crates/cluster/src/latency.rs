@@ -1,5 +1,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use millpond_core::PeakEwma;
+
+use crate::node::now;
 
 /// Buckets per doubling of the latency, as a power of two: a quantile is at most an eighth too high.
 const PER_OCTAVE: u32 = 3;
@@ -55,6 +59,44 @@ impl Latencies {
 impl Default for Latencies {
     fn default() -> Self {
         Self { counts: [0; BUCKETS] }
+    }
+}
+
+/// The average that choosing goes by, without a lock. Of two threads that change it at the same time one may be in vain, and a reader
+/// may see a part of each: the next answer sets it right.
+#[derive(Debug)]
+pub(crate) struct Latency {
+    origin: Instant,
+    /// The bits of a number of seconds.
+    seconds: AtomicU64,
+    /// In nanoseconds since the origin.
+    updated: AtomicU64,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        let origin = now();
+        let (seconds, _) = PeakEwma::new(origin).into_parts();
+        Self { origin, seconds: AtomicU64::new(seconds.to_bits()), updated: AtomicU64::new(0) }
+    }
+}
+
+impl Latency {
+    pub(crate) fn get(&self) -> PeakEwma {
+        let seconds = f64::from_bits(self.seconds.load(Ordering::Relaxed));
+        PeakEwma::from_parts(
+            seconds,
+            self.origin + Duration::from_nanos(self.updated.load(Ordering::Relaxed)),
+        )
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut PeakEwma)) {
+        let mut average = self.get();
+        change(&mut average);
+        let (seconds, updated) = average.into_parts();
+        let since = updated.saturating_duration_since(self.origin).as_nanos();
+        self.seconds.store(seconds.to_bits(), Ordering::Relaxed);
+        self.updated.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 

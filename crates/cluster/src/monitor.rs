@@ -20,6 +20,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, node: Arc<Node<B>>) 
     loop {
         let input = probe(&shared, &node, &mut connection).await;
         shared.take_in(input);
+        node.look_at_held();
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }

@@ -3,12 +3,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use millpond_core::{Load, NodeId, PeakEwma};
+use millpond_core::{Load, NodeId};
 use millpond_pool::{ConfigError, ConnectError, Lease, Manager, Pool, Returned, Severity};
 use tokio::sync::Notify;
 
 use crate::error::describe;
-use crate::latency::Recorder;
+use crate::latency::{Latency, Recorder};
 use crate::shards::Shards;
 use crate::{Backend, Config, FailureKind, Latencies, Purpose};
 
@@ -82,9 +82,10 @@ pub(crate) struct Node<B: Backend> {
     last_failure: Mutex<Option<Arc<str>>>,
     /// How opening connections goes.
     pub(crate) connects: Arc<Connects>,
-    latency: Mutex<PeakEwma>,
     /// Whether its latency decides about anything: a lone node is chosen whatever it is.
     is_chosen: bool,
+    /// Connections that leases and transactions held when the monitor looked last, as each thread's share.
+    held: AtomicUsize,
     counts: Shards<Counts>,
 }
 
@@ -131,11 +132,11 @@ impl Connects {
 /// What the statements of one thread count.
 #[derive(Debug, Default)]
 struct Counts {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
+    in_flight: AtomicUsize,
     reads: AtomicU64,
     primary_statements: AtomicU64,
     latencies: Recorder,
+    latency: Latency,
 }
 
 impl<B: Backend> Node<B> {
@@ -178,8 +179,8 @@ impl<B: Backend> Node<B> {
             nudged: Notify::new(),
             last_failure: Mutex::new(None),
             connects: Arc::clone(&connects),
-            latency: Mutex::new(PeakEwma::new(now())),
             is_chosen,
+            held: AtomicUsize::new(0),
             counts: Shards::default(),
         })
     }
@@ -200,24 +201,28 @@ impl<B: Backend> Node<B> {
     /// Counts a statement in when the node is chosen, and out again when dropped: one that waits for a connection is a
     /// load too.
     pub(crate) fn begin(&self) -> InFlight<'_, B> {
-        self.counts.own().begun.fetch_add(1, Ordering::Relaxed);
-        InFlight { node: self, sent: None }
+        let shard = self.counts.own_index();
+        self.counts.at(shard).in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight { node: self, shard, sent: None }
     }
 
+    /// The load that this thread sees: what its own statements do on the node. Of two nodes at random the one that is less loaded by us is as good
+    /// a choice as that which is less loaded by all, and it takes no look at what other cores write.
     pub(crate) fn load(&self, now: Instant) -> Load {
-        // Leases and transactions hold connections without a statement in flight.
-        let held = |pool: &Pool<_>| pool.status().in_use() + pool.status().waiting;
-        let in_flight = self.in_flight().max(held(&self.read) + held(&self.write));
-        self.latency.lock().unwrap_or_else(PoisonError::into_inner).load(in_flight, now)
+        let own = self.counts.own();
+        let in_flight = own.in_flight.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed);
+        own.latency.get().load(in_flight, now)
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        let all = |count: fn(&Counts) -> &AtomicUsize| {
-            self.counts.all().fold(0_usize, |sum, one| sum.wrapping_add(count(one).load(Ordering::Relaxed)))
-        };
-        // In this order: one that ends in between has begun too.
-        let ended = all(|counts| &counts.ended);
-        all(|counts| &counts.begun).wrapping_sub(ended)
+        self.counts.all().map(|one| one.in_flight.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Looks how many connections are held without a statement in flight, as those of leases and transactions mostly are.
+    pub(crate) fn look_at_held(&self) {
+        let held = |pool: &Pool<_>| pool.status().in_use() + pool.status().waiting;
+        let held = (held(&self.read) + held(&self.write)).saturating_sub(self.in_flight());
+        self.held.store(held / self.counts.len(), Ordering::Relaxed);
     }
 
     pub(crate) fn counts(&self) -> (u64, u64) {
@@ -232,7 +237,9 @@ impl<B: Backend> Node<B> {
     }
 
     pub(crate) fn penalise(&self) {
-        self.latency.lock().unwrap_or_else(PoisonError::into_inner).penalise(now());
+        let now = now();
+        // Who sees a node fail does not wait for every thread to find out by itself.
+        self.counts.all().for_each(|one| one.latency.change(|average| average.penalise(now)));
     }
 
     pub(crate) fn probe_failed(&self, why: Option<Arc<str>>) {
@@ -247,13 +254,15 @@ impl<B: Backend> Node<B> {
 /// A statement in flight on a node.
 pub(crate) struct InFlight<'a, B: Backend> {
     node: &'a Node<B>,
+    /// Where it was counted in: it may end on another thread.
+    shard: usize,
     sent: Option<Instant>,
 }
 
 impl<B: Backend> InFlight<'_, B> {
     /// It has a connection.
     pub(crate) fn sent(&mut self, purpose: Purpose, now: Instant) {
-        let counts = self.node.counts.own();
+        let counts = self.node.counts.at(self.shard);
         let counter = if purpose == Purpose::Read { &counts.reads } else { &counts.primary_statements };
         counter.fetch_add(1, Ordering::Relaxed);
         self.sent = Some(now);
@@ -263,17 +272,17 @@ impl<B: Backend> InFlight<'_, B> {
     pub(crate) fn answered(&self) {
         let now = now();
         let elapsed = self.sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
-        self.node.counts.own().latencies.record(elapsed);
-        if !self.node.is_chosen {
-            return;
+        let counts = self.node.counts.at(self.shard);
+        counts.latencies.record(elapsed);
+        if self.node.is_chosen {
+            counts.latency.change(|average| average.observe(elapsed, now));
         }
-        self.node.latency.lock().unwrap_or_else(PoisonError::into_inner).observe(elapsed, now);
     }
 }
 
 impl<B: Backend> Drop for InFlight<'_, B> {
     fn drop(&mut self) {
-        self.node.counts.own().ended.fetch_add(1, Ordering::Relaxed);
+        self.node.counts.at(self.shard).in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use millpond_core::{
     Access, Decision, Epoch, Health, Input, NodeId, NodeSet, Plan, Position, Reason, Snapshot,
 };
-use millpond_pool::{AcquireError, ConnectError};
+use millpond_pool::{AcquireError, AcquireOptions, ConnectError};
 use millpond_sql::digest;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -103,7 +103,8 @@ impl<'a, B: Backend> Search<'a, B> {
                 let node = &shared.nodes[id.index()];
                 let in_flight = node.begin();
                 let mut is_unfit = pin!(shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)));
-                let mut acquire = pin!(node.pool(purpose).acquire_until(self.deadline_for(&plan)));
+                let options = AcquireOptions::new().deadline(self.deadline_for(&plan)).now(self.now);
+                let mut acquire = pin!(node.pool(purpose).acquire_with(options));
                 let mut has_waited = false;
                 let acquired = poll_fn(|context| match acquire.as_mut().poll(context) {
                     Poll::Ready(result) => Poll::Ready(Some(result)),
@@ -146,10 +147,12 @@ impl<'a, B: Backend> Search<'a, B> {
 
     /// Whether what is known now still lets it run there: the wait may have been long.
     fn is_still_right(&self, node: NodeId, purpose: Purpose, waited: Duration) -> bool {
+        if purpose != Purpose::Write && waited < PROMPT {
+            return true;
+        }
         let snapshot = self.handle.shared().snapshot.load();
         match purpose {
             Purpose::Write => snapshot.primary == Some(node),
-            Purpose::Read | Purpose::Probe if waited < PROMPT => true,
             Purpose::Read | Purpose::Probe => {
                 snapshot.primary != Some(node) && self.decided(&snapshot, 0).0.plan.nodes().contains(node)
             }
@@ -324,7 +327,7 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         shared.retried.fetch_add(1, Ordering::Relaxed);
         self.tried.insert(node);
-        self.is_off_primaries |= purpose == Purpose::Write && !shared.knowledge.is_current();
+        self.is_off_primaries |= purpose == Purpose::Write && !shared.is_sure_of_reads();
         self.last_error = Some(error);
         Ok(())
     }

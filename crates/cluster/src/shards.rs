@@ -36,6 +36,10 @@ impl<T> Shards<T> {
         NUMBER.try_with(|number| *number).unwrap_or_default() & (self.shards.len() - 1)
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.shards.len()
+    }
+
     pub(crate) fn at(&self, index: usize) -> &T {
         &self.shards[index].0
     }

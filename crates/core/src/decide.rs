@@ -295,6 +295,10 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     if request.freshness == Freshness::Latest {
         return on_primary(Reason::AskedForPrimary);
     }
+    if let Some(eligible) = all_replicas(request, snapshot, now) {
+        let plan = Plan::new(eligible, snapshot.primary, request.seed);
+        return Decision { plan, to_prove: NodeSet::EMPTY, reason: Reason::FreshReplica };
+    }
     let (mut eligible, mut to_prove) = (NodeSet::EMPTY, NodeSet::EMPTY);
     let mut furthest = Obstacle::OnlyNode;
     for node in &snapshot.nodes {
@@ -312,6 +316,27 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     // Together: only those that were asked lately would get all reads otherwise.
     let plan = Plan::new(eligible.union(to_prove), snapshot.primary, request.seed);
     Decision { plan, to_prove, reason }
+}
+
+/// The replicas, when all that answer may serve a read: the usual case, found without a look at each.
+fn all_replicas<P: Position>(
+    request: &Request<'_, P>,
+    snapshot: &Snapshot<P>,
+    now: Instant,
+) -> Option<NodeSet> {
+    let replicas = &snapshot.replicas;
+    let Freshness::Within(limit) = request.freshness else { return None };
+    let as_of = replicas.as_of?;
+    let is_fresh = now.saturating_duration_since(as_of) <= limit;
+    let is_shown = || {
+        let seen = request.seen;
+        let shows = |wanted| replicas.reached.as_ref().is_some_and(|reached| reached.covers(wanted));
+        seen.is_nothing()
+            || seen.acknowledged.is_some_and(|at| as_of >= at)
+            || seen.position_on(snapshot.timeline).is_some_and(shows)
+    };
+    let is_all = !replicas.up.is_empty() && replicas.up == replicas.on_timeline && is_fresh && is_shown();
+    is_all.then_some(replicas.up)
 }
 
 /// Whether a replica may have come far enough since it was asked last, and can be asked again with the statement.

@@ -162,6 +162,17 @@ impl NodeSet {
         self.0 == 0
     }
 
+    /// The node with so many lower ones in the set.
+    #[must_use]
+    pub(crate) fn nth(self, index: usize) -> Option<NodeId> {
+        let mut rest = self.0;
+        for _ in 0..index {
+            rest &= rest.wrapping_sub(1);
+        }
+        let lowest = u8::try_from(rest.trailing_zeros()).ok().filter(|_| rest != 0)?;
+        Some(NodeId(lowest))
+    }
+
     /// The nodes, lowest first.
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
         let mut rest = self.0;
@@ -191,6 +202,7 @@ mod tests {
         let first = NodeId::new(0).unwrap();
         let mut set: NodeSet = [last, first].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [first, last]);
+        assert_eq!([0, 1, 2].map(|index| set.nth(index)), [Some(first), Some(last), None]);
         set.remove(first);
         assert_eq!((set.len(), set.contains(first), set.contains(last)), (1, false, true));
         assert_eq!(NodeId::new(MAX_NODES), None);

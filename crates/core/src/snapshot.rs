@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::{ClusterId, Epoch, NodeId, Position, Role, Timeline};
+use crate::{ClusterId, Epoch, NodeId, NodeSet, Position, Role, Timeline};
 
 /// What is known of the cluster at one moment. Immutable: a change makes a new one.
 #[derive(Clone, Debug)]
@@ -17,6 +17,46 @@ pub struct Snapshot<P> {
     pub primary: Option<NodeId>,
     /// Every configured node, by [`NodeId::index`].
     pub nodes: Vec<NodeView<P>>,
+    pub(crate) replicas: Replicas<P>,
+}
+
+/// What decisions ask most of the replicas, asked once for all of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Replicas<P> {
+    /// Those that answer.
+    pub(crate) up: NodeSet,
+    /// Those of them that are on the primary's timeline.
+    pub(crate) on_timeline: NodeSet,
+    /// All of those show at least what was acknowledged before; `None` when that is not known of one.
+    pub(crate) as_of: Option<Instant>,
+    /// All of those have come so far; `None` when no such position is known.
+    pub(crate) reached: Option<P>,
+}
+
+impl<P: Position> Replicas<P> {
+    /// Of these nodes.
+    pub(crate) fn of(nodes: &[NodeView<P>], timeline: Option<Timeline>) -> Self {
+        let up = |node: &&NodeView<P>| {
+            node.role == Some(Role::Replica) && node.same_cluster && node.health == Health::Up
+        };
+        let on_timeline: Vec<_> = nodes.iter().filter(up).filter(|node| node.timeline == timeline).collect();
+        Self {
+            up: nodes.iter().filter(up).map(|node| node.id).collect(),
+            on_timeline: on_timeline.iter().map(|node| node.id).collect(),
+            as_of: on_timeline.iter().map(|node| node.as_of).min().flatten(),
+            reached: on_timeline.iter().map(|node| node.reached()).reduce(least).flatten(),
+        }
+    }
+}
+
+/// That of two which the other covers. Sets of transactions may be so that neither covers the other.
+fn least<P: Position>(a: Option<P>, b: Option<P>) -> Option<P> {
+    let (a, b) = a.zip(b)?;
+    match (a.covers(&b), b.covers(&a)) {
+        (true, _) => Some(b),
+        (_, true) => Some(a),
+        _ => None,
+    }
 }
 
 impl<P: Position> Snapshot<P> {
@@ -56,6 +96,14 @@ pub struct NodeView<P> {
 }
 
 impl<P: Position> NodeView<P> {
+    /// How far it is known to have come.
+    fn reached(&self) -> Option<P> {
+        match (&self.position, &self.proven) {
+            (Some(position), Some(proven)) => Some(position.merge(proven)),
+            (one, other) => one.as_ref().or(other.as_ref()).cloned(),
+        }
+    }
+
     /// How far the node is behind.
     #[must_use]
     pub fn lag(&self, now: Instant) -> Lag {

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::snapshot::Replicas;
 use crate::{
     ClusterId, Epoch, Health, MAX_NODES, NodeId, NodeView, Position, PrimaryHistory, Role, Snapshot, Timeline,
 };
@@ -232,12 +233,14 @@ impl<P: Position> Topology<P> {
                 position,
             }
         };
+        let nodes: Vec<_> = self.nodes.iter().map(view).collect();
         Snapshot {
+            replicas: Replicas::of(&nodes, self.timeline),
             epoch: self.epoch,
             cluster: self.cluster,
             timeline: self.timeline,
             primary: self.writer.filter(|writer| self.is_writable(*writer)),
-            nodes: self.nodes.iter().map(view).collect(),
+            nodes,
         }
     }
 

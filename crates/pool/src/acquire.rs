@@ -19,6 +19,8 @@ pub struct Acquire<'p, M: Manager> {
     caller: Caller,
     /// If it is not that of the pool's timeout, from the first poll on.
     deadline: Option<Instant>,
+    /// Whether the caller said when it asks.
+    has_asked: bool,
     step: Step<M>,
 }
 
@@ -34,8 +36,13 @@ enum Step<M: Manager> {
 
 impl<'p, M: Manager> Acquire<'p, M> {
     #[inline]
-    pub(crate) const fn new(owners: &'p Owners<M>, caller: Caller, deadline: Option<Instant>) -> Self {
-        Self { owners, caller, deadline, step: Step::New }
+    pub(crate) const fn new(
+        owners: &'p Owners<M>,
+        caller: Caller,
+        deadline: Option<Instant>,
+        has_asked: bool,
+    ) -> Self {
+        Self { owners, caller, deadline, has_asked, step: Step::New }
     }
 
     fn shared(&self) -> &'p Arc<Shared<M>> {
@@ -49,7 +56,9 @@ impl<'p, M: Manager> Acquire<'p, M> {
     /// Asks for the first time.
     #[inline]
     fn ask(&mut self, context: &mut Context<'_>) -> Poll<Result<Lease<M>, AcquireError<M::Error>>> {
-        self.caller.asked = now();
+        if !self.has_asked {
+            self.caller.asked = now();
+        }
         self.caller.deadline =
             self.deadline.unwrap_or_else(|| self.caller.asked + self.shared().timeouts.acquire);
         if let Some(loan) = self.shared().take_parked(self.caller.asked) {

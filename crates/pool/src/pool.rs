@@ -40,13 +40,14 @@ pub struct AcquireOptions {
     deadline: Option<Instant>,
     timeout: Option<Duration>,
     class: Option<&'static str>,
+    now: Option<Instant>,
 }
 
 impl AcquireOptions {
     /// As the pool was built.
     #[must_use]
     pub const fn new() -> Self {
-        Self { deadline: None, timeout: None, class: None }
+        Self { deadline: None, timeout: None, class: None, now: None }
     }
 
     /// When to give up. Default: after the pool's acquire timeout.
@@ -69,6 +70,14 @@ impl AcquireOptions {
     #[must_use]
     pub const fn class(mut self, name: &'static str) -> Self {
         self.class = Some(name);
+        self
+    }
+
+    /// The time, by the clock of tokio or of the standard library, where the caller has just looked: a look is a third of a checkout.
+    /// Default: looked at when the future is polled first.
+    #[must_use]
+    pub fn now(mut self, now: impl Into<Instant>) -> Self {
+        self.now = Some(now.into());
         self
     }
 }
@@ -153,12 +162,12 @@ impl<M: Manager> Pool<M> {
             None => self.shared().default_class,
             Some(name) => self.shared().class(name),
         };
-        // When it asks is when it is polled first.
-        let asked = self.shared().built;
+        // When it asks is when it is polled first, if it does not say.
+        let asked = options.now.unwrap_or(self.shared().built);
         let caller = Caller { class, asked, deadline: asked, site, is_first: false };
         let after = |timeout| now() + Duration::min(timeout, LONGEST);
         let deadline = options.deadline.or_else(|| options.timeout.map(after));
-        Acquire::new(&self.owners, caller, deadline)
+        Acquire::new(&self.owners, caller, deadline, options.now.is_some())
     }
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.

@@ -36,7 +36,7 @@ impl Manager for Easy {
 async fn acquire(owners: &Owners<Easy>) -> Result<Lease<Easy>, AcquireError<Infallible>> {
     let asked = now();
     let caller = Caller { class: 0, asked, deadline: asked, site: Location::caller(), is_first: false };
-    Acquire::new(owners, caller, None).await
+    Acquire::new(owners, caller, None, false).await
 }
 
 #[tokio::test(start_paused = true)]

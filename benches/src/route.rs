@@ -1,0 +1,250 @@
+//! The group `route`: what it costs to decide where a statement runs, and the whole way to a connection and back, without a server.
+
+use std::fmt;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use millpond_cluster::core::{
+    Access, ClusterId, Freshness, Input, Load, NodeId, Observation, PeakEwma, Position, Request, Role, Seen,
+    Snapshot, Timeline, Token, TokenPosition, Topology, decide,
+};
+use millpond_cluster::pool::Returned;
+use millpond_cluster::sql::{Classifier, Dialect};
+use millpond_cluster::{
+    Answer, Backend, Cluster, Config, Failure, FailureKind, Handle, NodeLease, Operation, Purpose, Statement,
+    Target,
+};
+
+use crate::figures::Check;
+use crate::pools::deadpool::Deadpool;
+use crate::pools::{Bed, Pool, WAIT_TIMEOUT, contender};
+use crate::rounds::{Contender, Measured};
+use crate::table::{Beside, Column, ratio, show_ratio};
+
+/// The packages whose versions stand beside the figures.
+pub const PACKAGES: [&str; 4] = ["deadpool", "millpond-cluster", "millpond-core", "tokio"];
+
+/// What ratios refer to.
+pub const REFERENCE: &str = Deadpool::NAME;
+
+/// The columns of the table.
+pub const COLUMNS: [Column; 2] = [
+    Column::new("ns", "time", 1, Beside::EndsAndRatio),
+    Column::new("busy cores", "busy_cores", 2, Beside::Nothing),
+];
+
+/// What takes turns: the ways of millpond, and a checkout of deadpool's.
+#[must_use]
+pub const fn systems() -> [Contender<Bed>; 4] {
+    [contender::<Decide<3>>(), contender::<Decide<64>>(), contender::<Routed>(), contender::<Deadpool>()]
+}
+
+/// What each may take of a checkout of deadpool's.
+#[must_use]
+pub fn checks(measured: &Measured) -> Vec<Check> {
+    let most = [(Decide::<3>::NAME, 0.3), (Decide::<64>::NAME, 1.0), (Routed::NAME, 1.0)];
+    let check = |(system, most): (&'static str, f64)| {
+        let found = ratio(measured, "time", system, REFERENCE)?;
+        Some(Check {
+            name: format!("{}: {system} takes at most {most} of deadpool's checkout", measured.scenario),
+            system: system.to_owned(),
+            holds: found.of_medians <= most,
+            figure: show_ratio(found),
+        })
+    };
+    most.into_iter().filter_map(check).collect()
+}
+
+/// A place in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u64);
+
+impl Position for Place {
+    fn covers(&self, other: &Self) -> bool {
+        self.0 >= other.0
+    }
+
+    fn merge(&self, other: &Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+
+    fn distance(&self, other: &Self) -> u64 {
+        self.0.saturating_sub(other.0)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+const CLUSTER: ClusterId = ClusterId::new(7);
+const TIMELINE: Timeline = Timeline::new(1);
+const END: Place = Place(1000);
+
+fn observation(role: Role) -> Observation<Place> {
+    Observation { role, cluster: Some(CLUSTER), timeline: Some(TIMELINE), position: Some(END) }
+}
+
+const fn role(node: usize) -> Role {
+    if node == 0 { Role::Primary } else { Role::Replica }
+}
+
+/// Deciding about a read and choosing its node, of so many that all may serve it.
+#[derive(Clone)]
+pub struct Decide<const NODES: usize>(Arc<Known>);
+
+struct Known {
+    snapshot: Snapshot<Place>,
+    seen: Seen<Place>,
+    latencies: Vec<PeakEwma>,
+    now: Instant,
+}
+
+impl<const NODES: usize> fmt::Debug for Decide<NODES> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decide").field("nodes", &NODES).finish()
+    }
+}
+
+impl<const NODES: usize> Pool for Decide<NODES> {
+    const NAME: &'static str =
+        if NODES == 3 { "decide and choose, 3 nodes" } else { "decide and choose, 64 nodes" };
+    type Lease = ();
+
+    async fn open(_: usize) -> Result<Self> {
+        let (mut topology, now) = (Topology::new(NODES), Instant::now());
+        for (index, node) in (0..NODES).filter_map(NodeId::new).enumerate() {
+            topology.handle(Input::Answered { node, asked: now, observation: observation(role(index)) });
+            while topology.poll_action().is_some() {}
+        }
+        let token = Token::new(CLUSTER, TIMELINE, TokenPosition::UpTo(END));
+        Ok(Self(Arc::new(Known {
+            snapshot: topology.snapshot(),
+            seen: Seen::told(token),
+            latencies: vec![PeakEwma::new(now); NODES],
+            now,
+        })))
+    }
+
+    async fn take(&self) -> Result<()> {
+        let known = &*self.0;
+        // The time comes in: reading the clock is a part of the whole way.
+        let now = black_box(known.now);
+        let load = |node: NodeId| -> Load { known.latencies[node.index()].load(1, now) };
+        let request =
+            Request::new(Access::Read, Freshness::Within(WAIT_TIMEOUT), &known.seen, fastrand::u64(..));
+        let mut decision = decide(&request, &known.snapshot, now);
+        black_box(decision.plan.next(load));
+        Ok(())
+    }
+}
+
+/// The whole way of a read: classified from the cache, decided, a node chosen, a connection taken, and given back.
+#[derive(Clone, Debug)]
+pub struct Routed(Handle<Numbers>);
+
+const READ: &str = "select name, price from product where id = $1";
+
+impl Pool for Routed {
+    const NAME: &'static str = "the whole way, 3 nodes";
+    type Lease = ();
+
+    async fn open(size: usize) -> Result<Self> {
+        let mut config = Config::default();
+        config.max_size = size;
+        config.acquire_timeout = WAIT_TIMEOUT;
+        config.catalog_interval = None;
+        // Nobody is asked while it is measured, and what was said stays fresh.
+        config.probe_interval = Duration::from_secs(3600);
+        config.max_lag = Duration::from_secs(3600);
+        let names = ["a", "b", "c"].map(Arc::from).into();
+        Ok(Self(Cluster::connect(Numbers, names, config).await?.handle()))
+    }
+
+    async fn take(&self) -> Result<()> {
+        let classification = self.0.classify(READ);
+        let statement = Statement::text(READ, &classification, Dialect::Postgres);
+        Ok(self.0.run(statement, &mut Nothing).await?)
+    }
+}
+
+/// Does nothing with its connection.
+struct Nothing;
+
+impl Operation<Numbers> for Nothing {
+    type Output = ();
+
+    async fn run(
+        &mut self,
+        lease: NodeLease<Numbers>,
+        _: Target<Place>,
+    ) -> Result<Answer<(), Place>, NoServer> {
+        drop(lease);
+        Ok(Answer { value: (), position: None })
+    }
+}
+
+/// A database whose connections cost nothing.
+#[derive(Debug)]
+pub struct Numbers;
+
+/// There is nothing that could fail.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no server")]
+pub struct NoServer;
+
+impl Backend for Numbers {
+    type Position = Place;
+    type Connection = NodeId;
+    type Error = NoServer;
+
+    const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn connect(&self, node: NodeId, _: Purpose) -> Result<NodeId, NoServer> {
+        Ok(node)
+    }
+
+    async fn observe(&self, connection: &mut NodeId) -> Result<Observation<Place>, NoServer> {
+        Ok(observation(role(connection.index())))
+    }
+
+    async fn classifier(&self, _: &mut NodeId, known: &Classifier) -> Result<Classifier, NoServer> {
+        Ok(known.clone())
+    }
+
+    fn is_open(&self, _: &NodeId) -> bool {
+        true
+    }
+
+    async fn check(&self, _: &mut NodeId) -> Result<(), NoServer> {
+        Ok(())
+    }
+
+    fn returned(&self, _: &mut NodeId) -> Returned {
+        Returned::Clean
+    }
+
+    async fn reset(&self, _: &mut NodeId) -> Result<(), NoServer> {
+        Ok(())
+    }
+
+    fn can_prove(&self) -> bool {
+        true
+    }
+
+    fn failure(&self, _: &NoServer) -> Failure {
+        Failure { kind: FailureKind::Rejected, code: None, hint: None }
+    }
+}

@@ -35,7 +35,8 @@ pub struct Config {
     pub max_lag: Duration,
     /// How often each node is asked who it is. Default 200 ms: it is part of every lag.
     pub probe_interval: Duration,
-    /// How long a node may take to answer a probe. Default 500 ms; two in a row without an answer, and it is down.
+    /// How long a node may take to answer a probe. Default 350 ms; two in a row without an answer, and it is down: with the default
+    /// interval a second after it went silent at the latest.
     pub probe_timeout: Duration,
     /// What is known of functions before the database is asked; `None`: nothing.
     pub classifier: Option<Classifier>,
@@ -64,7 +65,7 @@ impl Default for Config {
             keepalive: None,
             max_lag: Duration::from_secs(1),
             probe_interval: Duration::from_millis(200),
-            probe_timeout: Duration::from_millis(500),
+            probe_timeout: Duration::from_millis(350),
             classifier: None,
             catalog_interval: Some(Duration::from_secs(60)),
             heal: true,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_core::{Health, Input};
+use millpond_core::{Health, Input, NodeView};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::Shared;
@@ -19,12 +19,18 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, node: Arc<Node<B>>) 
     let mut connection = None;
     loop {
         let input = probe(&shared, &node, &mut connection).await;
+        let is_silent = matches!(input, Input::Silent { .. });
         shared.take_in(input);
         node.look_at_held();
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
         sleep(SHORTEST_INTERVAL).await;
+        let is_up = |view: &NodeView<B::Position>| view.health == Health::Up;
+        if is_silent && shared.snapshot.load().node(node.id).is_some_and(is_up) {
+            // Traffic still goes to it: one more silence decides.
+            continue;
+        }
         if shared.nodes.len() == 1 && shared.snapshot.load().primary.is_some() {
             // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.
             node.nudged.notified().await;

@@ -197,19 +197,26 @@ impl<'a, B: Backend> Search<'a, B> {
     /// position may be one of another timeline.
     pub(crate) fn has_proved(&self, node: NodeId, epoch: Epoch, position: Option<B::Position>) -> bool {
         let shared = self.handle.shared();
-        let position = position.filter(|_| shared.snapshot.load().epoch == epoch);
-        let is_proof = position.is_some();
-        if let Some(position) = position {
+        let snapshot = shared.snapshot.load();
+        let Some(position) = position.filter(|_| snapshot.epoch == epoch) else { return false };
+        let known = snapshot.node(node).and_then(|view| view.proven.as_ref());
+        // Many that asked at the same time have the same to tell.
+        if known.is_none_or(|known| !known.covers(&position)) {
             shared.take_in(Input::Proved { node, position });
         }
-        is_proof
+        true
     }
 
     /// Takes in that a replica did not show what it had to, though it was asked at `asked`: it is left alone for a while.
     pub(crate) fn is_behind(&mut self, node: NodeId, asked: Instant) {
         self.look_at_the_clock();
         let (asked, answered) = (asked.into_std(), self.now.into_std());
-        self.handle.shared().take_in(Input::Behind { node, asked, answered });
+        let shared = self.handle.shared();
+        let until = shared.snapshot.load().node(node).and_then(|view| view.behind_until);
+        // Many that asked at the same time have the same to tell.
+        if until.is_none_or(|until| until <= answered) {
+            shared.take_in(Input::Behind { node, asked, answered });
+        }
     }
 
     /// A node gives no connection: on to the next, unless the time is up or nothing can help.

@@ -226,7 +226,8 @@ impl Builder {
         self
     }
 
-    /// How long a node may take to answer; two in a row without an answer, and it is down. Default 500 ms.
+    /// How long a node may take to answer; two in a row without an answer, and it is down. Default 350 ms: with the default interval a
+    /// node gets nothing more a second after it went silent at the latest.
     #[must_use]
     pub const fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.config.probe_timeout = timeout;

@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn read(begun: u64, asks: Asks, saw: &[u32]) -> Read {
-        Read { begun: ms(begun), asks, writer: 1, above: 0, saw: saw.into() }
+        Read { begun: ms(begun), ended: ms(begun + 1), asks, writer: 1, above: 0, saw: saw.into() }
     }
 
     /// Three writes, a failover that discards the second, and the third on the new timeline.

@@ -18,8 +18,10 @@ use crate::checker::Durability;
 pub enum Fault {
     /// A replica is killed, and started again.
     KillReplica,
-    /// A node stands still: it accepts and says nothing.
-    Freeze,
+    /// A replica stands still: it accepts and says nothing.
+    FreezeReplica,
+    /// The primary does.
+    FreezePrimary,
     /// A node's network swallows everything.
     Stall,
     /// A node's connections are cut.
@@ -42,7 +44,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::KillReplica => "a replica killed",
-            Self::Freeze => "a node frozen",
+            Self::FreezeReplica => "a replica frozen",
+            Self::FreezePrimary => "the primary frozen",
             Self::Stall => "a network stalled",
             Self::Reset => "connections cut",
             Self::PauseReplay => "replay paused",
@@ -72,20 +75,23 @@ pub struct Faults<'a> {
     random: Rng,
     /// The promotions so far.
     pub promotions: Vec<Promotion>,
+    /// The faults so far, and when each began.
+    pub inflicted: Vec<(Fault, Instant)>,
 }
 
 impl<'a> Faults<'a> {
     /// The faults that a cluster with such commits has to bear.
     #[must_use]
     pub const fn new(lab: &'a Lab, db: &'a Db, durability: Durability, random: Rng) -> Self {
-        Self { lab, db, durability, random, promotions: Vec::new() }
+        Self { lab, db, durability, random, promotions: Vec::new(), inflicted: Vec::new() }
     }
 
     /// One of them, at random.
     pub fn choose(&mut self) -> Fault {
         match (self.random.u8(0..20), self.durability) {
             (0..2, _) => Fault::KillReplica,
-            (2..4, _) => Fault::Freeze,
+            (2, _) => Fault::FreezeReplica,
+            (3, _) => Fault::FreezePrimary,
             (4..6, _) => Fault::Stall,
             (6..8, _) => Fault::Reset,
             (8..11, _) => Fault::PauseReplay,
@@ -104,6 +110,7 @@ impl<'a> Faults<'a> {
     ///
     /// When the servers do not do what they are told.
     pub async fn inflict(&mut self, fault: Fault) -> Result<()> {
+        self.inflicted.push((fault, Instant::now()));
         let inflicted = self.go_wrong(fault).await;
         inflicted.with_context(|| format!("inflicting: {fault}"))
     }
@@ -116,8 +123,8 @@ impl<'a> Faults<'a> {
                 self.a_while().await;
                 node.start().await?;
             }
-            Fault::Freeze => {
-                let node = self.any_node();
+            Fault::FreezeReplica | Fault::FreezePrimary => {
+                let node = if fault == Fault::FreezePrimary { self.lab.primary() } else { self.replica() };
                 node.freeze().await?;
                 self.a_while().await;
                 node.thaw().await?;

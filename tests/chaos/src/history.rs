@@ -49,6 +49,8 @@ pub enum Fate {
 pub struct Read {
     /// When it was sent.
     pub begun: Duration,
+    /// When it was answered.
+    pub ended: Duration,
     /// What it had to show.
     pub asks: Asks,
     /// Whose rows.

@@ -13,8 +13,8 @@ use crate::faults::Fault;
 pub struct Report {
     /// What came of the check.
     pub findings: Findings,
-    /// How often each fault was inflicted.
-    pub faults: BTreeMap<Fault, usize>,
+    /// The faults that were inflicted, with the slowest read around each time.
+    pub faults: BTreeMap<Fault, Vec<Duration>>,
     /// Writes that were acknowledged.
     pub acknowledged: usize,
     /// Writes that were not done, and were told so.
@@ -35,6 +35,22 @@ pub struct Report {
     pub to_first_write: Vec<Duration>,
 }
 
+/// The middle and the worst.
+struct Spread<'a>(&'a [Duration]);
+
+impl fmt::Display for Spread<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sorted = self.0.to_vec();
+        sorted.sort();
+        match (sorted.get(sorted.len() / 2), sorted.last()) {
+            (Some(median), Some(worst)) => {
+                write!(f, "median {} ms, worst {} ms", median.as_millis(), worst.as_millis())
+            }
+            _ => f.write_str("none"),
+        }
+    }
+}
+
 /// More than these say nothing new.
 const MOST: usize = 20;
 
@@ -48,8 +64,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (fault, count) in &self.faults {
-            writeln!(f, "  {count:>6}  {fault}")?;
+        for (fault, slowest) in &self.faults {
+            let count = slowest.len();
+            writeln!(f, "  {count:>6}  {fault:<40}  slowest read: {}", Spread(slowest))?;
         }
         writeln!(f, "  {:>6}  writes acknowledged", self.acknowledged)?;
         writeln!(f, "  {:>6}  writes told as not done", self.not_done)?;
@@ -59,18 +76,8 @@ impl fmt::Display for Report {
         writeln!(f, "  {:>6}  reads that failed", self.failed_reads)?;
         writeln!(f, "  {:>6}  reads with a token in another process", self.token_reads)?;
         writeln!(f, "  {:>6}  of those that failed", self.failed_token_reads)?;
-        if let Some(worst) = self.to_first_write.iter().max() {
-            let mut sorted = self.to_first_write.clone();
-            sorted.sort();
-            let median = sorted[sorted.len() / 2];
-            writeln!(
-                f,
-                "  {:>6}  promotions; to the first write: median {} ms, worst {} ms",
-                sorted.len(),
-                median.as_millis(),
-                worst.as_millis()
-            )?;
-        }
+        let first_write = Spread(&self.to_first_write);
+        writeln!(f, "  {:>6}  promotions; to the first write: {first_write}", self.to_first_write.len())?;
         writeln!(f, "  {:>6}  promises broken", self.findings.violations.len())?;
         for violation in self.findings.violations.iter().take(MOST) {
             writeln!(f, "          {violation}")?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::checker::{Durability, check};
 use crate::faults::{Fault, Faults};
-use crate::history::{Entry, Fate, Fork, History, TokenRead, Write};
+use crate::history::{Entry, Fate, Fork, History, Read, TokenRead, Write};
 use crate::reader::{Found, read_answer};
 use crate::report::Report;
 use crate::traffic::{Notes, TABLE, Traffic};
@@ -61,7 +61,6 @@ pub async fn run(plan: &Plan) -> Result<Report> {
         clients.spawn(traffic.clone().write_and_read(writer, random.fork()));
     }
 
-    let mut inflicted = BTreeMap::<Fault, usize>::new();
     let mut faults = Faults::new(&lab, &db, plan.durability, random.fork());
     while start.elapsed() < plan.length {
         sleep(Duration::from_millis(random.u64(200..1500))).await;
@@ -72,8 +71,8 @@ pub async fn run(plan: &Plan) -> Result<Report> {
             traffic.acknowledged()
         );
         faults.inflict(fault).await?;
-        *inflicted.entry(fault).or_default() += 1;
     }
+    let inflicted: Vec<_> = faults.inflicted.iter().map(|(fault, at)| (*fault, *at - start)).collect();
     let promotions: Vec<Duration> = faults.promotions.iter().map(|promotion| promotion.at - start).collect();
 
     traffic.end();
@@ -113,7 +112,7 @@ pub async fn run(plan: &Plan) -> Result<Report> {
     let answered = history.reads.len();
     Ok(Report {
         findings: check(&history, plan.durability),
-        faults: inflicted,
+        faults: around(&inflicted, &history.reads),
         acknowledged,
         not_done,
         unknown,
@@ -128,6 +127,18 @@ pub async fn run(plan: &Plan) -> Result<Report> {
             .filter_map(|(number, at)| to_first_write(number, *at, &history.writes))
             .collect(),
     })
+}
+
+/// The slowest read of each fault, by what went wrong: of those in flight when it began, and those that began before the next.
+fn around(faults: &[(Fault, Duration)], reads: &[Read]) -> BTreeMap<Fault, Vec<Duration>> {
+    let mut slowest = BTreeMap::<Fault, Vec<Duration>>::new();
+    let ends = faults.iter().skip(1).map(|(_, next)| *next).chain([Duration::MAX]);
+    for ((fault, at), end) in faults.iter().zip(ends) {
+        let touched = reads.iter().filter(|read| read.ended >= *at && read.begun < end);
+        let worst = touched.map(|read| read.ended - read.begun).max();
+        slowest.entry(*fault).or_default().extend(worst);
+    }
+    slowest
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of statements are far below 2^52")]

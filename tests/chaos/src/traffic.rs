@@ -172,7 +172,7 @@ impl Traffic {
             Asks::Within(limit) => &plain().within(limit),
         };
         match numbers(client, writer, above).await {
-            Ok(saw) => Some(Read { begun, asks, writer, above, saw }),
+            Ok(saw) => Some(Read { begun, ended: self.now(), asks, writer, above, saw }),
             Err(error) => {
                 eprintln!(
                     "{:>7.1} s  a read failed after {:?}: {error}",

@@ -15,6 +15,7 @@ pub mod criterion;
 pub mod figures;
 pub mod load;
 pub mod machine;
+pub mod own_writes;
 pub mod point;
 pub mod pools;
 pub mod rounds;

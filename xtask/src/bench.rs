@@ -27,7 +27,7 @@ enum Needs {
 /// How the program of a group is told that libpg_query can be built.
 const PG_QUERY: &str = "--pg-query";
 
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 5] = [
     Group {
         name: "classify",
         what: "reading a statement: millpond beside sqlparser, libpg_query, a scan and a look-up",
@@ -36,6 +36,11 @@ const GROUPS: [Group; 4] = [
     Group {
         name: "compare",
         what: "point reads on loopback: millpond beside deadpool-postgres and tokio-postgres",
+        needs: Needs::Servers,
+    },
+    Group {
+        name: "own-writes",
+        what: "reading an own write from a replica over a relay of 1 ms, beside reading from any",
         needs: Needs::Servers,
     },
     Group {
@@ -70,7 +75,7 @@ pub(crate) struct Options {
 }
 
 fn groups() -> String {
-    let lines = GROUPS.iter().map(|group| format!("  {:<10} {}", group.name, group.what));
+    let lines = GROUPS.iter().map(|group| format!("  {:<11} {}", group.name, group.what));
     format!("Groups:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 

@@ -65,10 +65,12 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(xtask("demo", &["demo", "--seconds", "8"]));
         steps.push(xtask("chaos", &["chaos", "--quick"]));
         steps.push(xtask("bench compare", &["bench", "compare", "--quick"]));
+        steps.push(xtask("bench own-writes", &["bench", "own-writes", "--quick"]));
     }
     if full {
         const SHORT: &[&str] = &["bench", "pool", "--quick", "--", "--rounds", "1", "--window-ms", "20"];
         steps.push(xtask("bench pool", SHORT));
+        steps.push(xtask("bench route", &["bench", "route", "--quick"]));
         steps.push(xtask("rivals", &["rivals", "--quick"]));
     }
     Ok(steps)

@@ -114,6 +114,7 @@ impl<'p, M: Manager> Acquire<'p, M> {
                         continue;
                     }
                     self.step = Step::Over;
+                    shared.lock().count_refused(&error);
                     return Poll::Ready(Err(*error));
                 }
             }
@@ -197,7 +198,10 @@ impl<M: Manager> Drop for Acquire<'_, M> {
         let Step::Queued { place, .. } = &self.step else { return };
         match place.leave() {
             // It was handed over, and nobody saw it: the next in line.
-            Some(Ok(loan)) => Shared::not_used(self.shared(), loan, Fate::Clean),
+            Some(Ok(loan)) => {
+                self.shared().lock().count_left();
+                Shared::not_used(self.shared(), loan, Fate::Clean);
+            }
             Some(Err(_)) => {}
             None => {
                 let mut state = self.shared().lock();

@@ -121,8 +121,8 @@ impl<M: Manager> Builder<M> {
         self
     }
 
-    /// How many connections to keep idle, within `max_size`. Opened in the background, from the start on, and when leases are out for
-    /// longer than a second. Default 0.
+    /// How many connections to keep idle, within `max_size`. Opened in the background: from the start on, at once when one of them is
+    /// closed, and for those that are out a second after too few were left. Default 0.
     #[must_use]
     pub const fn min_idle(mut self, connections: usize) -> Self {
         self.limits.min_idle = connections;

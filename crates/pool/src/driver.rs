@@ -22,6 +22,8 @@ pub(crate) type LockedState<M> = State<<M as Manager>::Connection, <M as Manager
 
 type Out<M> = Deliveries<<M as Manager>::Connection, <M as Manager>::Error>;
 type Connection<M> = <M as Manager>::Connection;
+/// What is to be dropped, and why.
+type Closed<M> = Vec<(Loan<Connection<M>>, CloseReason)>;
 
 pub(crate) struct Shared<M: Manager> {
     pub(crate) manager: M,
@@ -135,6 +137,8 @@ impl<M: Manager> Shared<M> {
     ///
     /// Takes the lock that the transition was made under.
     pub(crate) fn follow(this: &Arc<Self>, mut state: MutexGuard<'_, LockedState<M>>, now: Instant) {
+        // None is opened for one that a thread keeps at hand.
+        let taken_in = if state.misses_idle(now) { Some(this.take_in_apart(&mut state, now)) } else { None };
         // Most often there is none.
         let first = state.start_connect(now);
         let others: Vec<_> = match first {
@@ -161,6 +165,35 @@ impl<M: Manager> Shared<M> {
                 has_begun: false,
             }));
         }
+        if let Some((out, closed)) = taken_in {
+            Self::deliver(this, out);
+            closed.into_iter().for_each(|(loan, reason)| Self::discard(this, loan, reason));
+        }
+    }
+
+    #[cold]
+    fn take_in_apart(&self, state: &mut LockedState<M>, now: Instant) -> (Out<M>, Closed<M>) {
+        let (mut out, mut closed) = (Deliveries::new(), Vec::new());
+        self.take_in(state, &mut out, &mut closed, now);
+        (out, closed)
+    }
+
+    /// Takes what threads kept at hand into the state. Gives how many.
+    fn take_in(
+        &self,
+        state: &mut LockedState<M>,
+        out: &mut Out<M>,
+        closed: &mut Closed<M>,
+        now: Instant,
+    ) -> usize {
+        let mut count = 0;
+        for loan in self.parking.recall() {
+            count += 1;
+            if let Placement::Closed(loan, reason) = state.recalled(loan, now, out) {
+                closed.push((loan, reason));
+            }
+        }
+        count
     }
 
     /// A connection comes back.
@@ -287,35 +320,46 @@ impl<M: Manager> Shared<M> {
     ) -> usize {
         this.parking.set_waiting(state.waiting());
         this.parking.set_epoch(state.epoch());
-        let (mut count, mut closed) = (0, Vec::new());
-        for loan in this.parking.recall() {
-            count += 1;
-            if let Placement::Closed(loan, reason) = state.recalled(loan, now, &mut out) {
-                closed.push((loan, reason));
-            }
-        }
+        let mut closed = Vec::new();
+        let count = this.take_in(&mut state, &mut out, &mut closed, now);
+        Self::gathered(this, state, out, closed, now);
+        count
+    }
+
+    fn gathered(
+        this: &Arc<Self>,
+        state: MutexGuard<'_, LockedState<M>>,
+        out: Out<M>,
+        closed: Closed<M>,
+        now: Instant,
+    ) {
         Self::follow(this, state, now);
         Self::deliver(this, out);
         closed.into_iter().for_each(|(loan, reason)| Self::discard(this, loan, reason));
-        count
     }
 
     /// Somebody waits now. The first to wait gets what threads kept at hand. Says whether it may have been served.
     pub(crate) fn queued(
         this: &Arc<Self>,
-        state: MutexGuard<'_, LockedState<M>>,
-        out: Out<M>,
+        mut state: MutexGuard<'_, LockedState<M>>,
+        mut out: Out<M>,
         now: Instant,
     ) -> bool {
-        let is_first = this.parking.is_quiet();
-        let may_be_served = is_first || !out.is_empty();
-        if is_first {
-            Self::gather(this, state, out, now);
-        } else {
+        if !this.parking.is_quiet() {
+            let may_be_served = !out.is_empty();
             Self::follow(this, state, now);
             Self::deliver(this, out);
+            return may_be_served;
         }
-        may_be_served
+        this.parking.set_waiting(state.waiting());
+        this.parking.set_epoch(state.epoch());
+        let (is_alone, mut closed) = (state.waiting() == 1, Vec::new());
+        this.take_in(&mut state, &mut out, &mut closed, now);
+        if is_alone && state.waiting() == 0 {
+            state.count_served_at_once();
+        }
+        Self::gathered(this, state, out, closed, now);
+        true
     }
 
     /// Somebody is about to be refused. Says whether threads kept something at hand, which is in the state now and may do.
@@ -517,14 +561,14 @@ enum TendError {
 async fn connect<M: Manager>(mut place: Place<M>) {
     place.has_begun = true;
     let shared = Arc::clone(&place.shared);
-    let Some(ticket) = place.ticket.take() else { return };
-    let confirmed = shared.lock().confirm_connect(ticket, now());
-    if confirmed.is_none() {
-        return Shared::follow(&shared, shared.lock(), now());
-    }
-    place.ticket = confirmed;
     loop {
         let begun = now();
+        let Some(ticket) = place.ticket.take() else { return };
+        let confirmed = shared.lock().confirm_connect(ticket, begun);
+        if confirmed.is_none() {
+            return Shared::follow(&shared, shared.lock(), begun);
+        }
+        place.ticket = confirmed;
         let opened = shared.open().await;
         let error = match opened {
             Ended::With(Ok(connection)) => return place.connected(connection, begun),
@@ -543,7 +587,8 @@ async fn reset_in_task<M: Manager>(mut tended: Tended<M>) {
     tended.has_begun = true;
     let shared = Arc::clone(&tended.shared);
     let Some(loan) = &mut tended.loan else { return };
-    let reset = shared.run(shared.timeouts.reset, shared.manager.reset(&mut loan.connection)).await;
+    let reset =
+        shared.run(shared.timeouts.reset, async { shared.manager.reset(&mut loan.connection).await }).await;
     tended.is_good = match reset {
         Ended::With(Ok(())) => true,
         other => {
@@ -557,7 +602,8 @@ async fn check_in_task<M: Manager>(mut tended: Tended<M>) {
     tended.has_begun = true;
     let shared = Arc::clone(&tended.shared);
     let Some(loan) = &mut tended.loan else { return };
-    let check = shared.run(shared.timeouts.check, shared.manager.check(&mut loan.connection)).await;
+    let check =
+        shared.run(shared.timeouts.check, async { shared.manager.check(&mut loan.connection).await }).await;
     tended.is_good = match check {
         Ended::With(Ok(())) => shared.is_open(&loan.connection),
         other => {
@@ -622,6 +668,8 @@ impl<M: Manager> Place<M> {
     fn connected(mut self, connection: M::Connection, begun: Instant) {
         let Some(ticket) = self.ticket.take() else { return };
         let (shared, now) = (&self.shared, now());
+        // Before anybody can use it, and close it.
+        shared.tell(&Event::Opened { took: now.saturating_duration_since(begun) });
         let mut out = Deliveries::new();
         let mut state = shared.lock();
         let (placement, old) = state.connected(ticket, connection, now, &mut out);
@@ -629,7 +677,6 @@ impl<M: Manager> Place<M> {
         if let Some(old) = old {
             Shared::discard(shared, old, CloseReason::Expired);
         }
-        shared.tell(&Event::Opened { took: now.saturating_duration_since(begun) });
     }
 
     /// Whether this was the last try.

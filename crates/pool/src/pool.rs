@@ -122,7 +122,8 @@ impl<M: Manager> Pool<M> {
     /// # Cancel safety
     ///
     /// Cancel safe: a dropped future leaves the queue, and passes on a connection that it was handed already. A
-    /// connect or check under way goes on, and its connection rests in the pool.
+    /// connect or check under way goes on, and its connection rests in the pool. One that was polled and is then left alone, as by a
+    /// `select!` over a reference, keeps what it is handed: poll it to its end, or drop it.
     #[track_caller]
     pub fn acquire(&self) -> Acquire<'_, M> {
         self.acquire_at(AcquireOptions::new(), Location::caller())
@@ -172,14 +173,14 @@ impl<M: Manager> Pool<M> {
 
     /// Closes every connection opened so far: idle ones now, the others when they come back.
     pub fn evict(&self) {
-        self.retire(self.generation() + 1);
+        self.retire(self.generation().saturating_add(1));
     }
 
     /// Closes every connection of a generation before that: idle ones now, the others when they come back. New ones are of that
     /// generation.
     pub fn evict_before(&self, generation: u64) {
-        // There is always a next one.
-        self.retire(generation.min(u64::MAX / 2));
+        // There is a next one.
+        self.retire(generation.min(u64::MAX - 1));
     }
 
     fn retire(&self, generation: u64) {

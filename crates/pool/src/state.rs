@@ -1,7 +1,7 @@
 //! The pool's state: plain data and synchronous transitions. No awaits, no tasks, and no clock: `now` comes in.
 //!
 //! One mutex holds all of it. Nothing that can block, wake a task, run a manager's code or drop a connection may happen under it,
-//! so transitions hand back what has to be woken, run or dropped.
+//! so transitions hand back what has to be woken, run or dropped. Of foreign code only the clone of a caller's waker runs there, and may panic.
 //!
 //! What is known of one connection travels with it. So a checkout without a crowd touches the top of the idle ones and a few counts, which
 //! matters most when two threads take turns at it.
@@ -186,7 +186,7 @@ struct Rest<C, E: Error + 'static> {
     successors: usize,
     health: Health<E>,
     /// Since when fewer rest than are to.
-    short_since: Option<Instant>,
+    short_until: Option<Instant>,
     /// When somebody began to wait last, and when the lifetimes of all that are out were looked at.
     last_asked: Instant,
     last_looked: Instant,
@@ -207,7 +207,7 @@ impl<C, E: Error + 'static> State<C, E> {
             is_check_failing: false,
             successors: 0,
             health: Health::Well,
-            short_since: None,
+            short_until: None,
             last_asked: now,
             last_looked: now,
             codel: limits.shedding.map(|shedding| Codel::new(shedding, now)),
@@ -262,7 +262,6 @@ impl<C, E: Error + 'static> State<C, E> {
                     codel.was_empty();
                 }
                 self.lease(&mut entry, caller, now);
-                self.note_shortage(now);
                 return Admission::Loan(entry);
             }
             self.idle.push(entry);
@@ -297,6 +296,10 @@ impl<C, E: Error + 'static> State<C, E> {
         // Whoever gets one that is due looks at the clock before it is used. By then upkeep was there between when it was due and when it
         // expires.
         let is_due = entry.due.is_some_and(|due| due <= now);
+        if self.limits.min_idle > 0 {
+            // It may soon be back.
+            self.note_shortage(now + SETTLED_AFTER);
+        }
         entry.epoch = if is_due { OUTDATED } else { self.epoch };
         self.enter(entry, caller);
         if let Some(leak_after) = self.limits.leak_after {
@@ -352,16 +355,38 @@ impl<C, E: Error + 'static> State<C, E> {
             && let Some(waiting) = self.waiting_in_vain(caller.class)
             && waiting >= most
         {
-            self.rest.counters.queue_full += 1;
             return Some(Box::new(AcquireError::QueueFull { waiting }));
         }
         self.why_down(now)
     }
 
+    /// Counts a caller that is refused for good.
+    pub(crate) fn count_refused(&mut self, refusal: &AcquireError<E>) {
+        match refusal {
+            AcquireError::QueueFull { .. } => self.rest.counters.queue_full += 1,
+            AcquireError::Down { .. } => self.rest.counters.failed_fast += 1,
+            _ => {}
+        }
+    }
+
+    /// The only one that waited got at once what a thread had kept at hand: it did not wait.
+    pub(crate) const fn count_served_at_once(&mut self) {
+        self.rest.counters.waited -= 1;
+        self.rest.counters.handed_off -= 1;
+    }
+
+    /// Counts a caller that left when it had been handed a connection and not seen it.
+    pub(crate) const fn count_left(&mut self) {
+        self.rest.counters.cancelled += 1;
+    }
+
     /// A waiter leaves its list, unless it left it already: then what it gets is on its way.
     pub(crate) fn leave(&mut self, place: &Place<C, E>) {
         let waiters = &mut self.rest.waiters[place.who.class];
-        if let Some(at) = waiters.iter().rposition(|other| Arc::ptr_eq(other, place)) {
+        // From both ends: those who waited the longest give up, and those who came last.
+        let last = waiters.len().saturating_sub(1);
+        let mut from_both_ends = (0..waiters.len().div_ceil(2)).flat_map(|at| [at, last - at]);
+        if let Some(at) = from_both_ends.find(|at| Arc::ptr_eq(&waiters[*at], place)) {
             waiters.remove(at);
             self.waiting -= 1;
             self.rest.counters.cancelled += 1;
@@ -616,18 +641,26 @@ impl<C, E: Error + 'static> State<C, E> {
         self.idle.len() + self.keeping_alive < self.limits.min_idle
     }
 
-    /// Notes since when fewer rest than are to, if they do.
+    /// Whether threads may keep at hand what is missing among those that rest.
     #[inline]
-    fn note_shortage(&mut self, now: Instant) {
+    pub(crate) fn misses_idle(&self, now: Instant) -> bool {
+        self.limits.min_idle > 0
+            && self.is_short_of_idle()
+            && self.rest.short_until.is_none_or(|until| until <= now)
+    }
+
+    /// Notes from when on it counts that fewer rest than are to, if they do.
+    #[inline]
+    fn note_shortage(&mut self, from: Instant) {
         // Most pools end here.
         if self.limits.min_idle == 0 {
             return;
         }
         if !self.is_short_of_idle() {
-            self.rest.short_since = None;
-        } else if self.rest.short_since.is_none() {
-            self.rest.short_since = Some(now);
-            self.plan(now + SETTLED_AFTER);
+            self.rest.short_until = None;
+        } else if self.rest.short_until.is_none() {
+            self.rest.short_until = Some(from);
+            self.plan(from);
         }
     }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Deliveries, Entry, Fate, Placement, Refusal, SETTLED_AFTER, State};
+use super::{Deliveries, Entry, Fate, Placement, Refusal, State};
 use crate::{AcquireError, CloseReason, ConnectError, Severity};
 
 /// How opening connections goes.
@@ -137,7 +137,7 @@ impl<C, E: Error + 'static> State<C, E> {
     /// they have been for a while.
     fn short_of_idle(&self, now: Instant) -> usize {
         let least = self.limits.min_idle;
-        let is_settled = self.rest.short_since.is_some_and(|since| since + SETTLED_AFTER <= now);
+        let is_settled = self.rest.short_until.is_some_and(|until| until <= now);
         if is_settled {
             least.saturating_sub(self.idle.len() + self.keeping_alive)
         } else {
@@ -206,19 +206,26 @@ impl<C, E: Error + 'static> State<C, E> {
         }
         // When the pause is over and nobody tries, this caller's own try may be the one that succeeds.
         let is_tried = self.connecting > 0 || *retry_at > now;
-        let is_hopeless = self.is_down() || *is_permanent;
-        if !self.limits.fail_fast || !is_hopeless || !is_tried {
+        let is_hopeless = *is_permanent || (self.limits.fail_fast && self.is_down());
+        if !is_hopeless || !is_tried {
             return None;
         }
-        self.rest.counters.failed_fast += 1;
         let retry_after = retry_at.saturating_duration_since(now);
         Some(Box::new(AcquireError::Down { cause: Arc::clone(cause), retry_after }))
     }
 
     /// Whether a connect that is about to begin is still wanted. The leave is given back if not.
-    pub(crate) fn confirm_connect(&mut self, ticket: Ticket, now: Instant) -> Option<Ticket> {
-        let is_wanted = ticket.renews || self.probes(now) || self.wanted(now) >= self.provided();
-        if is_wanted && !self.is_closed {
+    pub(crate) fn confirm_connect(&mut self, mut ticket: Ticket, now: Instant) -> Option<Ticket> {
+        // It is counted among those that there are, and those that are on their way.
+        let is_too_many = self.size - self.closing > self.max_size;
+        let is_wanted = if ticket.renews {
+            self.wanting.saturating_sub(self.rest.successors) >= self.rest.renewing
+        } else {
+            self.probes(now) || self.wanted(now) >= self.provided()
+        };
+        if is_wanted && !is_too_many && !self.is_closed {
+            // What is opened from now on is none of those that were retired.
+            ticket.generation = self.generation;
             return Some(ticket);
         }
         self.abandon_connect(ticket);

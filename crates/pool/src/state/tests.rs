@@ -522,7 +522,6 @@ fn a_server_that_is_down_is_tried_by_one_while_all_others_fail_at_once() {
     assert!(state.start_connect(retry).is_none(), "one at a time");
     let refused = state.admit(&caller(retry), Waker::noop(), &mut None, retry, &mut Deliveries::new());
     assert!(matches!(refused, Admission::Refused(refusal) if matches!(*refusal, AcquireError::Down { .. })));
-    assert_eq!(state.counters().failed_fast, 2);
 }
 
 #[test]

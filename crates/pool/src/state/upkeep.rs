@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Deliveries, Lent, Loan, SETTLED_AFTER, State};
+use super::{Deliveries, Lent, Loan, State};
 use crate::{AcquireError, CloseReason, Phase};
 
 /// What upkeep found to do.
@@ -46,7 +46,7 @@ impl<C, E: Error + 'static> State<C, E> {
         });
         let lent = self.rest.lent.first_key_value();
         let leak = limits.leak_after.zip(lent).map(|(after, (_, lent))| lent.since + after);
-        let settled = self.rest.short_since.map(|since| since + SETTLED_AFTER).filter(|at| *at > now);
+        let settled = self.rest.short_until.filter(|until| *until > now);
         let round = round.filter(|_| self.size > 0);
         let all = deadlines
             .chain(of_idle.flatten())

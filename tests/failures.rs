@@ -151,7 +151,7 @@ async fn a_planned_switchover_moves_writes_without_a_restart_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_is_told_as_such_and_never_sent_again() {
+async fn trap_34_a_write_whose_answer_is_lost_is_told_as_such_and_never_sent_again() {
     let cluster = Cluster::up(1).await;
     cluster.db.batch_execute("create table slow (id int)").await.unwrap();
     let writing = tokio::spawn({
@@ -174,7 +174,7 @@ async fn a_write_whose_answer_is_lost_is_told_as_such_and_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_read_that_conflicts_with_replay_runs_elsewhere() {
+async fn trap_35_a_read_that_conflicts_with_replay_runs_elsewhere() {
     let cluster = Cluster::up(1).await;
     cluster.db.execute("insert into item select i, 'x' from generate_series(1, 100) i", &[]).await.unwrap();
     let replica = cluster.lab.node("db-1").unwrap();

@@ -23,7 +23,7 @@ async fn plain_reads_run_on_replicas_and_writes_on_the_primary() {
 }
 
 #[tokio::test]
-async fn a_session_reads_its_own_write_while_replay_is_held_back() {
+async fn trap_30_a_session_reads_its_own_write_however_long_replay_is_held_back() {
     let cluster = Cluster::up(1).await;
     let session = cluster.db.session();
     assert!(reads_on_replica(&session).await);
@@ -72,7 +72,7 @@ async fn a_token_carries_a_write_to_another_process() {
 
 /// The position is asked behind the write in the same flight: it must never be the one before it.
 #[tokio::test]
-async fn a_replica_that_has_reached_a_token_always_shows_the_write() {
+async fn trap_24_a_replica_that_has_reached_a_token_always_shows_the_write() {
     let cluster = Cluster::up(1).await;
     for id in 0..300 {
         let session = cluster.db.session();
@@ -95,7 +95,7 @@ async fn a_token_of_another_cluster_is_refused() {
 }
 
 #[tokio::test]
-async fn a_delayed_replica_serves_only_those_who_allow_it() {
+async fn trap_27_a_delayed_replica_serves_only_those_who_allow_it() {
     let cluster = Cluster::up(1).await;
     cluster.lab.node("db-1").unwrap().delay_replay(Duration::from_secs(600)).await.unwrap();
     cluster.lab.primary().ask("postgres", "insert into item values (1, 'pond')").await.unwrap();

@@ -219,7 +219,7 @@ async fn a_connection_is_told_as_opened_before_it_is_told_as_closed() {
     assert!(told[0].contains("opened") && told[1].contains("closed"), "{told:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn who_is_served_at_once_is_counted_as_neither_waiting_nor_refused() {
     let server = Server::with(Severity::Permanent);
     let pool = server.builder().max_size(1).max_waiting(Some(0)).build().unwrap();
@@ -239,7 +239,7 @@ async fn who_is_served_at_once_is_counted_as_neither_waiting_nor_refused() {
     drop(held);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn who_is_served_though_the_server_is_down_is_not_counted_as_refused() {
     let server = Server::with(Severity::Permanent);
     let pool = server.builder().max_size(2).backoff(60 * SECOND, 60 * SECOND).build().unwrap();

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::definition::may_define;
 use crate::node::Node;
 use crate::search::{Leased, Search};
+use crate::sight::Sight;
 use crate::{Backend, Error, ErrorKind, FailureKind, Handle, NodeLease, Outcome, Purpose};
 
 /// What a backend does with one connection. May run several times, each time on another node.
@@ -137,12 +138,30 @@ impl<B: Backend> Handle<B> {
         statement: Statement<'_>,
         operation: &mut O,
     ) -> Result<O::Output, Error> {
+        let mut sight = Sight::of(statement.text, B::DIALECT);
+        let result = self.run_seen(statement, operation, &mut sight).await;
+        if let Err(error) = &result {
+            sight.failed(error);
+        }
+        result
+    }
+
+    async fn run_seen<O: Operation<B>>(
+        &self,
+        statement: Statement<'_>,
+        operation: &mut O,
+        sight: &mut Sight,
+    ) -> Result<O::Output, Error> {
         let ends = self.end_of_call();
         let mut search = Search::new(self, &statement, ends);
+        let begun = search.now.into_std();
         loop {
             let Leased { node, purpose, lease, epoch, must_show, mut in_flight } =
                 search.next_lease().await?;
             in_flight.sent(purpose, search.now.into_std());
+            if sight.is_on() {
+                search.tell(sight, begun, node, purpose);
+            }
             let (sent, has_to_prove) = (search.now, must_show.is_some());
             let target = Target { purpose, access: search.access, must_show };
             let unanswered = Unanswered::of(self, statement, search.access, sent);

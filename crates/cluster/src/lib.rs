@@ -15,6 +15,7 @@ mod monitor;
 mod node;
 mod search;
 mod shards;
+mod sight;
 mod status;
 mod watchers;
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::execute::Statement;
 use crate::node::{InFlight, Node};
+use crate::sight::{Sent, Sight};
 use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose};
 
 /// A connection to a node that may run the statement.
@@ -127,6 +128,25 @@ impl<'a, B: Backend> Search<'a, B> {
             }
             self.wait_for_change().await?;
         }
+    }
+
+    /// Tells where the statement goes.
+    pub(crate) fn tell(
+        &self,
+        sight: &mut Sight,
+        begun: std::time::Instant,
+        node: &Node<B>,
+        purpose: Purpose,
+    ) {
+        sight.sent(&Sent {
+            node: node.id,
+            name: &node.name,
+            purpose,
+            reason: self.reason,
+            snapshot: &self.handle.shared().snapshot.load(),
+            begun,
+            now: self.now.into_std(),
+        });
     }
 
     /// How long it is since the last look.

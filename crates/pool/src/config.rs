@@ -199,7 +199,8 @@ impl<M: Manager> Builder<M> {
     }
 
     /// How long a connection may rest before it is [checked](Manager::check) in the background, for networks that forget what
-    /// is quiet. Default `None`: never.
+    /// is quiet. Those that came to rest together are checked together; who asks meanwhile and finds no other waits for a check. Default
+    /// `None`: never.
     #[must_use]
     pub const fn keepalive(mut self, rest: Option<Duration>) -> Self {
         self.limits.keepalive = rest;

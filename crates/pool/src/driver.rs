@@ -1,8 +1,6 @@
 //! The driver: takes the state's lock, runs connects, checks and resets in tasks, and sees to upkeep.
 
-use std::error::Error;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -12,6 +10,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::{Either, select};
 
 use crate::config::{AfterConnect, DEFAULT_CLASS, Limits, Listener, Timeouts};
+use crate::ended::Ended;
+use crate::panics::contain;
 use crate::parking::{Apart, Parked, Parking};
 use crate::pool::class_of;
 use crate::rt::{AtomicUsize, Home, Mutex, MutexGuard, Notice, now, sleep_until};
@@ -93,7 +93,7 @@ impl<M: Manager> Shared<M> {
     fn tell(&self, event: &Event<'_>) {
         if let Some(listener) = &self.listener {
             // Whoever listens must not cost the pool a place.
-            let _ = catch_unwind(AssertUnwindSafe(|| listener(event)));
+            contain(|| listener(event));
         }
     }
 
@@ -111,8 +111,8 @@ impl<M: Manager> Shared<M> {
 
     /// A panic over a connection that goes anyway costs nothing.
     fn bury(&self, mut loan: Loan<M::Connection>, reason: CloseReason) {
-        let _ = catch_unwind(AssertUnwindSafe(|| self.manager.closing(&mut loan.connection)));
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(loan)));
+        contain(|| self.manager.closing(&mut loan.connection));
+        contain(|| drop(loan));
         self.tell(&Event::Closed { reason });
     }
 
@@ -130,7 +130,7 @@ impl<M: Manager> Shared<M> {
     /// Whether a connection may be handed out, by what the manager says.
     #[inline]
     pub(crate) fn is_open(&self, connection: &M::Connection) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.manager.is_open(connection))).unwrap_or(false)
+        contain(|| self.manager.is_open(connection)).unwrap_or(false)
     }
 
     /// Does what has to follow a transition: tells upkeep, opens connections, and says that a closed pool is empty.
@@ -199,11 +199,11 @@ impl<M: Manager> Shared<M> {
     /// A connection comes back.
     #[inline]
     pub(crate) fn take_back(this: &Arc<Self>, mut loan: Loan<M::Connection>) {
-        let returned = catch_unwind(AssertUnwindSafe(|| this.manager.returned(&mut loan.connection)));
+        let returned = contain(|| this.manager.returned(&mut loan.connection));
         match returned {
-            Ok(Returned::Clean) => Self::rest(this, loan),
-            Ok(Returned::Broken) | Err(_) => Self::release(this, loan, Fate::Close(CloseReason::Broken)),
-            Ok(Returned::Soiled) => Self::reset(this, loan),
+            Some(Returned::Clean) => Self::rest(this, loan),
+            Some(Returned::Broken) | None => Self::release(this, loan, Fate::Close(CloseReason::Broken)),
+            Some(Returned::Soiled) => Self::reset(this, loan),
         }
     }
 
@@ -301,7 +301,10 @@ impl<M: Manager> Shared<M> {
         out.deliver(
             |loan| Self::check(this, loan),
             |(loan, reason)| Self::discard(this, loan, reason),
-            |loan| Self::not_used(this, loan, Fate::Clean),
+            |loan| {
+                this.lock().count_left();
+                Self::not_used(this, loan, Fate::Clean);
+            },
         );
     }
 
@@ -391,7 +394,7 @@ impl<M: Manager> Shared<M> {
         Self::follow(this, state, now);
         Self::deliver(this, out);
         // A panic costs what it is about, and that is its user's now.
-        let _ = catch_unwind(AssertUnwindSafe(|| this.manager.detached(&mut loan.connection)));
+        contain(|| this.manager.detached(&mut loan.connection));
         this.tell(&Event::Closed { reason: CloseReason::Detached });
     }
 
@@ -442,8 +445,7 @@ impl<M: Manager> Shared<M> {
     async fn run<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Ended<T> {
         let mut work = Box::pin(work);
         let working = poll_fn(|context| {
-            let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-            polled.map_or_else(|panic| Poll::Ready(Err(panic)), |polled| polled.map(Ok))
+            contain(|| work.as_mut().poll(context)).map_or(Poll::Ready(None), |polled| polled.map(Some))
         });
         let over = pin!(sleep_until(now() + limit));
         let mut aborted = pin!(self.aborted.notified());
@@ -452,14 +454,14 @@ impl<M: Manager> Shared<M> {
             return Ended::Aborted;
         }
         let ended = match select(working, select(over, aborted)).await {
-            Either::Left((Ok(value), _)) => Ended::With(value),
-            Either::Left((Err(_), _)) => Ended::Panicked,
+            Either::Left((Some(value), _)) => Ended::With(value),
+            Either::Left((None, _)) => Ended::Panicked,
             Either::Right((Either::Left(_), _)) => Ended::TimedOut,
             Either::Right((Either::Right(_), _)) => Ended::Aborted,
         };
-        match catch_unwind(AssertUnwindSafe(|| drop(work))) {
-            Ok(()) => ended,
-            Err(_) => Ended::Panicked,
+        match contain(|| drop(work)) {
+            Some(()) => ended,
+            None => Ended::Panicked,
         }
     }
 
@@ -523,38 +525,9 @@ struct Opened<'m, M: Manager> {
 impl<M: Manager> Drop for Opened<'_, M> {
     fn drop(&mut self) {
         if let Some(connection) = &mut self.connection {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.manager.closing(connection)));
+            contain(|| self.manager.closing(connection));
         }
     }
-}
-
-/// How a manager's future ended.
-enum Ended<T> {
-    With(T),
-    Panicked,
-    TimedOut,
-    Aborted,
-}
-
-impl<E: Error + 'static> Ended<Result<(), E>> {
-    /// Tells why it did not end well.
-    fn tell(&self, limit: Duration, tell: impl FnOnce(&(dyn Error + 'static))) {
-        match self {
-            Self::With(Ok(())) | Self::Aborted => {}
-            Self::With(Err(error)) => tell(error),
-            Self::TimedOut => tell(&TendError::TimedOut(limit)),
-            Self::Panicked => tell(&TendError::Panicked),
-        }
-    }
-}
-
-/// Why a check or a reset did not end well, where the manager said nothing.
-#[derive(Debug, thiserror::Error)]
-enum TendError {
-    #[error("it was not over after {0:?}")]
-    TimedOut(Duration),
-    #[error("the connection manager panicked")]
-    Panicked,
 }
 
 /// Opens a connection.
@@ -589,6 +562,7 @@ async fn reset_in_task<M: Manager>(mut tended: Tended<M>) {
     let Some(loan) = &mut tended.loan else { return };
     let reset =
         shared.run(shared.timeouts.reset, async { shared.manager.reset(&mut loan.connection).await }).await;
+    tended.is_given_up = matches!(reset, Ended::Aborted);
     tended.is_good = match reset {
         Ended::With(Ok(())) => true,
         other => {
@@ -604,6 +578,7 @@ async fn check_in_task<M: Manager>(mut tended: Tended<M>) {
     let Some(loan) = &mut tended.loan else { return };
     let check =
         shared.run(shared.timeouts.check, async { shared.manager.check(&mut loan.connection).await }).await;
+    tended.is_given_up = matches!(check, Ended::Aborted);
     tended.is_good = match check {
         Ended::With(Ok(())) => shared.is_open(&loan.connection),
         other => {
@@ -626,13 +601,22 @@ struct Tended<M: Manager> {
     loan: Option<Loan<M::Connection>>,
     tending: Tending,
     is_good: bool,
+    /// Whether it was given up, since the pool closes.
+    is_given_up: bool,
     /// Whether its task was polled at all. One that was not had no runtime any more.
     has_begun: bool,
 }
 
 impl<M: Manager> Tended<M> {
     fn new(shared: &Arc<Shared<M>>, loan: Loan<M::Connection>, tending: Tending) -> Self {
-        Self { shared: Arc::clone(shared), loan: Some(loan), tending, is_good: false, has_begun: false }
+        Self {
+            shared: Arc::clone(shared),
+            loan: Some(loan),
+            tending,
+            is_good: false,
+            is_given_up: false,
+            has_begun: false,
+        }
     }
 }
 
@@ -647,7 +631,11 @@ impl<M: Manager> Drop for Tended<M> {
         let now = now();
         let mut out = Deliveries::new();
         let mut state = shared.lock();
-        let fate = |reason| if self.is_good { Fate::Clean } else { Fate::Close(reason) };
+        let fate = |reason| match (self.is_good, self.is_given_up) {
+            (true, _) => Fate::Clean,
+            (false, true) => Fate::Close(CloseReason::Closed),
+            (false, false) => Fate::Close(reason),
+        };
         let placement = match self.tending {
             Tending::Reset => state.reset_done(loan, fate(CloseReason::ResetFailed), now, &mut out),
             Tending::Check => state.check_done(loan, fate(CloseReason::CheckFailed), now, &mut out),
@@ -685,7 +673,7 @@ impl<M: Manager> Place<M> {
         let (shared, now) = (&self.shared, now());
         let severity = match &error {
             ConnectError::Failed(error) => {
-                let asked = catch_unwind(AssertUnwindSafe(|| shared.manager.severity(error)));
+                let asked = contain(|| shared.manager.severity(error));
                 asked.unwrap_or(Severity::Transient)
             }
             ConnectError::TimedOut(_) | ConnectError::Closed | ConnectError::Panicked => Severity::Transient,

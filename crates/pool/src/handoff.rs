@@ -1,9 +1,9 @@
 //! How a connection reaches the one who waits for it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 
+use crate::panics::contain;
 use crate::rt::{Mutex, MutexGuard};
 
 /// A place for one value, between whoever gives it and the one task that waits for it.
@@ -42,7 +42,7 @@ impl<A, T> Handoff<A, T> {
         drop(stage);
         if let Stage::Waiting(waker) = before {
             // Whoever gives must not suffer from a waker that panics.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            contain(|| waker.wake());
         }
         Ok(())
     }

@@ -212,7 +212,8 @@ impl<M: Manager> Pool<M> {
     }
 
     /// Stops handing out connections, closes idle ones, and waits for those that are out, being opened, checked or reset, at most until
-    /// `deadline`; what is not out is then given up. Says whether all are closed. Whoever waits is told at once.
+    /// `deadline`; what is not out is then given up. Says whether all are closed: not so, too, where what was given up has not ended yet. Whoever
+    /// waits is told at once.
     ///
     /// # Panics
     ///

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,7 @@ struct Inner {
     fails: AtomicBool,
     severity: Severity,
     panics_at_once: AtomicBool,
+    resets_never: AtomicBool,
 }
 
 impl Server {
@@ -40,6 +41,7 @@ impl Server {
             fails: AtomicBool::new(false),
             severity,
             panics_at_once: AtomicBool::new(false),
+            resets_never: AtomicBool::new(false),
         }))
     }
 
@@ -84,11 +86,13 @@ impl Manager for Server {
     }
 
     fn returned(&self, (): &mut ()) -> Returned {
-        if self.0.panics_at_once.load(Ordering::SeqCst) { Returned::Soiled } else { Returned::Clean }
+        let soils = [&self.0.panics_at_once, &self.0.resets_never];
+        if soils.iter().any(|soil| soil.load(Ordering::SeqCst)) { Returned::Soiled } else { Returned::Clean }
     }
 
     fn reset(&self, (): &mut ()) -> impl Future<Output = Result<(), No>> + Send {
-        self.tend()
+        let (tended, never) = (self.tend(), self.0.resets_never.load(Ordering::SeqCst));
+        async move { if never { pending().await } else { tended.await } }
     }
 
     fn severity(&self, _: &No) -> Severity {
@@ -281,4 +285,64 @@ async fn every_generation_can_be_retired() {
         drop(lease);
         assert_eq!(pool.acquire().await.unwrap().generation(), generation);
     }
+}
+
+/// Panics again when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("what it panicked with panics too");
+    }
+}
+
+struct Explodes;
+
+impl Manager for Explodes {
+    type Connection = ();
+    type Error = No;
+
+    async fn connect(&self) -> Result<(), No> {
+        Ok(())
+    }
+
+    fn is_open(&self, (): &()) -> bool {
+        true
+    }
+
+    async fn check(&self, (): &mut ()) -> Result<(), No> {
+        Ok(())
+    }
+
+    fn returned(&self, (): &mut ()) -> Returned {
+        Returned::Clean
+    }
+
+    async fn reset(&self, (): &mut ()) -> Result<(), No> {
+        Ok(())
+    }
+
+    fn closing(&self, (): &mut ()) {
+        std::panic::panic_any(Bomb);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_that_panics_again_costs_its_connection_and_nothing_else() {
+    let pool = Pool::builder(Explodes).max_size(1).build().unwrap();
+    pool.acquire().await.unwrap().close();
+    assert_eq!(pool.status().size, 0);
+    drop(pool.acquire().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_closing_pool_gives_up_is_told_as_closed() {
+    let server = Server::new();
+    let pool = server.builder().max_size(1).build().unwrap();
+    server.0.resets_never.store(true, Ordering::SeqCst);
+    drop(pool.acquire().await.unwrap());
+    pool.close(Instant::now() + 50 * MS).await;
+    sleep(MS).await;
+    let counters = pool.snapshot().counters;
+    assert_eq!((counters.closed(CloseReason::Closed), counters.closed(CloseReason::ResetFailed)), (1, 0));
 }

@@ -223,8 +223,8 @@ fn run<P: Pool>(bed: &Bed, timed: Timed) -> Result<Run> {
                 yield_now().await;
             }
             let mut tasks = JoinSet::new();
-            for _ in 0..share {
-                tasks.spawn(repeat(pool.clone(), Arc::clone(&is_over), yields, timed));
+            for task in 0..share {
+                tasks.spawn(repeat(pool.clone(), Arc::clone(&is_over), yields, timed, task as u64));
             }
             tasks.join_all().await
         };
@@ -246,7 +246,8 @@ fn run<P: Pool>(bed: &Bed, timed: Timed) -> Result<Run> {
     Ok(Run { elapsed, served, waits: waits.concat(), busy_cores })
 }
 
-/// One in so many waits is timed: a clock that is read each time is a third of what is measured.
+/// One in so many waits is timed: a clock that is read each time is a third of what is measured. Each task begins at another, since a
+/// fair pool serves them all in turn: they would time the same few rounds, and none of what lies between.
 const ONE_IN: u64 = 16;
 
 /// Takes connections until it is over. Gives how often, and the waits if they are timed.
@@ -255,11 +256,12 @@ async fn repeat<P: Pool>(
     is_over: Arc<AtomicBool>,
     yields: bool,
     timed: Timed,
+    task: u64,
 ) -> Result<(u64, Vec<Duration>)> {
     let (mut served, mut waits) = (0, Vec::new());
     while !is_over.load(Ordering::Relaxed) {
         let lease = match timed {
-            Timed::Waits if served % ONE_IN == 0 => {
+            Timed::Waits if (served + task).is_multiple_of(ONE_IN) => {
                 let asked = Instant::now();
                 let lease = pool.take().await?;
                 waits.push(asked.elapsed());

@@ -170,3 +170,23 @@ async fn a_long_read_of_a_replica_that_is_behind_does_not_go_on_for_nobody() {
                    and pid <> pg_backend_pid()";
     until("it is cancelled there", async || cluster.ask("db-1", running).await == "0").await;
 }
+
+#[tokio::test]
+async fn what_a_replica_showed_before_it_crashed_says_nothing_of_what_it_shows_behind() {
+    let cluster = up(1).await;
+    let replica = cluster.lab.node("db-1").unwrap();
+    for node in ["db-0", "db-1"] {
+        cluster.ask(node, "checkpoint").await;
+        cluster.lab.caught_up().await.unwrap();
+    }
+    let session = write_and_replay(&cluster, 1).await;
+    assert!(place(&session, 1).await);
+    // It begins again where it last wrote everything down, and holds back from there.
+    replica.delay_replay(Duration::from_secs(600)).await.unwrap();
+    replica.kill().await.unwrap();
+    replica.start().await.unwrap();
+    let rows = cluster.ask("db-1", "select count(*)::text from item").await;
+    assert_eq!(rows, "0", "the replica went back");
+    assert!(!place(&session, 1).await, "the write is shown where it is");
+    assert_eq!(cluster.db.query("select from item", &[]).await.unwrap().len(), 1);
+}

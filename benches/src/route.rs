@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use millpond::postgres::Lsn;
 use millpond_cluster::core::{
-    Access, ClusterId, Freshness, Input, Load, NodeId, Observation, PeakEwma, Position, Request, Role, Seen,
-    Snapshot, Timeline, Token, TokenPosition, Topology, decide,
+    Access, ClusterId, Freshness, Input, Load, NodeId, Observation, PeakEwma, Request, Role, Seen, Snapshot,
+    Timeline, Token, TokenPosition, Topology, decide,
 };
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
@@ -57,43 +58,11 @@ pub fn checks(measured: &Measured) -> Vec<Check> {
     most.into_iter().filter_map(check).collect()
 }
 
-/// A place in a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(u64);
-
-impl Position for Place {
-    fn covers(&self, other: &Self) -> bool {
-        self.0 >= other.0
-    }
-
-    fn merge(&self, other: &Self) -> Self {
-        Self(self.0.max(other.0))
-    }
-
-    fn distance(&self, other: &Self) -> u64 {
-        self.0.saturating_sub(other.0)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::str::FromStr for Place {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
 const CLUSTER: ClusterId = ClusterId::new(7);
 const TIMELINE: Timeline = Timeline::new(1);
-const END: Place = Place(1000);
+const END: Lsn = Lsn::new(1000);
 
-fn observation(role: Role) -> Observation<Place> {
+fn observation(role: Role) -> Observation<Lsn> {
     Observation { role, cluster: Some(CLUSTER), timeline: Some(TIMELINE), position: Some(END) }
 }
 
@@ -106,8 +75,8 @@ const fn role(node: usize) -> Role {
 pub struct Decide<const NODES: usize>(Arc<Known>);
 
 struct Known {
-    snapshot: Snapshot<Place>,
-    seen: Seen<Place>,
+    snapshot: Snapshot<Lsn>,
+    seen: Seen<Lsn>,
     latencies: Vec<PeakEwma>,
     now: Instant,
 }
@@ -186,11 +155,7 @@ struct Nothing;
 impl Operation<Numbers> for Nothing {
     type Output = ();
 
-    async fn run(
-        &mut self,
-        lease: NodeLease<Numbers>,
-        _: Target<Place>,
-    ) -> Result<Answer<(), Place>, NoServer> {
+    async fn run(&mut self, lease: NodeLease<Numbers>, _: Target<Lsn>) -> Result<Answer<(), Lsn>, NoServer> {
         drop(lease);
         Ok(Answer { value: (), position: None })
     }
@@ -206,7 +171,7 @@ pub struct Numbers;
 pub struct NoServer;
 
 impl Backend for Numbers {
-    type Position = Place;
+    type Position = Lsn;
     type Connection = NodeId;
     type Error = NoServer;
 
@@ -216,7 +181,7 @@ impl Backend for Numbers {
         Ok(node)
     }
 
-    async fn observe(&self, connection: &mut NodeId) -> Result<Observation<Place>, NoServer> {
+    async fn observe(&self, connection: &mut NodeId) -> Result<Observation<Lsn>, NoServer> {
         Ok(observation(role(connection.index())))
     }
 

@@ -162,7 +162,7 @@ impl<B: Backend> Handle<B> {
             if sight.is_on() {
                 search.tell(sight, begun, node, purpose);
             }
-            let (sent, has_to_prove) = (search.now, must_show.is_some());
+            let (sent, wanted) = (search.now, must_show.clone());
             let target = Target { purpose, access: search.access, must_show };
             let unanswered = Unanswered::of(self, statement, search.access, sent);
             let lost = pin!(self.lost(node, purpose, search.access, epoch));
@@ -183,7 +183,9 @@ impl<B: Backend> Handle<B> {
                 continue;
             };
             match result {
-                Ok(answer) if has_to_prove && !search.has_proved(node.id, epoch, answer.position.clone()) => {
+                Ok(answer)
+                    if wanted.is_some() && !search.has_proved(node.id, epoch, answer.position.clone()) =>
+                {
                     search.look_at_the_clock();
                 }
                 Ok(answer) => {
@@ -195,9 +197,9 @@ impl<B: Backend> Handle<B> {
                 }
                 Err(error) => {
                     let failure = self.shared().backend.failure(&error).kind;
-                    if failure == FailureKind::Behind {
+                    if let (FailureKind::Behind, Some(wanted)) = (failure, wanted) {
                         in_flight.answered();
-                        search.is_behind(node.id, sent);
+                        search.is_behind(node.id, wanted, sent);
                         continue;
                     }
                     if let Some(unanswered) = unanswered {

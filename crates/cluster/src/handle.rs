@@ -36,6 +36,16 @@ pub(crate) enum Sees<P> {
     Session(Arc<ArcSwap<Seen<P>>>),
 }
 
+/// What a read has to show of the caller's writes, as a replica can be asked for it.
+pub(crate) enum Wanted<P> {
+    /// Nothing was written.
+    Nothing,
+    /// All up to here.
+    Position(P),
+    /// What lies at no known place.
+    Unknown,
+}
+
 impl<P> Clone for Sees<P> {
     fn clone(&self) -> Self {
         match self {
@@ -327,18 +337,21 @@ impl<B: Backend> Handle<B> {
         statement.access
     }
 
-    /// Decides by what is known now, and by the mode. Gives what replicas have to prove that they show, if any has to.
+    /// Decides by what is known now, and by the mode. Gives what a replica can be asked for that has to show the caller's writes.
     pub(crate) fn decide(
         &self,
         snapshot: &Snapshot<B::Position>,
         access: Access,
         seed: u64,
         now: std::time::Instant,
-    ) -> (Decision, Option<B::Position>) {
+    ) -> (Decision, Wanted<B::Position>) {
         self.with_seen(|seen| {
             let decision = self.decide_for(seen, snapshot, access, seed, now);
-            let has_to_prove = !decision.to_prove.is_empty();
-            let wanted = if has_to_prove { seen.position_on(snapshot.timeline).cloned() } else { None };
+            let wanted = match seen.position_on(snapshot.timeline) {
+                Some(position) => Wanted::Position(position.clone()),
+                None if seen.is_nothing() => Wanted::Nothing,
+                None => Wanted::Unknown,
+            };
             (decision, wanted)
         })
     }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::execute::Statement;
+use crate::handle::Wanted;
 use crate::node::{InFlight, Node};
 use crate::sight::{Sent, Sight};
 use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose};
@@ -120,7 +121,16 @@ impl<'a, B: Backend> Search<'a, B> {
                 match acquired {
                     Ok(_) if !self.is_still_right(id, purpose, waited) => continue 'decision,
                     Ok(lease) => {
-                        let must_show = wanted.filter(|_| to_prove.contains(id));
+                        let is_to_prove =
+                            to_prove.contains(id) || self.is_news(node, purpose, &lease, &wanted);
+                        let must_show = match &wanted {
+                            Wanted::Position(position) if is_to_prove => Some(position.clone()),
+                            Wanted::Unknown if is_to_prove => {
+                                node.nudged.notify_one();
+                                continue;
+                            }
+                            _ => None,
+                        };
                         return Ok(Leased { node, purpose, lease, epoch, must_show, in_flight });
                     }
                     Err(error) => self.cannot_acquire(node, &error)?,
@@ -128,6 +138,22 @@ impl<'a, B: Backend> Search<'a, B> {
             }
             self.wait_for_change().await?;
         }
+    }
+
+    /// Whether what is known of a replica may be of before it crashed: then it begins again further back than it was. A connection that
+    /// is older than the knowledge would have ended.
+    fn is_news(
+        &self,
+        node: &Node<B>,
+        purpose: Purpose,
+        lease: &NodeLease<B>,
+        wanted: &Wanted<B::Position>,
+    ) -> bool {
+        let shared = self.handle.shared();
+        let may_be =
+            purpose == Purpose::Read && !matches!(wanted, Wanted::Nothing) && shared.backend.can_prove();
+        let asked = || shared.snapshot.load().node(node.id).and_then(|view| view.observed);
+        may_be && asked().is_none_or(|asked| asked < lease.opened_at())
     }
 
     /// Tells where the statement goes.
@@ -191,12 +217,12 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> (Decision, Option<B::Position>) {
+    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> (Decision, Wanted<B::Position>) {
         self.handle.decide(snapshot, self.access, seed, self.now.into_std())
     }
 
-    /// What is decided, and what replicas have to prove that they show.
-    fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> (Decision, Option<B::Position>) {
+    /// What is decided, and what replicas can be asked for that have to show the caller's writes.
+    fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> (Decision, Wanted<B::Position>) {
         let shared = self.handle.shared();
         self.judge_anew(snapshot);
         let (decision, wanted) = self.decided(snapshot, fastrand::u64(..));
@@ -228,15 +254,12 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     /// Takes in that a replica did not show what it had to, though it was asked at `asked`: it is left alone for a while.
-    pub(crate) fn is_behind(&mut self, node: NodeId, asked: Instant) {
+    pub(crate) fn is_behind(&mut self, node: NodeId, wanted: B::Position, asked: Instant) {
         self.look_at_the_clock();
         let (asked, answered) = (asked.into_std(), self.now.into_std());
         let shared = self.handle.shared();
-        let until = shared.snapshot.load().node(node).and_then(|view| view.behind_until);
-        // Many that asked at the same time have the same to tell.
-        if until.is_none_or(|until| until <= answered) {
-            shared.take_in(Input::Behind { node, asked, answered });
-        }
+        shared.take_in(Input::Behind { node, wanted, asked, answered });
+        shared.nodes[node.index()].nudged.notify_one();
     }
 
     /// A node gives no connection: on to the next, unless the time is up or nothing can help.

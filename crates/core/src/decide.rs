@@ -77,7 +77,9 @@ impl<P: Position> Seen<P> {
             (Some(mine), Some(_)) if self.lies_behind(other) => (Some(mine.clone()), self.asked),
             (Some(mine), Some(theirs)) => {
                 let merged = mine.merge(theirs).unwrap_or_else(|_| mine.clone());
-                (Some(merged), self.asked.zip(other.asked).map(|(a, b)| a.max(b)))
+                // What was asked for on one timeline says nothing of what was acknowledged on another.
+                let asked = self.asked.zip(other.asked).filter(|_| mine.timeline() == theirs.timeline());
+                (Some(merged), asked.map(|(a, b)| a.max(b)))
             }
             // Without a token on both sides, a position alone no longer shows it either.
             (Some(one), None) | (None, Some(one)) => {

@@ -57,6 +57,8 @@ pub enum Input<P> {
     Behind {
         /// Which node.
         node: NodeId,
+        /// How far it had not come.
+        wanted: P,
         /// When the question was sent.
         asked: Instant,
         /// When it was answered.
@@ -198,7 +200,9 @@ impl<P: Position> Topology<P> {
                 }
             }
             Input::Proved { node, position } => return self.proved(node, position),
-            Input::Behind { node, asked, answered } => return self.behind(node, asked, answered),
+            Input::Behind { node, wanted, asked, answered } => {
+                return self.behind(node, &wanted, asked, answered);
+            }
         }
         self.elect();
     }
@@ -280,10 +284,8 @@ impl<P: Position> Topology<P> {
                 self.history.record(asked, position.clone());
             }
         }
-        // What it said in between, it said on the timeline that it was on.
-        let is_same_line =
-            node.latest.as_ref().is_some_and(|(_, before)| before.timeline == observation.timeline);
-        node.proven = node.proven.take().filter(|_| is_same_line && observation.role == Role::Replica);
+        // It may have crashed meanwhile, and begun again further back, or on another timeline.
+        node.proven = None;
         node.latest = Some((asked, observation));
     }
 
@@ -296,8 +298,13 @@ impl<P: Position> Topology<P> {
         node.behind = None;
     }
 
-    fn behind(&mut self, id: NodeId, asked: Instant, answered: Instant) {
+    fn behind(&mut self, id: NodeId, wanted: &P, asked: Instant, answered: Instant) {
         let Some(node) = self.node_mut(id) else { return };
+        // It had come so far once: it crashed and began again further back, and nobody knows where.
+        node.proven.take_if(|proven| proven.covers(wanted));
+        if let Some((_, seen)) = node.latest.as_mut().filter(|(observed, _)| *observed <= asked) {
+            seen.position.take_if(|position| position.covers(wanted));
+        }
         let pause = match node.behind {
             // One of those that were asked at the same time.
             Some(before) if asked < before.since => return,

@@ -41,6 +41,8 @@ struct Says {
     proved: Option<u64>,
     /// It could not prove what it had to, to a read that was sent then, and answered at the time.
     behind_since: Option<u64>,
+    /// How far it had not come, if not further than any other time.
+    not_at: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -153,7 +155,8 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     }
     if let Some(asked) = says.behind_since {
         let after = |millis| start + Duration::from_millis(millis);
-        return Ok(Input::Behind { node, asked: after(asked), answered: after(says.at) });
+        let wanted = Place(says.not_at.unwrap_or(u64::MAX));
+        return Ok(Input::Behind { node, wanted, asked: after(asked), answered: after(says.at) });
     }
     let observation = Observation {
         role: match says.role.ok_or("a node that answers says its role")? {

@@ -173,8 +173,16 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 /// What no published crate depends on, tests aside.
-pub(crate) const OUTSIDE: &[&str] =
-    &["millpond-benches", "millpond-examples", "millpond-fuzz", "millpond-lab", "millpond-tests", "xtask"];
+pub(crate) const OUTSIDE: &[&str] = &[
+    "millpond-benches",
+    "millpond-chaos",
+    "millpond-examples",
+    "millpond-fuzz",
+    "millpond-lab",
+    "millpond-rivals",
+    "millpond-tests",
+    "xtask",
+];
 
 impl Uses {
     fn cell(self) -> String {

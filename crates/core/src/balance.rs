@@ -4,9 +4,17 @@ use crate::{NodeId, NodeSet};
 
 /// How busy a node is: what choosing compares. Lower is better.
 ///
-/// load = peak-EWMA latency × (in flight + 1), as in Finagle's and Linkerd's balancers.
+/// load = peak-EWMA latency × (in flight + 1) ÷ weight, as in Finagle's and Linkerd's balancers.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Load(f64);
+
+impl Load {
+    /// That of a node which can do so many times as much as one of weight 1.
+    #[must_use]
+    pub const fn over(self, weight: f64) -> Self {
+        Self(self.0 / weight)
+    }
+}
 
 /// A moving average of latency that jumps up at once and comes down slowly.
 ///
@@ -89,6 +97,8 @@ fn decay(x: f64) -> f64 {
 #[derive(Clone, Debug)]
 pub struct Plan {
     eligible: NodeSet,
+    /// Those that come before all others, eligible or not.
+    preferred: NodeSet,
     fallback: Option<NodeId>,
     random: SplitMix64,
 }
@@ -97,21 +107,30 @@ impl Plan {
     /// A plan over `eligible`, then `fallback`.
     #[must_use]
     pub const fn new(eligible: NodeSet, fallback: Option<NodeId>, seed: u64) -> Self {
-        Self { eligible, fallback, random: SplitMix64(seed) }
+        Self { eligible, preferred: NodeSet::EMPTY, fallback, random: SplitMix64(seed) }
+    }
+
+    /// The same plan, with these before all others, as far as they are eligible.
+    #[must_use]
+    pub const fn preferring(self, preferred: NodeSet) -> Self {
+        Self { preferred, ..self }
     }
 
     /// The next node to try.
     #[must_use]
     pub fn next(&mut self, load: impl Fn(NodeId) -> Load) -> Option<NodeId> {
-        let Some(first) = self.nth(self.eligible.len()) else {
+        let mut candidates = self.eligible.intersection(self.preferred);
+        if candidates.is_empty() {
+            candidates = self.eligible;
+        }
+        let Some(first) = self.pick(candidates) else {
             return self.fallback.take();
         };
-        self.eligible.remove(first);
-        let Some(second) = self.nth(self.eligible.len()) else {
-            return Some(first);
+        candidates.remove(first);
+        let chosen = match self.pick(candidates) {
+            Some(second) if load(second) < load(first) => second,
+            _ => first,
         };
-        let (chosen, other) = if load(second) < load(first) { (second, first) } else { (first, second) };
-        self.eligible.insert(other);
         self.eligible.remove(chosen);
         Some(chosen)
     }
@@ -124,9 +143,9 @@ impl Plan {
         nodes
     }
 
-    fn nth(&mut self, of: usize) -> Option<NodeId> {
-        let index = self.random.below(of)?;
-        self.eligible.nth(index)
+    fn pick(&mut self, of: NodeSet) -> Option<NodeId> {
+        let index = self.random.below(of.len())?;
+        of.nth(index)
     }
 }
 
@@ -190,6 +209,26 @@ mod tests {
             counts[Plan::new(nodes(4), None, seed).next(|_| Load(1.0)).unwrap().index()] += 1;
         }
         assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn preferred_nodes_come_before_all_others_however_busy() {
+        let (near, absent) = (NodeId::new(1).unwrap(), NodeId::new(7).unwrap());
+        let preferred = [near, absent].into_iter().collect();
+        for seed in 0..50 {
+            let mut plan = Plan::new(nodes(3), None, seed).preferring(preferred);
+            let order: Vec<_> =
+                std::iter::from_fn(|| plan.next(|node| Load(if node == near { 9.0 } else { 1.0 }))).collect();
+            assert_eq!((order.len(), order[0]), (3, near));
+        }
+    }
+
+    #[test]
+    fn a_node_of_twice_the_weight_bears_twice_the_statements() {
+        let now = Instant::now();
+        let average = PeakEwma::new(now);
+        assert!(average.load(2, now).over(2.0) > average.load(0, now));
+        assert!(average.load(2, now).over(2.0) < average.load(1, now));
     }
 
     #[test]

@@ -2,7 +2,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::{
-    Access, Health, NodeSet, NodeView, Plan, Position, Role, Snapshot, Timeline, Token, TokenPosition,
+    Access, Health, Membership, NodeSet, NodeView, Plan, Position, Role, Snapshot, Timeline, Token,
+    TokenPosition,
 };
 
 /// What a caller asks for, beside the statement itself.
@@ -210,6 +211,8 @@ pub enum Reason {
     OnlyNode,
     /// A read, but there is no replica.
     NoReplica,
+    /// A read, but every replica is drained.
+    ReplicasDrained,
     /// A read, but no replica answers.
     ReplicasDown,
     /// A read, but no replica is known to be on the primary's timeline.
@@ -240,6 +243,7 @@ impl Reason {
             Self::AskedForPrimary => "asked_for_primary",
             Self::OnlyNode => "only_node",
             Self::NoReplica => "no_replica",
+            Self::ReplicasDrained => "replicas_drained",
             Self::ReplicasDown => "replicas_down",
             Self::OtherTimeline => "other_timeline",
             Self::TooOld => "too_old",
@@ -263,6 +267,7 @@ impl fmt::Display for Reason {
             Self::AskedForPrimary => "the caller asked for the primary",
             Self::OnlyNode => "the cluster has no other node",
             Self::NoReplica => "no node is a replica",
+            Self::ReplicasDrained => "every replica is drained",
             Self::ReplicasDown => "no replica answers",
             Self::OtherTimeline => "no replica is known to be on the primary's timeline",
             Self::TooOld => "no replica is known to be fresh enough",
@@ -297,13 +302,15 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     if request.freshness == Freshness::Latest {
         return on_primary(Reason::AskedForPrimary);
     }
+    let plan =
+        |eligible| Plan::new(eligible, snapshot.primary, request.seed).preferring(snapshot.replicas.near);
     if let Some(eligible) = all_replicas(request, snapshot, now) {
-        let plan = Plan::new(eligible, snapshot.primary, request.seed);
+        let plan = plan(eligible);
         return Decision { plan, to_prove: NodeSet::EMPTY, reason: Reason::FreshReplica };
     }
     let (mut eligible, mut to_prove) = (NodeSet::EMPTY, NodeSet::EMPTY);
     let mut furthest = Obstacle::OnlyNode;
-    for node in &snapshot.nodes {
+    for node in snapshot.members() {
         match obstacle(node, request, snapshot, now) {
             None => eligible.insert(node.id),
             Some(Obstacle::OwnWrite) if may_prove(node, request, snapshot, now) => to_prove.insert(node.id),
@@ -316,7 +323,7 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
         (true, true) => return on_primary(furthest.into()),
     };
     // Together: only those that were asked lately would get all reads otherwise.
-    let plan = Plan::new(eligible.union(to_prove), snapshot.primary, request.seed);
+    let plan = plan(eligible.union(to_prove));
     Decision { plan, to_prove, reason }
 }
 
@@ -359,6 +366,7 @@ fn may_prove<P: Position>(
 enum Obstacle {
     OnlyNode,
     NoReplica,
+    Drained,
     Down,
     OtherTimeline,
     TooOld,
@@ -370,6 +378,7 @@ impl From<Obstacle> for Reason {
         match obstacle {
             Obstacle::OnlyNode => Self::OnlyNode,
             Obstacle::NoReplica => Self::NoReplica,
+            Obstacle::Drained => Self::ReplicasDrained,
             Obstacle::Down => Self::ReplicasDown,
             Obstacle::OtherTimeline => Self::OtherTimeline,
             Obstacle::TooOld => Self::TooOld,
@@ -385,11 +394,14 @@ fn obstacle<P: Position>(
     now: Instant,
 ) -> Option<Obstacle> {
     let may_be_replica = node.role != Some(Role::Primary) && node.same_cluster;
-    if snapshot.nodes.len() == 1 && node.role != Some(Role::Replica) {
+    if node.role != Some(Role::Replica) && snapshot.members().count() == 1 {
         return Some(Obstacle::OnlyNode);
     }
     if !may_be_replica {
         return Some(Obstacle::NoReplica);
+    }
+    if node.membership == Membership::Drained {
+        return Some(Obstacle::Drained);
     }
     if node.health != Health::Up || node.role.is_none() {
         return Some(Obstacle::Down);

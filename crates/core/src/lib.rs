@@ -18,6 +18,6 @@ pub use decide::{Decision, Freshness, Reason, Request, Seen, decide};
 pub use history::PrimaryHistory;
 pub use node::{ClusterId, Epoch, MAX_NODES, NodeId, NodeSet, Role, Timeline};
 pub use position::Position;
-pub use snapshot::{Health, Lag, NodeView, Snapshot};
+pub use snapshot::{Health, Lag, Membership, NodeView, Snapshot};
 pub use token::{Token, TokenError, TokenPosition};
 pub use topology::{Action, Event, Input, Observation, Topology};

@@ -150,6 +150,12 @@ impl NodeSet {
         Self(self.0 | other.0)
     }
 
+    /// The nodes of both.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// How many nodes are in.
     #[must_use]
     pub const fn len(self) -> usize {

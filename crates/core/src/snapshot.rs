@@ -15,7 +15,7 @@ pub struct Snapshot<P> {
     pub timeline: Option<Timeline>,
     /// The node that writes go to, when there is one and it answers.
     pub primary: Option<NodeId>,
-    /// Every configured node, by [`NodeId::index`].
+    /// Every node that is or was configured, by [`NodeId::index`].
     pub nodes: Vec<NodeView<P>>,
     pub(crate) replicas: Replicas<P>,
 }
@@ -25,6 +25,8 @@ pub struct Snapshot<P> {
 pub(crate) struct Replicas<P> {
     /// Those that answer.
     pub(crate) up: NodeSet,
+    /// All nodes that are where this process is.
+    pub(crate) near: NodeSet,
     /// Those of them that are on the primary's timeline.
     pub(crate) on_timeline: NodeSet,
     /// All of those show at least what was acknowledged before; `None` when that is not known of one.
@@ -37,11 +39,13 @@ impl<P: Position> Replicas<P> {
     /// Of these nodes.
     pub(crate) fn of(nodes: &[NodeView<P>], timeline: Option<Timeline>) -> Self {
         let up = |node: &&NodeView<P>| {
-            node.role == Some(Role::Replica) && node.same_cluster && node.health == Health::Up
+            let serves = node.membership == Membership::Member && node.health == Health::Up;
+            node.role == Some(Role::Replica) && node.same_cluster && serves
         };
         let on_timeline: Vec<_> = nodes.iter().filter(up).filter(|node| node.timeline == timeline).collect();
         Self {
             up: nodes.iter().filter(up).map(|node| node.id).collect(),
+            near: nodes.iter().filter(|node| node.is_near).map(|node| node.id).collect(),
             on_timeline: on_timeline.iter().map(|node| node.id).collect(),
             as_of: on_timeline.iter().map(|node| node.as_of).min().flatten(),
             reached: on_timeline.iter().map(|node| node.reached()).reduce(least).flatten(),
@@ -65,6 +69,11 @@ impl<P: Position> Snapshot<P> {
     pub fn node(&self, node: NodeId) -> Option<&NodeView<P>> {
         self.nodes.get(node.index())
     }
+
+    /// The nodes that are configured now.
+    pub fn members(&self) -> impl Iterator<Item = &NodeView<P>> {
+        self.nodes.iter().filter(|node| node.membership != Membership::Gone)
+    }
 }
 
 /// What is known of one node.
@@ -73,6 +82,10 @@ impl<P: Position> Snapshot<P> {
 pub struct NodeView<P> {
     /// Which node.
     pub id: NodeId,
+    /// Whether it is configured, and for what.
+    pub membership: Membership,
+    /// Whether it is where this process is: reads go there first.
+    pub is_near: bool,
     /// What it said it is, last time it was asked.
     pub role: Option<Role>,
     /// Whether it answers.
@@ -115,6 +128,18 @@ impl<P: Position> NodeView<P> {
             _ => Lag::Unknown,
         }
     }
+}
+
+/// Whether a node is one of those that are configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Membership {
+    /// It is.
+    Member,
+    /// It is, and gets no reads; writes go to it as long as it is the primary.
+    Drained,
+    /// It was taken out, or never was.
+    Gone,
 }
 
 /// Whether a node answers.

@@ -3,7 +3,8 @@ use std::time::{Duration, Instant};
 
 use crate::snapshot::Replicas;
 use crate::{
-    ClusterId, Epoch, Health, MAX_NODES, NodeId, NodeView, Position, PrimaryHistory, Role, Snapshot, Timeline,
+    ClusterId, Epoch, Health, MAX_NODES, Membership, NodeId, NodeView, Position, PrimaryHistory, Role,
+    Snapshot, Timeline,
 };
 
 /// What a node answered when it was asked who it is.
@@ -27,6 +28,25 @@ pub struct Observation<P> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Input<P> {
+    /// A node was added to the configured ones.
+    Joined {
+        /// Which node: one that was never there, or that has left.
+        node: NodeId,
+        /// Whether it is where this process is.
+        is_near: bool,
+    },
+    /// A node was taken out of the configured ones.
+    Left {
+        /// Which node.
+        node: NodeId,
+    },
+    /// A node gets no more reads, or gets some again.
+    Drained {
+        /// Which node.
+        node: NodeId,
+        /// Whether it gets none.
+        is_drained: bool,
+    },
     /// A node answered a probe that was sent at `asked`.
     Answered {
         /// Which node.
@@ -107,6 +127,9 @@ pub struct Topology<P> {
     nodes: Vec<Node<P>>,
     /// The node last adopted to write to, whether or not it answers just now.
     writer: Option<NodeId>,
+    /// Whether one of the nodes was adopted once: the next one must have followed it then. Before, and when that one was taken out, the nodes
+    /// there are decide.
+    is_settled: bool,
     /// Whether the present state of several writers was told.
     ambiguity_told: bool,
     epoch: Epoch,
@@ -123,6 +146,8 @@ pub struct Topology<P> {
 #[derive(Clone, Debug)]
 struct Node<P> {
     id: NodeId,
+    membership: Membership,
+    is_near: bool,
     health: Health,
     latest: Option<(Instant, Observation<P>)>,
     /// How far it said that it has come since.
@@ -146,6 +171,32 @@ struct Behind {
     pause: Duration,
 }
 
+impl<P> Node<P> {
+    const fn new(id: NodeId, membership: Membership) -> Self {
+        let health = match membership {
+            Membership::Member | Membership::Drained => Health::Unknown,
+            // So that nobody waits for what it says.
+            Membership::Gone => Health::Down,
+        };
+        Self {
+            id,
+            membership,
+            is_near: false,
+            health,
+            latest: None,
+            proven: None,
+            behind: None,
+            silences: 0,
+            has_followed: false,
+            claim_told: false,
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.membership != Membership::Gone
+    }
+}
+
 impl<P: Position> Topology<P> {
     /// How long a replica is not asked again for a caller's write that it did not have. As long as replay takes mostly. It doubles each time
     /// it is in vain, so that one which is far behind costs little.
@@ -164,19 +215,10 @@ impl<P: Position> Topology<P> {
     /// refuse them before.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
-        let node = |id| Node {
-            id,
-            health: Health::Unknown,
-            latest: None,
-            proven: None,
-            behind: None,
-            silences: 0,
-            has_followed: false,
-            claim_told: false,
-        };
-        Self {
-            nodes: (0..nodes.min(MAX_NODES)).filter_map(NodeId::new).map(node).collect(),
+        let mut topology = Self {
+            nodes: Vec::new(),
             writer: None,
+            is_settled: false,
             ambiguity_told: false,
             epoch: Epoch::default(),
             cluster: None,
@@ -184,12 +226,19 @@ impl<P: Position> Topology<P> {
             highest: None,
             history: PrimaryHistory::new(Self::HISTORY),
             actions: VecDeque::new(),
+        };
+        for node in (0..nodes.min(MAX_NODES)).filter_map(NodeId::new) {
+            topology.joined(node, false);
         }
+        topology
     }
 
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input<P>) {
         match input {
+            Input::Joined { node, is_near } => return self.joined(node, is_near),
+            Input::Left { node } => self.left(node),
+            Input::Drained { node, is_drained } => return self.drained(node, is_drained),
             Input::Answered { node, asked, observation } => self.answered(node, asked, observation),
             Input::Unreachable { node } => self.down(node),
             Input::Silent { node } => {
@@ -225,6 +274,8 @@ impl<P: Position> Topology<P> {
                 position.as_ref().filter(|_| observation.and_then(|seen| seen.timeline) == self.timeline);
             NodeView {
                 id: node.id,
+                membership: node.membership,
+                is_near: node.is_near,
                 role: observation.map(|seen| seen.role),
                 health: node.health,
                 same_cluster: self.is_same_cluster(observation),
@@ -248,9 +299,34 @@ impl<P: Position> Topology<P> {
         }
     }
 
+    fn joined(&mut self, id: NodeId, is_near: bool) {
+        while let Some(absent) = NodeId::new(self.nodes.len()).filter(|next| *next <= id) {
+            self.nodes.push(Node::new(absent, Membership::Gone));
+        }
+        let node = &mut self.nodes[id.index()];
+        if node.membership == Membership::Gone {
+            *node = Node { is_near, ..Node::new(id, Membership::Member) };
+        }
+    }
+
+    fn left(&mut self, id: NodeId) {
+        let Some(node) = self.node_mut(id) else { return };
+        *node = Node::new(id, Membership::Gone);
+        if self.writer == Some(id) {
+            self.writer = None;
+            self.is_settled = false;
+            self.actions.push_back(Action::Tell(Event::PrimaryLost(id)));
+        }
+    }
+
+    fn drained(&mut self, id: NodeId, is_drained: bool) {
+        let Some(node) = self.node_mut(id) else { return };
+        node.membership = if is_drained { Membership::Drained } else { Membership::Member };
+    }
+
     fn answered(&mut self, id: NodeId, asked: Instant, observation: Observation<P>) {
         let cluster = self.cluster;
-        let Some(node) = self.nodes.get_mut(id.index()) else { return };
+        let Some(node) = self.nodes.get_mut(id.index()).filter(|node| node.is_there()) else { return };
         if node.latest.as_ref().is_some_and(|(latest, _)| *latest > asked) {
             return;
         }
@@ -329,7 +405,7 @@ impl<P: Position> Topology<P> {
     /// Looks for the node to write to after something changed.
     fn elect(&mut self) {
         // The first choice is made over all nodes: whichever of two primaries answers first proves nothing.
-        if self.writer.is_none() && self.nodes.iter().any(|node| node.health == Health::Unknown) {
+        if !self.is_settled && self.nodes.iter().any(|node| node.health == Health::Unknown) {
             return;
         }
         let incumbent = self.writer.filter(|writer| self.is_writable(*writer));
@@ -367,6 +443,7 @@ impl<P: Position> Topology<P> {
             self.actions.push_back(Action::Evict(before));
         }
         self.writer = Some(id);
+        self.is_settled = true;
         self.epoch = self.epoch.next();
         self.cluster = self.cluster.or(observation.cluster);
         self.timeline = observation.timeline;
@@ -396,7 +473,7 @@ impl<P: Position> Topology<P> {
     /// cluster: a restored copy has the same identifier and a higher timeline too. A replica that follows the new one is
     /// evidence as well.
     fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
-        let known = self.writer.is_none_or(|writer| writer == id) || self.has_followed(id);
+        let known = !self.is_settled || self.writer == Some(id) || self.has_followed(id);
         let is_later = incumbent.is_none_or(|incumbent| self.timeline_of(id) > self.timeline_of(incumbent));
         known || (is_later && self.is_followed(id))
     }
@@ -453,7 +530,7 @@ impl<P: Position> Topology<P> {
     }
 
     fn node_mut(&mut self, id: NodeId) -> Option<&mut Node<P>> {
-        self.nodes.get_mut(id.index())
+        self.nodes.get_mut(id.index()).filter(|node| node.is_there())
     }
 }
 

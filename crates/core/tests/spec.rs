@@ -43,6 +43,20 @@ struct Says {
     behind_since: Option<u64>,
     /// How far it had not come, if not further than any other time.
     not_at: Option<u64>,
+    /// It was added, where this process is or `elsewhere`.
+    joined: Option<Zone>,
+    /// It was taken out.
+    #[serde(default)]
+    left: bool,
+    /// It was drained, or is no more.
+    drained: Option<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Zone {
+    Near,
+    Elsewhere,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -147,6 +161,15 @@ fn node(index: usize) -> Result<NodeId, Failed> {
 
 fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     let node = node(says.node)?;
+    if let Some(zone) = says.joined {
+        return Ok(Input::Joined { node, is_near: zone == Zone::Near });
+    }
+    if says.left {
+        return Ok(Input::Left { node });
+    }
+    if let Some(is_drained) = says.drained {
+        return Ok(Input::Drained { node, is_drained });
+    }
     if says.unreachable {
         return Ok(Input::Unreachable { node });
     }

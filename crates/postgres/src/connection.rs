@@ -28,7 +28,8 @@ use crate::{DriverError, Lsn};
 /// Its methods take `&self`, as the driver's do: calls made at the same time are pipelined.
 pub struct Connection {
     pub(crate) setup: Arc<Setup>,
-    client: Client,
+    /// Taken out only when it is dropped.
+    client: Option<Client>,
     pub(crate) statements: Statements,
     /// What has to be taken away before somebody else gets it.
     soil: Mutex<Effects>,
@@ -66,7 +67,7 @@ impl Connection {
     pub(crate) fn new(setup: Arc<Setup>, client: Client, canceller: Canceller) -> Self {
         Self {
             setup,
-            client,
+            client: Some(client),
             statements: Statements::default(),
             soil: Mutex::new(Effects::NONE),
             reading: Reading::default(),
@@ -95,7 +96,7 @@ impl Connection {
 
     /// Makes the transaction of a test one that cannot be committed, whoever tries: a constraint is broken that is looked at then.
     pub(crate) async fn never_commit(&self) -> Result<(), DriverError> {
-        self.call(pin!(self.client.batch_execute(NEVER_COMMIT))).await
+        self.call(pin!(self.client().batch_execute(NEVER_COMMIT))).await
     }
 
     pub(crate) fn node(&self) -> &Arc<str> {
@@ -107,11 +108,11 @@ impl Connection {
     }
 
     pub(crate) const fn client(&self) -> &Client {
-        &self.client
+        self.client.as_ref().expect("it is taken out only when the connection is dropped")
     }
 
     pub(crate) const fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
+        self.client.as_mut().expect("it is taken out only when the connection is dropped")
     }
 
     pub(crate) const fn reading(&self) -> &Reading {
@@ -168,18 +169,18 @@ impl Connection {
 
     pub(crate) async fn prepare_as(&self, key: &str, sql: &str) -> Result<Statement, tokio_postgres::Error> {
         match self.kind() {
-            Kind::Pooled => self.client.prepare(sql).await,
-            Kind::Direct | Kind::Test => self.statements.prepare(&self.client, key, sql).await,
+            Kind::Pooled => self.client().prepare(sql).await,
+            Kind::Direct | Kind::Test => self.statements.prepare(self.client(), key, sql).await,
         }
     }
 
     /// The one row of a text of ours.
     pub(crate) async fn query_one(&self, sql: &str) -> Result<Row, DriverError> {
         match self.kind() {
-            Kind::Pooled => self.call(pin!(self.client.query_typed_one(sql, &[]))).await,
+            Kind::Pooled => self.call(pin!(self.client().query_typed_one(sql, &[]))).await,
             Kind::Direct | Kind::Test => {
                 let statement = self.prepare(sql).await?;
-                self.call(pin!(self.client.query_one(&statement, &[]))).await
+                self.call(pin!(self.client().query_one(&statement, &[]))).await
             }
         }
     }
@@ -205,14 +206,14 @@ impl Connection {
         beside: Beside,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         let Some(sql) = verb.to_prepare() else {
-            return self.send(beside, pin!(verb.send(&self.client, None))).await;
+            return self.send(beside, pin!(verb.send(self.client(), None))).await;
         };
         let (statement, beside, proven) = self.prepare_beside(sql, beside).await?;
-        let answer = self.send(beside, pin!(verb.send(&self.client, Some(&statement)))).await;
+        let answer = self.send(beside, pin!(verb.send(self.client(), Some(&statement)))).await;
         let is_outdated = self.is_outdated(&self.reading.key(sql), &answer);
         let answer = if is_outdated && !self.soil_left().contains(Effects::TRANSACTION) {
             let statement = self.prepare(sql).await?;
-            self.send(beside, pin!(verb.send(&self.client, Some(&statement)))).await
+            self.send(beside, pin!(verb.send(self.client(), Some(&statement)))).await
         } else {
             answer
         };
@@ -241,7 +242,7 @@ impl Connection {
     /// them to what follows.
     pub(crate) async fn set_back_later(&self, scope: Option<&Scope>) -> Result<(), DriverError> {
         let Some(scope) = scope.filter(|_| self.kind() == Kind::Test) else { return Ok(()) };
-        let answers = self.call(pin!(self.client.simple_query(&scope.show()))).await?;
+        let answers = self.call(pin!(self.client().simple_query(&scope.show()))).await?;
         self.soil(Effects::SETTING);
         *self.restore.lock().unwrap_or_else(PoisonError::into_inner) = Some(scope.restore_to(&answers));
         Ok(())
@@ -277,7 +278,7 @@ impl Connection {
     }
 
     pub(crate) fn returned(&self) -> Returned {
-        if self.client.is_closed() || self.is_busy() {
+        if self.client().is_closed() || self.is_busy() {
             return Returned::Broken;
         }
         let soil = self.soil_left();
@@ -298,7 +299,7 @@ impl Connection {
         match self.kind() {
             Kind::Direct => self.reset_session().await?,
             // The rest of a session is the pooler's, or another client's.
-            Kind::Pooled => self.call(pin!(self.client.batch_execute("ROLLBACK"))).await?,
+            Kind::Pooled => self.call(pin!(self.client().batch_execute("ROLLBACK"))).await?,
             Kind::Test => self.reset_in_test().await?,
         }
         self.clean(self.soil_left());
@@ -326,7 +327,7 @@ impl Connection {
             text.push(PREPARED);
         }
         // A comment at the end of one must not hide the next.
-        let answers = self.call(pin!(self.client.simple_query(&text.join("\n;")))).await?;
+        let answers = self.call(pin!(self.client().simple_query(&text.join("\n;")))).await?;
         let count = |name: &str| {
             answers.iter().find_map(|answer| match answer {
                 SimpleQueryMessage::Row(row) => row.try_get(name).ok().flatten()?.parse::<usize>().ok(),
@@ -346,11 +347,11 @@ impl Connection {
     /// Takes away no more than a transaction that was left, and settings of its user's: the rest goes with the transaction of the test.
     async fn reset_in_test(&self) -> Result<(), DriverError> {
         if self.soil_left().contains(Effects::TRANSACTION) {
-            self.call(pin!(self.client.batch_execute(Nesting::InTest.rollback()))).await?;
+            self.call(pin!(self.client().batch_execute(Nesting::InTest.rollback()))).await?;
         }
         let restore = self.restore.lock().unwrap_or_else(PoisonError::into_inner).take();
         match restore {
-            Some(restore) => self.call(pin!(self.client.batch_execute(&restore))).await,
+            Some(restore) => self.call(pin!(self.client().batch_execute(&restore))).await,
             None => Ok(()),
         }
     }
@@ -416,6 +417,9 @@ const PREPARED: &str = "SELECT pg_catalog.count(*) FILTER (WHERE from_sql) AS pr
 /// How long a cancel may take: its caller is gone, and so may be the server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long what was cancelled may go on until it is cancelled again; then twice as long, and so on.
+const CANCEL_AGAIN: Duration = Duration::from_millis(20);
+
 /// What can leave a transaction open, or needs one.
 const OPENS: Effects =
     Effects::TRANSACTION.union(Effects::TABLE_LOCK).union(Effects::LARGE_OBJECT).union(Effects::CURSOR);
@@ -459,10 +463,11 @@ impl Drop for Interruption<'_> {
 impl Drop for Connection {
     fn drop(&mut self) {
         let is_busy = self.is_busy() || self.is_draining.load(Ordering::Relaxed);
-        if let Some(canceller) = self.canceller.take().filter(|_| is_busy && !self.client.is_closed()) {
+        let client = self.client.take().filter(|client| is_busy && !client.is_closed());
+        if let Some((client, canceller)) = client.zip(self.canceller.take()) {
             // Its caller is gone; the server should not go on for nobody.
             self.runtime.spawn(async move {
-                match timeout(CANCEL_TIMEOUT, canceller.cancel()).await {
+                match timeout(CANCEL_TIMEOUT, quieten(&client, &canceller)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::debug!(target: "millpond", %error, "a statement without a caller was not cancelled");
@@ -476,8 +481,21 @@ impl Drop for Connection {
     }
 }
 
+/// Cancels what runs until nothing does. Once is not enough: a cancel comes by a way of its own, may overtake what it is for, and then does
+/// nothing.
+async fn quieten(client: &Client, canceller: &Canceller) -> Result<(), tokio_postgres::Error> {
+    let mut patience = CANCEL_AGAIN;
+    loop {
+        canceller.cancel().await?;
+        if timeout(patience, client.check_connection()).await.is_ok() {
+            return Ok(());
+        }
+        patience *= 2;
+    }
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("is_closed", &self.client.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("is_closed", &self.client().is_closed()).finish_non_exhaustive()
     }
 }

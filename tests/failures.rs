@@ -1,56 +1,12 @@
 //! Nodes that die, freeze, move and come back.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use millpond::postgres::Db;
 use millpond::{ErrorKind, Event, Outcome};
 use millpond_lab::StopMode;
-use millpond_tests::{Cluster, reads_on_replica, until};
-use tokio::task::JoinSet;
-
-/// Readers that go on until they are told to stop; the count of their reads and of what failed.
-struct Readers {
-    tasks: JoinSet<()>,
-    stop: Arc<AtomicBool>,
-    reads: Arc<AtomicU64>,
-    failed: Arc<std::sync::Mutex<Vec<String>>>,
-}
-
-impl Readers {
-    fn start(db: &Db, count: usize) -> Self {
-        let (stop, reads, failed): (Arc<AtomicBool>, Arc<AtomicU64>, Arc<std::sync::Mutex<Vec<_>>>) =
-            Default::default();
-        let mut tasks = JoinSet::new();
-        for _ in 0..count {
-            let (db, stop, reads, failed) =
-                (db.clone(), Arc::clone(&stop), Arc::clone(&reads), Arc::clone(&failed));
-            tasks.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    if let Err(error) = db.query("select count(*) from item", &[]).await {
-                        failed.lock().unwrap().push(error.to_string());
-                    }
-                    reads.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        Self { tasks, stop, reads, failed }
-    }
-
-    async fn more(&self, count: u64) {
-        let target = self.reads.load(Ordering::Relaxed) + count;
-        until("more reads are done", async || self.reads.load(Ordering::Relaxed) >= target).await;
-    }
-
-    async fn stop(mut self) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        while self.tasks.join_next().await.is_some() {}
-        std::mem::take(&mut *self.failed.lock().unwrap())
-    }
-}
+use millpond_tests::{Cluster, Readers, reads_on_replica, until};
 
 #[tokio::test]
 async fn a_killed_replica_fails_no_read_and_comes_back() {

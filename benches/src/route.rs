@@ -14,8 +14,8 @@ use millpond_cluster::core::{
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{
-    Answer, Backend, Cluster, Config, Failure, FailureKind, Handle, NodeLease, Operation, Purpose, Statement,
-    Target,
+    Answer, Backend, Cluster, Config, Failure, FailureKind, Handle, NodeConfig, NodeLease, Operation,
+    Purpose, Statement, Target,
 };
 
 use crate::figures::Check;
@@ -138,8 +138,9 @@ impl Pool for Routed {
         // Nobody is asked while it is measured, and what was said stays fresh.
         config.probe_interval = Duration::from_secs(3600);
         config.max_lag = Duration::from_secs(3600);
-        let names = ["a", "b", "c"].map(Arc::from).into();
-        Ok(Self(Cluster::connect(Numbers, names, config).await?.handle()))
+        let nodes = ["a", "b", "c"].into_iter().enumerate();
+        let nodes = nodes.map(|(node, name)| NodeConfig::new(name.into(), node)).collect();
+        Ok(Self(Cluster::connect(Numbers, nodes, config).await?.handle()))
     }
 
     async fn take(&self) -> Result<()> {
@@ -172,36 +173,37 @@ pub struct NoServer;
 
 impl Backend for Numbers {
     type Position = Lsn;
-    type Connection = NodeId;
+    type Address = usize;
+    type Connection = usize;
     type Error = NoServer;
 
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn connect(&self, node: NodeId, _: Purpose) -> Result<NodeId, NoServer> {
-        Ok(node)
+    async fn connect(&self, node: &usize, _: Purpose) -> Result<usize, NoServer> {
+        Ok(*node)
     }
 
-    async fn observe(&self, connection: &mut NodeId) -> Result<Observation<Lsn>, NoServer> {
-        Ok(observation(role(connection.index())))
+    async fn observe(&self, connection: &mut usize) -> Result<Observation<Lsn>, NoServer> {
+        Ok(observation(role(*connection)))
     }
 
-    async fn classifier(&self, _: &mut NodeId, known: &Classifier) -> Result<Classifier, NoServer> {
+    async fn classifier(&self, _: &mut usize, known: &Classifier) -> Result<Classifier, NoServer> {
         Ok(known.clone())
     }
 
-    fn is_open(&self, _: &NodeId) -> bool {
+    fn is_open(&self, _: &usize) -> bool {
         true
     }
 
-    async fn check(&self, _: &mut NodeId) -> Result<(), NoServer> {
+    async fn check(&self, _: &mut usize) -> Result<(), NoServer> {
         Ok(())
     }
 
-    fn returned(&self, _: &mut NodeId) -> Returned {
+    fn returned(&self, _: &mut usize) -> Returned {
         Returned::Clean
     }
 
-    async fn reset(&self, _: &mut NodeId) -> Result<(), NoServer> {
+    async fn reset(&self, _: &mut usize) -> Result<(), NoServer> {
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! What the whole-system tests share: a cluster in the lab, a handle to it, and waiting for what is seen.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millpond::Event;
 use millpond::postgres::{Builder, Db};
 use millpond_lab::Lab;
+use tokio::task::JoinSet;
 
 /// A real cluster and a handle to it.
 #[derive(Debug)]
@@ -89,6 +91,51 @@ impl Events {
     /// How many like this were told.
     pub fn count(&self, is_it: impl FnMut(&&Event) -> bool) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(is_it).count()
+    }
+}
+
+/// Readers that go on until they are told to stop; the count of their reads and of what failed.
+#[derive(Debug)]
+pub struct Readers {
+    tasks: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+    reads: Arc<AtomicU64>,
+    failed: Arc<Mutex<Vec<String>>>,
+}
+
+impl Readers {
+    /// So many.
+    #[must_use]
+    pub fn start(db: &Db, count: usize) -> Self {
+        let (stop, reads, failed) = (Arc::default(), Arc::default(), Arc::default());
+        let mut readers = Self { tasks: JoinSet::new(), stop, reads, failed };
+        for _ in 0..count {
+            let (stop, reads, failed) =
+                (Arc::clone(&readers.stop), Arc::clone(&readers.reads), Arc::clone(&readers.failed));
+            let db = db.clone();
+            readers.tasks.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(error) = db.query("select count(*) from item", &[]).await {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(error.to_string());
+                    }
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        readers
+    }
+
+    /// Waits until so many more reads are done.
+    pub async fn more(&self, count: u64) {
+        let target = self.reads.load(Ordering::Relaxed) + count;
+        until("more reads are done", async || self.reads.load(Ordering::Relaxed) >= target).await;
+    }
+
+    /// Ends them. Gives what failed.
+    pub async fn stop(mut self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        while self.tasks.join_next().await.is_some() {}
+        std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

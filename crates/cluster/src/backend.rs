@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use millpond_core::{NodeId, Observation, Position};
+use millpond_core::{Observation, Position};
 use millpond_pool::Returned;
 use millpond_sql::{Classifier, Dialect};
 
@@ -8,6 +8,8 @@ use millpond_sql::{Classifier, Dialect};
 pub trait Backend: Send + Sync + 'static {
     /// How far a node has come.
     type Position: Position;
+    /// Where a node is.
+    type Address: Send + Sync + 'static;
     /// A connection to one node.
     type Connection: Send + 'static;
     /// What the driver says when something fails.
@@ -19,7 +21,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Opens a connection to a node. Dropped when it takes too long.
     fn connect(
         &self,
-        node: NodeId,
+        address: &Self::Address,
         purpose: Purpose,
     ) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 

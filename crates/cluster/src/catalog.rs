@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use millpond_core::{Health, NodeId, Role, Snapshot};
+use millpond_core::{Health, NodeId, Position, Role, Snapshot};
 use millpond_sql::{Analysis, Cache, Catalog, Classification, Classifier, ReasonKind};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::cluster::Shared;
 use crate::error::describe;
 use crate::execute::unless;
-use crate::{Backend, Event, Purpose};
+use crate::{Backend, Event, NodeKey, Purpose};
 
 /// The classifier that all handles use, with its answers, and its renewal.
 pub(crate) struct Knowledge {
@@ -178,16 +178,16 @@ impl Knowledge {
 
     /// Whom to ask. The primary has every definition first. A replica may be behind: it is asked only for the first catalog,
     /// while there is no primary and nothing was defined since the start.
-    fn source<P>(&self, snapshot: &Snapshot<P>) -> Option<NodeId> {
+    fn source<P: Position>(&self, snapshot: &Snapshot<P>) -> Option<NodeId> {
         let is_new = self.shown.load(Ordering::Acquire) == 0 && self.definitions() == FIRST;
-        let any = || snapshot.nodes.iter().position(|node| node.health == Health::Up).and_then(NodeId::new);
+        let any = || snapshot.members().find(|node| node.health == Health::Up).map(|node| node.id);
         snapshot.primary.or_else(|| if is_new { any() } else { None })
     }
 }
 
 /// Whether a replica may be given a read. A lone primary runs every statement, whatever that does.
-pub(crate) fn is_needed<P>(snapshot: &Snapshot<P>) -> bool {
-    snapshot.nodes.len() > 1 || snapshot.nodes.iter().any(|node| node.role == Some(Role::Replica))
+pub(crate) fn is_needed<P: Position>(snapshot: &Snapshot<P>) -> bool {
+    !snapshot.is_lone() || snapshot.members().any(|node| node.role == Some(Role::Replica))
 }
 
 /// How soon to ask again after an error, and how soon at the latest after many.
@@ -197,7 +197,10 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// Runs until it is aborted, with the last clone of its cluster.
 pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) {
     let knowledge = &shared.knowledge;
-    let source = || knowledge.source(&shared.snapshot.load());
+    let source = || {
+        let view = shared.view.load();
+        knowledge.source(&view).map(|id| view.key(id))
+    };
     let mut failures = Failures::default();
     loop {
         shared.wait_until(|snapshot| is_ready(snapshot) && knowledge.source(snapshot).is_some()).await;
@@ -210,7 +213,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
                 let is_new = knowledge.learn(classifier, defined);
                 if path.is_some() && path != knowledge.search_path() {
                     // Connections look names up as they did when they were opened.
-                    shared.nodes.iter().for_each(|node| node.evict());
+                    shared.members(&shared.view.load()).for_each(|node| node.evict());
                 }
                 failures.over(&shared);
                 if let Some(event) = knowledge.hidden_code().filter(|_| is_new) {
@@ -223,15 +226,15 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
         knowledge.asked.send_modify(|asked| *asked += 1);
         // Another primary may know more than the one before, or than a replica.
         let is_other = pin!(
-            shared.wait_until(|snapshot| { knowledge.source(snapshot).is_some_and(|source| source != node) })
+            shared.wait_until(|view| knowledge.source(view).is_some_and(|source| view.key(source) != node))
         );
         let _ = timeout(pause, unless(is_other, pin!(knowledge.outdated.notified()))).await;
     }
 }
 
 /// Every node has answered or failed to, and a catalog is of use.
-fn is_ready<P>(snapshot: &Snapshot<P>) -> bool {
-    is_needed(snapshot) && snapshot.nodes.iter().all(|node| node.health != Health::Unknown)
+fn is_ready<P: Position>(snapshot: &Snapshot<P>) -> bool {
+    is_needed(snapshot) && snapshot.members().all(|node| node.health != Health::Unknown)
 }
 
 /// The failures since the last success.
@@ -268,13 +271,14 @@ impl Failures {
     }
 }
 
-async fn load<B: Backend>(shared: &Shared<B>, node: NodeId) -> Result<Classifier, String> {
+async fn load<B: Backend>(shared: &Shared<B>, node: NodeKey) -> Result<Classifier, String> {
+    let node = shared.node_of(node);
     let patience = shared.config.connect_timeout;
     let ask = async {
-        let mut connection = shared.backend.connect(node, Purpose::Probe).await?;
+        let mut connection = shared.backend.connect(&node.address, Purpose::Probe).await?;
         shared.backend.classifier(&mut connection, &shared.knowledge.base).await
     };
-    let name = &shared.nodes[node.index()].name;
+    let name = &node.name;
     match timeout(patience, ask).await {
         Ok(Ok(classifier)) => Ok(classifier),
         Ok(Err(error)) => {

@@ -3,15 +3,15 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{
-    Action, Event as Change, Freshness, Health, Input, MAX_NODES, NodeId, Observation, RetryBudget, Role,
-    Seen, Snapshot, Topology,
+    Action, Event as Change, Freshness, Health, Input, MAX_NODES, Membership, NodeId, Observation,
+    RetryBudget, Role, Seen,
 };
 use millpond_sql::{Classifier, Digest, digest};
 use tokio::sync::watch;
@@ -20,11 +20,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::catalog::{self, Knowledge};
 use crate::handle::Sees;
+use crate::members::{State, View};
 use crate::mode::ModeSwitch;
 use crate::node::{Node, now};
 use crate::watchers::{Place, Watchers};
 use crate::{
-    Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeStatus, Outcome, Purpose, Status, monitor,
+    Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeConfig, NodeKey, NodeStatus, Outcome,
+    Purpose, Status,
 };
 
 /// A database cluster: its nodes, a pool and a monitor for each. Cheap to clone; all clones are one cluster. When the
@@ -32,7 +34,7 @@ use crate::{
 pub struct Cluster<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
     /// Aborts the monitors when the last clone is dropped.
-    monitors: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) monitors: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl<B: Backend> Clone for Cluster<B> {
@@ -59,16 +61,20 @@ impl<B: Backend> Cluster<B> {
     /// # Cancel safety
     ///
     /// Cancel safe: a dropped future ends the monitors.
-    pub async fn connect(backend: B, names: Vec<Arc<str>>, config: Config) -> Result<Self, Error> {
+    pub async fn connect(
+        backend: B,
+        nodes: Vec<NodeConfig<B::Address>>,
+        config: Config,
+    ) -> Result<Self, Error> {
         config.check()?;
         // A little longer than a monitor waits, so that what it has to say of a silent node is heard.
         let patience = Instant::now() + config.connect_timeout + config.probe_timeout;
-        let cluster = Self::start(backend, names, config)?;
+        let cluster = Self::start(backend, nodes, config)?;
         let mut changes = cluster.shared.changes.subscribe();
         let all_known = changes.wait_for(|()| cluster.is_known());
         let _ = timeout_at(patience, all_known).await;
-        let is_needed = catalog::is_needed(&cluster.shared.snapshot.load());
-        let is_up = cluster.shared.snapshot.load().nodes.iter().any(|node| node.health == Health::Up);
+        let is_needed = catalog::is_needed(&cluster.shared.view.load());
+        let is_up = cluster.shared.view.load().members().any(|node| node.health == Health::Up);
         if !is_up {
             return Err(cluster.shared.no_node_answers());
         }
@@ -83,16 +89,15 @@ impl<B: Backend> Cluster<B> {
     /// # Errors
     ///
     /// A setting that cannot be.
-    pub fn start(backend: B, names: Vec<Arc<str>>, config: Config) -> Result<Self, Error> {
-        let shared = Shared::new(backend, names, config)?;
+    pub fn start(backend: B, nodes: Vec<NodeConfig<B::Address>>, config: Config) -> Result<Self, Error> {
+        let (shared, keys) = Shared::new(backend, nodes, config)?;
         let mut monitors = JoinSet::new();
-        for node in &shared.nodes {
-            monitors.spawn(monitor::run(Arc::clone(&shared), Arc::clone(node)));
-        }
         if let Some(interval) = shared.config.catalog_interval {
             monitors.spawn(catalog::run(Arc::clone(&shared), interval));
         }
-        Ok(Self { shared, monitors: Arc::new(Mutex::new(monitors)) })
+        let cluster = Self { shared, monitors: Arc::new(Mutex::new(monitors)) };
+        keys.into_iter().for_each(|key| cluster.watch(key));
+        Ok(cluster)
     }
 
     /// One node of which everything is known that will be: it is the primary, and nobody asks it.
@@ -100,10 +105,11 @@ impl<B: Backend> Cluster<B> {
     /// # Errors
     ///
     /// A setting that cannot be.
-    pub fn of_one(backend: B, name: Arc<str>, config: Config) -> Result<Self, Error> {
-        let shared = Shared::new(backend, vec![name], config)?;
+    pub fn of_one(backend: B, node: NodeConfig<B::Address>, config: Config) -> Result<Self, Error> {
+        let (shared, _) = Shared::new(backend, vec![node], config)?;
         let observation = Observation { role: Role::Primary, cluster: None, timeline: None, position: None };
-        shared.take_in(Input::Answered { node: shared.nodes[0].id, asked: now(), observation });
+        let node = &shared.nodes[0];
+        shared.take_in(node, Input::Answered { node: node.id, asked: now(), observation });
         Ok(Self { shared, monitors: Arc::default() })
     }
 
@@ -113,24 +119,21 @@ impl<B: Backend> Cluster<B> {
         Handle::new(self.clone(), Freshness::Within(self.shared.config.max_lag), Sees::Process)
     }
 
-    /// What is known of the cluster now.
-    #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot<B::Position>> {
-        self.shared.snapshot.load_full()
-    }
-
     /// How the cluster stands now.
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &self.shared;
-        let snapshot = shared.snapshot.load();
+        let snapshot = shared.view.load();
         let now = now();
-        let node = |node: &Arc<Node<B>>| {
-            let view = snapshot.node(node.id);
+        let node = |node: &Node<B>| {
+            let view = snapshot.of(node);
             let (read, write) = (node.pool(Purpose::Read).status(), node.pool(Purpose::Write).status());
             let (reads, primary_statements) = node.counts();
             NodeStatus {
                 name: Arc::clone(&node.name),
+                zone: node.zone.clone(),
+                weight: node.weight(),
+                is_drained: view.is_some_and(|view| view.membership == Membership::Drained),
                 role: view.and_then(|view| view.role),
                 health: view.map_or(Health::Unknown, |view| view.health),
                 lag: view.map_or(millpond_core::Lag::Unknown, |view| view.lag(now)),
@@ -150,7 +153,7 @@ impl<B: Backend> Cluster<B> {
             retried: shared.retried.load(Ordering::Relaxed),
             over_budget: shared.over_budget.load(Ordering::Relaxed),
             shadowed: shared.shadowed.load(Ordering::Relaxed),
-            nodes: shared.nodes.iter().map(node).collect(),
+            nodes: shared.members(&snapshot).map(node).collect(),
         }
     }
 
@@ -177,28 +180,27 @@ impl<B: Backend> Cluster<B> {
         let deadline = Instant::now() + patience;
         self.shared.is_closed.store(true, Ordering::Release);
         self.monitors.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        self.shared.changes.send_replace(());
-        self.shared.watchers.wake_all();
+        self.shared.woken();
         let mut all = true;
-        for node in &self.shared.nodes {
-            for purpose in [Purpose::Read, Purpose::Write] {
-                all &= node.pool(purpose).close(deadline).await;
-            }
+        for (_, node) in &self.shared.nodes {
+            all &= node.close(deadline).await;
         }
         all
     }
 
     fn is_known(&self) -> bool {
-        self.shared.snapshot.load().nodes.iter().all(|node| node.health != Health::Unknown)
+        self.shared.view.load().members().all(|node| node.health != Health::Unknown)
     }
 }
 
 pub(crate) struct Shared<B: Backend> {
     pub(crate) backend: Arc<B>,
     pub(crate) config: Config,
-    pub(crate) nodes: Vec<Arc<Node<B>>>,
-    topology: Mutex<Topology<B::Position>>,
-    pub(crate) snapshot: ArcSwap<Snapshot<B::Position>>,
+    /// All that ever were configured, by [`NodeKey`]. Those that were taken out stay, closed: statements may end on them still.
+    pub(crate) nodes: boxcar::Vec<Node<B>>,
+    pub(crate) state: Mutex<State<B::Position>>,
+    pub(crate) view: ArcSwap<View<B::Position>>,
+    pub(crate) max_size: AtomicUsize,
     /// Told when a node's health or role, or the primary, is another.
     pub(crate) changes: watch::Sender<()>,
     /// Those of every statement in flight.
@@ -219,26 +221,24 @@ pub(crate) struct Shared<B: Backend> {
 }
 
 impl<B: Backend> Shared<B> {
-    fn new(backend: B, names: Vec<Arc<str>>, config: Config) -> Result<Arc<Self>, Error> {
+    fn new(
+        backend: B,
+        nodes: Vec<NodeConfig<B::Address>>,
+        config: Config,
+    ) -> Result<(Arc<Self>, Vec<NodeKey>), Error> {
         config.check()?;
-        if names.is_empty() || names.len() > MAX_NODES {
-            return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", names.len())));
+        if nodes.is_empty() || nodes.len() > MAX_NODES {
+            return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", nodes.len())));
         }
-        let backend = Arc::new(backend);
-        let is_chosen = names.len() > 1;
-        let node = |(index, name)| {
-            let id = NodeId::new(index).ok_or_else(|| Error::config("too many nodes"))?;
-            let node = Node::new(&backend, id, name, &config, is_chosen);
-            Ok(Arc::new(node.map_err(|error| Error::config(error.to_string()))?))
-        };
-        let nodes = names.into_iter().enumerate().map(node).collect::<Result<Vec<_>, Error>>()?;
-        let topology = Topology::new(nodes.len());
+        let state = State::default();
         // When a node goes down, all that runs on it may go on.
         let reserve = u32::try_from(nodes.len() * config.max_size).unwrap_or(u32::MAX).max(10);
         let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));
-        Ok(Arc::new(Self {
-            snapshot: ArcSwap::from_pointee(topology.snapshot()),
-            topology: Mutex::new(topology),
+        let shared = Arc::new(Self {
+            view: ArcSwap::from_pointee(state.view()),
+            state: Mutex::new(state),
+            nodes: boxcar::Vec::with_capacity(nodes.len()),
+            max_size: AtomicUsize::new(config.max_size),
             changes: watch::Sender::new(()),
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),
@@ -251,14 +251,15 @@ impl<B: Backend> Shared<B> {
             retried: AtomicU64::new(0),
             over_budget: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
-            backend,
-            nodes,
+            backend: Arc::new(backend),
             config,
-        }))
+        });
+        let keys = nodes.into_iter().map(|node| shared.join(node)).collect::<Result<_, _>>()?;
+        Ok((shared, keys))
     }
 
     /// Whether it is known what the database holds, as far as it matters to the nodes there are.
-    pub(crate) fn knows_catalog(&self, snapshot: &Snapshot<B::Position>) -> bool {
+    pub(crate) fn knows_catalog(&self, snapshot: &View<B::Position>) -> bool {
         self.knowledge.is_current() || !catalog::is_needed(snapshot)
     }
 
@@ -267,35 +268,49 @@ impl<B: Backend> Shared<B> {
         self.config.catalog_interval.is_some() && self.knowledge.is_current()
     }
 
-    /// Takes in what a monitor found, publishes what is known now, and does what follows.
-    pub(crate) fn take_in(&self, input: Input<B::Position>) {
-        let mut actions = Vec::new();
-        {
-            let mut topology = self.topology.lock().unwrap_or_else(PoisonError::into_inner);
-            topology.handle(input);
-            actions.extend(std::iter::from_fn(|| topology.poll_action()));
-            // Under the lock, so that snapshots are published in the order they were made.
-            self.snapshot.store(Arc::new(topology.snapshot()));
-        }
-        let is_change = !actions.is_empty();
-        for action in actions {
+    /// Takes in what happened, and publishes what is known now. Gives what has to follow, without the lock.
+    pub(crate) fn handle(&self, state: &mut State<B::Position>, input: Input<B::Position>) -> Vec<Todo> {
+        state.topology.handle(input);
+        let mut todos = Vec::new();
+        while let Some(action) = state.topology.poll_action() {
             match action {
-                Action::Evict(node) => self.nodes[node.index()].evict(),
-                Action::Tell(change) => self.tell_change(change),
+                Action::Evict(node) => todos.push(Todo::Evict(state.key(node))),
+                Action::Tell(change) => todos.extend(self.todo(state, change)),
                 _ => {}
+            }
+        }
+        // Under the lock, so that views are published in the order they were made.
+        self.view.store(Arc::new(state.view()));
+        todos
+    }
+
+    /// Does what follows from what happened.
+    pub(crate) fn follow(&self, todos: Vec<Todo>) {
+        let is_change = !todos.is_empty();
+        for todo in todos {
+            match todo {
+                Todo::Evict(node) => self.nodes[node.0].evict(),
+                // What reads on it holds a connection that may never answer.
+                Todo::EvictReads(node) => self.nodes[node.0].pool(Purpose::Read).evict(),
+                Todo::Tell(event) => self.tell(&event),
             }
         }
         // Only then: every statement in flight listens.
         if is_change {
-            self.changes.send_replace(());
-            self.watchers.wake_all();
+            self.woken();
         }
+    }
+
+    /// Has everybody who waits for a change look.
+    pub(crate) fn woken(&self) {
+        self.changes.send_replace(());
+        self.watchers.wake_all();
     }
 
     /// Waits until what is known of the cluster is so. Costs nothing before it is first polled.
     pub(crate) const fn wait_until<F>(&self, is_so: F) -> Until<'_, B, F>
     where
-        F: Fn(&Snapshot<B::Position>) -> bool + Unpin,
+        F: Fn(&View<B::Position>) -> bool + Unpin,
     {
         Until { shared: self, is_so, place: None }
     }
@@ -306,7 +321,7 @@ impl<B: Backend> Shared<B> {
 
     /// Asks every monitor to probe now.
     pub(crate) fn nudge_all(&self) {
-        self.nodes.iter().for_each(|node| node.nudged.notify_one());
+        self.members(&self.view.load()).for_each(|node| node.nudged.notify_one());
     }
 
     pub(crate) fn tell(&self, event: &Event) {
@@ -323,14 +338,15 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    fn tell_change(&self, change: Change) {
-        let name = |node: NodeId| Arc::clone(&self.nodes[node.index()].name);
+    fn todo(&self, state: &State<B::Position>, change: Change) -> impl Iterator<Item = Todo> + use<B> {
+        let named = |node: NodeId| &self.nodes[state.key(node).0];
+        let name = |node: NodeId| Arc::clone(&named(node).name);
+        let mut evicted = None;
         let event = match change {
             Change::NodeUp(node) => Event::NodeUp { node: name(node) },
             Change::NodeDown(node) => {
-                // What reads on it holds a connection that may never answer.
-                self.nodes[node.index()].pool(Purpose::Read).evict();
-                Event::NodeDown { node: name(node), cause: self.nodes[node.index()].last_failure() }
+                evicted = Some(Todo::EvictReads(state.key(node)));
+                Event::NodeDown { node: name(node), cause: named(node).last_failure() }
             }
             Change::RoleChanged(node, role) => Event::RoleChanged { node: name(node), role },
             Change::PrimaryChanged(node, epoch) => {
@@ -340,9 +356,9 @@ impl<B: Backend> Shared<B> {
             Change::SecondPrimary(node) => Event::SecondPrimary { node: name(node) },
             Change::AmbiguousPrimary => Event::AmbiguousPrimary,
             Change::OtherCluster(node, cluster) => Event::OtherCluster { node: name(node), cluster },
-            _ => return,
+            _ => return evicted.into_iter().chain(None),
         };
-        self.tell(&event);
+        evicted.into_iter().chain(Some(Todo::Tell(event)))
     }
 
     fn no_node_answers(&self) -> Error {
@@ -356,17 +372,24 @@ impl<B: Backend> Shared<B> {
     }
 
     fn why_not(&self) -> String {
-        let snapshot = self.snapshot.load();
-        let why = |node: &Arc<Node<B>>| match (
-            node.last_failure(),
-            snapshot.node(node.id).and_then(|view| view.role),
-        ) {
+        let view = self.view.load();
+        let why = |node: &Node<B>| match (node.last_failure(), view.of(node).and_then(|view| view.role)) {
             (Some(failure), _) => format!("{}: {failure}", node.name),
             (None, Some(role)) => format!("{}: is a {role}", node.name),
             (None, None) => format!("{}: no answer yet", node.name),
         };
-        self.nodes.iter().map(why).collect::<Vec<_>>().join("; ")
+        self.members(&view).map(why).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// What has to be done about what happened.
+pub(crate) enum Todo {
+    /// Close the pooled connections of a node.
+    Evict(NodeKey),
+    /// Those for reads.
+    EvictReads(NodeKey),
+    /// Tell whoever listens.
+    Tell(Event),
 }
 
 /// Made by [`Shared::wait_until`].
@@ -379,12 +402,12 @@ pub(crate) struct Until<'s, B: Backend, F> {
 impl<B, F> Future for Until<'_, B, F>
 where
     B: Backend,
-    F: Fn(&Snapshot<B::Position>) -> bool + Unpin,
+    F: Fn(&View<B::Position>) -> bool + Unpin,
 {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let is_so = |this: &Self| (this.is_so)(&this.shared.snapshot.load());
+        let is_so = |this: &Self| (this.is_so)(&this.shared.view.load());
         if is_so(&self) {
             return Poll::Ready(());
         }

@@ -47,6 +47,9 @@ pub struct Config {
     pub heal: bool,
     /// The mode at the start. Default [`Mode::Route`].
     pub mode: Mode,
+    /// Where this process is: reads go first to the nodes of this zone, and to others when none of them may serve one. Default nowhere in
+    /// particular.
+    pub zone: Option<Arc<str>>,
     /// Told of every event, from whichever task it comes about in; must not block.
     pub on_event: Option<EventListener>,
 }
@@ -70,6 +73,7 @@ impl Default for Config {
             catalog_interval: Some(Duration::from_secs(60)),
             heal: true,
             mode: Mode::Route,
+            zone: None,
             on_event: None,
         }
     }
@@ -120,6 +124,7 @@ impl fmt::Debug for Config {
             .field("catalog_interval", &self.catalog_interval)
             .field("heal", &self.heal)
             .field("mode", &self.mode)
+            .field("zone", &self.zone)
             .finish_non_exhaustive()
     }
 }

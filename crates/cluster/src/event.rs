@@ -88,6 +88,23 @@ pub enum Event {
         /// The first of it, and why.
         hazard: Arc<str>,
     },
+    /// A node was added.
+    NodeAdded {
+        /// Which node.
+        node: Arc<str>,
+    },
+    /// A node was taken out.
+    NodeRemoved {
+        /// Which node.
+        node: Arc<str>,
+    },
+    /// A node gets no reads any more, or gets some again.
+    NodeDrained {
+        /// Which node.
+        node: Arc<str>,
+        /// Whether it gets none.
+        is_drained: bool,
+    },
     /// The mode was switched.
     ModeChanged {
         /// To what.
@@ -105,6 +122,9 @@ impl Event {
                 | Self::RoleChanged { .. }
                 | Self::PrimaryChanged { .. }
                 | Self::CatalogLoaded
+                | Self::NodeAdded { .. }
+                | Self::NodeRemoved { .. }
+                | Self::NodeDrained { .. }
                 | Self::ModeChanged { .. }
         )
     }
@@ -151,6 +171,12 @@ impl fmt::Display for Event {
                 "every statement may run {hazard}: all of them go to the primary until that code is known to only read; \
                  allow_function says so of its function"
             ),
+            Self::NodeAdded { node } => write!(f, "{node} was added"),
+            Self::NodeRemoved { node } => write!(f, "{node} was taken out"),
+            Self::NodeDrained { node, is_drained: true } => write!(f, "{node} is drained: it gets no reads"),
+            Self::NodeDrained { node, is_drained: false } => {
+                write!(f, "{node} is not drained any more: it gets reads")
+            }
             Self::ModeChanged { mode } => write!(f, "the mode is {mode}"),
         }
     }

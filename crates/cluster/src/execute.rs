@@ -184,7 +184,7 @@ impl<B: Backend> Handle<B> {
             };
             match result {
                 Ok(answer)
-                    if wanted.is_some() && !search.has_proved(node.id, epoch, answer.position.clone()) =>
+                    if wanted.is_some() && !search.has_proved(node, epoch, answer.position.clone()) =>
                 {
                     search.look_at_the_clock();
                 }
@@ -199,7 +199,7 @@ impl<B: Backend> Handle<B> {
                     let failure = self.shared().backend.failure(&error).kind;
                     if let (FailureKind::Behind, Some(wanted)) = (failure, wanted) {
                         in_flight.answered();
-                        search.is_behind(node.id, wanted, sent);
+                        search.is_behind(node, wanted, sent);
                         continue;
                     }
                     if let Some(unanswered) = unanswered {
@@ -228,10 +228,11 @@ impl<B: Backend> Handle<B> {
     /// another primary was adopted: one that is silent may only be slow, and giving up would leave the write unknown.
     async fn lost(&self, node: &Node<B>, purpose: Purpose, access: Access, epoch: Epoch) {
         self.shared()
-            .wait_until(|snapshot| {
-                let is_down = snapshot.node(node.id).is_none_or(|view| view.health == Health::Down);
-                let is_replaced =
-                    snapshot.epoch != epoch && snapshot.primary.is_some_and(|primary| primary != node.id);
+            .wait_until(|view| {
+                // What runs on one that was taken out may go on for a while.
+                let Some(known) = view.of(node) else { return node.is_cut_off() };
+                let is_down = known.health == Health::Down;
+                let is_replaced = view.epoch != epoch && view.primary.is_some() && !view.is_primary(node);
                 match purpose {
                     Purpose::Read => is_down,
                     Purpose::Write | Purpose::Probe => is_replaced || (access.is_read() && is_down),

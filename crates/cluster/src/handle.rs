@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{
-    Access, ClusterId, Decision, Freshness, Health, NodeId, Position, Reason, Request, Role, Seen, Snapshot,
+    Access, ClusterId, Decision, Freshness, Health, Position, Reason, Request, Role, Seen, Snapshot,
     Timeline, Token, TokenError, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use crate::catalog::SearchPath;
 use crate::cluster::Shared;
 use crate::definition::may_define;
+use crate::members::View;
 use crate::node::now;
-use crate::{Backend, Cluster, Error, ErrorKind, Mode, Outcome, Statement};
+use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Statement};
 
 /// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
 pub struct Handle<B: Backend> {
@@ -139,14 +140,15 @@ impl<B: Backend> Handle<B> {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn primary(&self) -> Result<(NodeId, Arc<str>), Error> {
+    pub async fn primary(&self) -> Result<(NodeKey, Arc<str>), Error> {
         let shared = self.shared();
         loop {
             if shared.is_closed() {
                 return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, "the handle is closed"));
             }
-            if let Some(primary) = shared.snapshot.load().primary {
-                return Ok((primary, Arc::clone(&shared.nodes[primary.index()].name)));
+            let view = shared.view.load_full();
+            if let Some(primary) = view.primary.map(|primary| shared.node(&view, primary)) {
+                return Ok((primary.key, Arc::clone(&primary.name)));
             }
             shared.nudge_all();
             shared.wait_until(|snapshot| snapshot.primary.is_some() || shared.is_closed()).await;
@@ -158,15 +160,22 @@ impl<B: Backend> Handle<B> {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn until_replaced(&self, primary: NodeId) {
-        let is_replaced = |snapshot: &Snapshot<B::Position>| {
+    pub async fn until_replaced(&self, primary: NodeKey) {
+        let node = self.shared().node_of(primary);
+        let is_replaced = |view: &View<B::Position>| {
             if self.shared().is_closed() {
                 return true;
             }
-            let is_down = snapshot.node(primary).is_none_or(|view| view.health == Health::Down);
-            is_down || snapshot.primary.is_some_and(|now| now != primary)
+            let is_down = view.of(node).is_none_or(|view| view.health == Health::Down);
+            is_down || (view.primary.is_some() && !view.is_primary(node))
         };
         self.shared().wait_until(is_replaced).await;
+    }
+
+    /// Where a node is.
+    #[must_use]
+    pub fn address(&self, node: NodeKey) -> &B::Address {
+        &self.shared().node_of(node).address
     }
 
     /// Has all nodes asked now who they are: something went otherwise than they said last.
@@ -187,7 +196,7 @@ impl<B: Backend> Handle<B> {
         if let Some(token) = token {
             return token;
         }
-        let snapshot = self.shared().snapshot.load();
+        let snapshot = self.shared().view.load();
         let position = if is_nothing { TokenPosition::Nothing } else { TokenPosition::Everything };
         let cluster = snapshot.cluster.unwrap_or(ClusterId::new(0));
         Token::new(cluster, snapshot.timeline.unwrap_or(Timeline::new(0)), position)
@@ -199,7 +208,7 @@ impl<B: Backend> Handle<B> {
     ///
     /// A token of another cluster.
     pub fn see(&self, token: Token<B::Position>) -> Result<(), Error> {
-        let cluster = self.shared().snapshot.load().cluster;
+        let cluster = self.shared().view.load().cluster;
         let asks = *token.position() != TokenPosition::Nothing;
         if let Some(cluster) = cluster.filter(|cluster| asks && *cluster != token.cluster()) {
             let error = TokenError::OtherCluster { token: token.cluster(), cluster };
@@ -224,7 +233,7 @@ impl<B: Backend> Handle<B> {
     pub fn classify(&self, sql: &str) -> Classification {
         let shared = self.shared();
         // Asked first: the catalog behind the answer is then at least as new.
-        let is_known = shared.knowledge.is_current() || shared.knows_catalog(&shared.snapshot.load());
+        let is_known = shared.knowledge.is_current() || shared.knows_catalog(&shared.view.load());
         let classification = shared.knowledge.classify(sql, self.search_path);
         if is_known { classification } else { classification.without_catalog() }
     }
@@ -261,7 +270,7 @@ impl<B: Backend> Handle<B> {
     pub fn explain(&self, sql: &str) -> Explanation {
         let classification = self.classify(sql);
         let shared = self.shared();
-        let snapshot = shared.snapshot.load();
+        let snapshot = shared.view.load();
         let (decision, _) = self.decide(
             &snapshot,
             self.access_of(&Statement::text(sql, &classification, B::DIALECT)),
@@ -283,7 +292,7 @@ impl<B: Backend> Handle<B> {
             .nodes()
             .iter()
             .filter(|node| role == Some(Role::Primary) || Some(*node) != snapshot.primary);
-        let nodes = nodes.map(|node| Arc::clone(&shared.nodes[node.index()].name)).collect();
+        let nodes = nodes.map(|node| Arc::clone(&shared.node(&snapshot, node).name)).collect();
         Explanation { role, reason, nodes }
     }
 
@@ -303,7 +312,7 @@ impl<B: Backend> Handle<B> {
     }
 
     fn token_at(&self, position: TokenPosition<B::Position>) -> Option<Token<B::Position>> {
-        let snapshot = self.shared().snapshot.load();
+        let snapshot = self.shared().view.load();
         let place = snapshot.cluster.zip(snapshot.timeline);
         place.map(|(cluster, timeline)| Token::new(cluster, timeline, position))
     }

@@ -3,35 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_core::{Health, Input, NodeView};
+use millpond_core::{Health, Input};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::Shared;
 use crate::error::describe;
 use crate::node::{Node, now};
-use crate::{Backend, Event, Purpose};
+use crate::{Backend, Event, NodeKey, Purpose};
 
 /// Nudges come as often as reads find a replica too old; probes do not.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Runs until it is aborted, with the last clone of its cluster.
-pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, node: Arc<Node<B>>) {
+/// Runs until it is aborted, with its node or with the last clone of its cluster.
+pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
+    let node = shared.node_of(key);
     let mut connection = None;
     loop {
-        let input = probe(&shared, &node, &mut connection).await;
+        let input = probe(&shared, node, &mut connection).await;
         let is_silent = matches!(input, Input::Silent { .. });
-        shared.take_in(input);
+        shared.take_in(node, input);
         node.look_at_held();
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
         sleep(SHORTEST_INTERVAL).await;
-        let is_up = |view: &NodeView<B::Position>| view.health == Health::Up;
-        if is_silent && shared.snapshot.load().node(node.id).is_some_and(is_up) {
+        if is_silent && is_in_use(&shared, node) {
             // Traffic still goes to it: one more silence decides.
             continue;
         }
-        if shared.nodes.len() == 1 && shared.snapshot.load().primary.is_some() {
+        if is_settled(&shared) {
             // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.
             node.nudged.notified().await;
         } else {
@@ -41,17 +41,27 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, node: Arc<Node<B>>) 
     }
 }
 
+fn is_in_use<B: Backend>(shared: &Shared<B>, node: &Node<B>) -> bool {
+    shared.view.load().of(node).is_some_and(|view| view.health == Health::Up)
+}
+
+/// Whether there is one node, and it takes writes.
+fn is_settled<B: Backend>(shared: &Shared<B>) -> bool {
+    let view = shared.view.load();
+    view.is_lone() && view.primary.is_some()
+}
+
 async fn probe<B: Backend>(
     shared: &Shared<B>,
     node: &Node<B>,
     connection: &mut Option<B::Connection>,
 ) -> Input<B::Position> {
     // A node that traffic still goes to must be found out soon; one that is not in use may take its time.
-    let is_in_use = shared.snapshot.load().node(node.id).is_some_and(|view| view.health == Health::Up);
-    let patience = if is_in_use { shared.config.probe_timeout } else { shared.config.connect_timeout };
+    let patience =
+        if is_in_use(shared, node) { shared.config.probe_timeout } else { shared.config.connect_timeout };
     let open = match connection.take().filter(|open| shared.backend.is_open(open)) {
         Some(open) => Ok(Ok(open)),
-        None => timeout(patience, shared.backend.connect(node.id, Purpose::Probe)).await,
+        None => timeout(patience, shared.backend.connect(&node.address, Purpose::Probe)).await,
     };
     let mut open = match open {
         Ok(Ok(open)) => open,

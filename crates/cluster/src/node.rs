@@ -1,31 +1,33 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use millpond_core::{Load, NodeId};
 use millpond_pool::{ConfigError, ConnectError, Lease, Manager, Pool, Returned, Severity};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::error::describe;
 use crate::latency::{Latency, Recorder};
 use crate::shards::Shards;
-use crate::{Backend, Config, FailureKind, Latencies, Purpose};
+use crate::{Backend, Config, FailureKind, Latencies, NodeConfig, NodeKey, Purpose};
 
 /// A connection on loan from one node's pool.
 pub type NodeLease<B> = Lease<NodeManager<B>>;
 
 /// Opens and resets the pooled connections of one node for one purpose.
-pub struct NodeManager<B> {
+pub struct NodeManager<B: Backend> {
     backend: Arc<B>,
-    node: NodeId,
+    name: Arc<str>,
+    address: Arc<B::Address>,
     purpose: Purpose,
 }
 
-impl<B> fmt::Debug for NodeManager<B> {
+impl<B: Backend> fmt::Debug for NodeManager<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeManager")
-            .field("node", &self.node)
+            .field("name", &self.name)
             .field("purpose", &self.purpose)
             .finish_non_exhaustive()
     }
@@ -36,7 +38,7 @@ impl<B: Backend> Manager for NodeManager<B> {
     type Error = B::Error;
 
     async fn connect(&self) -> Result<B::Connection, B::Error> {
-        self.backend.connect(self.node, self.purpose).await
+        self.backend.connect(&self.address, self.purpose).await
     }
 
     fn is_open(&self, connection: &B::Connection) -> bool {
@@ -71,7 +73,16 @@ const RESET_TIMEOUT: Duration = Duration::from_secs(1);
 /// What this process keeps of one node, beside what the snapshot says.
 pub(crate) struct Node<B: Backend> {
     pub(crate) id: NodeId,
+    pub(crate) key: NodeKey,
     pub(crate) name: Arc<str>,
+    pub(crate) address: Arc<B::Address>,
+    pub(crate) zone: Option<Arc<str>>,
+    /// The bits of a number.
+    weight: AtomicU64,
+    /// Ends its monitor.
+    monitor: OnceLock<AbortHandle>,
+    /// Whether it was taken out and what runs on it is given up.
+    is_cut_off: AtomicBool,
     /// Read-only connections, for when it is a replica.
     read: Pool<NodeManager<B>>,
     /// Plain connections, for when it is the primary.
@@ -82,8 +93,6 @@ pub(crate) struct Node<B: Backend> {
     last_failure: Mutex<Option<Arc<str>>>,
     /// How opening connections goes.
     pub(crate) connects: Arc<Connects>,
-    /// Whether its latency decides about anything: a lone node is chosen whatever it is.
-    is_chosen: bool,
     /// Connections that leases and transactions held when the monitor looked last, as each thread's share.
     held: AtomicUsize,
     counts: Shards<Counts>,
@@ -143,10 +152,13 @@ impl<B: Backend> Node<B> {
     pub(crate) fn new(
         backend: &Arc<B>,
         id: NodeId,
-        name: Arc<str>,
+        key: NodeKey,
+        node: NodeConfig<B::Address>,
         config: &Config,
-        is_chosen: bool,
+        max_size: usize,
     ) -> Result<Self, ConfigError> {
+        let NodeConfig { name, address, weight, zone } = node;
+        let address = Arc::new(address);
         let connects = Arc::<Connects>::default();
         let pool = |purpose| {
             let (connects, failing) = (Arc::clone(&connects), Arc::clone(backend));
@@ -157,8 +169,9 @@ impl<B: Backend> Node<B> {
                 }
                 _ => {}
             };
-            Pool::builder(NodeManager { backend: Arc::clone(backend), node: id, purpose })
-                .max_size(config.max_size)
+            let (name, address) = (Arc::clone(&name), Arc::clone(&address));
+            Pool::builder(NodeManager { backend: Arc::clone(backend), name, address, purpose })
+                .max_size(max_size)
                 .acquire_timeout(config.acquire_timeout)
                 .connect_timeout(config.connect_timeout)
                 .max_connecting(config.max_connecting)
@@ -173,13 +186,18 @@ impl<B: Backend> Node<B> {
         };
         Ok(Self {
             id,
-            name,
+            key,
             read: pool(Purpose::Read)?,
             write: pool(Purpose::Write)?,
+            name,
+            address,
+            zone,
+            weight: AtomicU64::new(weight.to_bits()),
+            monitor: OnceLock::new(),
+            is_cut_off: AtomicBool::new(false),
             nudged: Notify::new(),
             last_failure: Mutex::new(None),
             connects: Arc::clone(&connects),
-            is_chosen,
             held: AtomicUsize::new(0),
             counts: Shards::default(),
         })
@@ -198,6 +216,39 @@ impl<B: Backend> Node<B> {
         self.write.evict();
     }
 
+    /// Hands out no more connections, and waits until those that are out came back or the deadline is there. Says whether all are closed.
+    pub(crate) async fn close(&self, deadline: tokio::time::Instant) -> bool {
+        // Both, whatever the first one says.
+        self.read.close(deadline).await & self.write.close(deadline).await
+    }
+
+    pub(crate) fn watched_by(&self, monitor: AbortHandle) {
+        // A node has one.
+        let _ = self.monitor.set(monitor);
+    }
+
+    pub(crate) fn end_monitor(&self) {
+        self.monitor.get().inspect(|monitor| monitor.abort());
+    }
+
+    /// Has what still runs on it given up.
+    pub(crate) fn cut_off(&self) {
+        self.is_cut_off.store(true, Ordering::Release);
+        self.evict();
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn weight(&self) -> f64 {
+        f64::from_bits(self.weight.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_weight(&self, weight: f64) {
+        self.weight.store(weight.to_bits(), Ordering::Relaxed);
+    }
+
     /// Counts a statement in when the node is chosen, and out again when dropped: one that waits for a connection is a
     /// load too.
     pub(crate) fn begin(&self) -> InFlight<'_, B> {
@@ -211,7 +262,7 @@ impl<B: Backend> Node<B> {
     pub(crate) fn load(&self, now: Instant) -> Load {
         let own = self.counts.own();
         let in_flight = own.in_flight.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed);
-        own.latency.get().load(in_flight, now)
+        own.latency.get().load(in_flight, now).over(self.weight())
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -274,9 +325,7 @@ impl<B: Backend> InFlight<'_, B> {
         let elapsed = self.sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
         let counts = self.node.counts.at(self.shard);
         counts.latencies.record(elapsed);
-        if self.node.is_chosen {
-            counts.latency.change(|average| average.observe(elapsed, now));
-        }
+        counts.latency.change(|average| average.observe(elapsed, now));
     }
 }
 

@@ -17,13 +17,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::execute::Statement;
 use crate::handle::Wanted;
+use crate::members::View;
 use crate::node::{InFlight, Node};
 use crate::sight::{Sent, Sight};
 use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose};
 
 /// A connection to a node that may run the statement.
 pub(crate) struct Leased<'a, B: Backend> {
-    pub(crate) node: &'a Arc<Node<B>>,
+    pub(crate) node: &'a Node<B>,
     pub(crate) purpose: Purpose,
     pub(crate) lease: NodeLease<B>,
     /// When the node was chosen.
@@ -90,21 +91,18 @@ impl<'a, B: Backend> Search<'a, B> {
     pub(crate) async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
         let shared = self.handle.shared();
         'decision: loop {
-            // Looked at and let go, since a count of who looks is what all threads share.
-            let (decision, wanted, primary, epoch) = {
-                let snapshot = shared.snapshot.load();
-                let (decision, wanted) = self.decide(&snapshot);
-                (decision, wanted, snapshot.primary, snapshot.epoch)
-            };
+            // Kept until there is a connection: it says which nodes are meant.
+            let view = shared.view.load();
+            let (decision, wanted) = self.decide(&view);
             let Decision { mut plan, to_prove, .. } = decision;
-            while let Some(id) = plan.next(|node| shared.nodes[node.index()].load(self.now.into_std())) {
-                let purpose = if primary == Some(id) { Purpose::Write } else { Purpose::Read };
+            while let Some(id) = plan.next(|id| shared.node(&view, id).load(self.now.into_std())) {
+                let purpose = if view.primary == Some(id) { Purpose::Write } else { Purpose::Read };
                 if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
                     continue;
                 }
-                let node = &shared.nodes[id.index()];
+                let node = shared.node(&view, id);
                 let in_flight = node.begin();
-                let mut is_unfit = pin!(shared.wait_until(|snapshot| !may_serve(snapshot, id, purpose)));
+                let mut is_unfit = pin!(shared.wait_until(|view| !may_serve(view, node, purpose)));
                 let options = AcquireOptions::new().deadline(self.deadline_for(&plan)).now(self.now);
                 let mut acquire = pin!(node.pool(purpose).acquire_with(options));
                 let mut has_waited = false;
@@ -119,7 +117,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 let waited = if has_waited { self.look_at_the_clock() } else { Duration::ZERO };
                 let Some(acquired) = acquired else { continue };
                 match acquired {
-                    Ok(_) if !self.is_still_right(id, purpose, waited) => continue 'decision,
+                    Ok(_) if !self.is_still_right(node, purpose, waited) => continue 'decision,
                     Ok(lease) => {
                         let is_to_prove =
                             to_prove.contains(id) || self.is_news(node, purpose, &lease, &wanted);
@@ -131,8 +129,10 @@ impl<'a, B: Backend> Search<'a, B> {
                             }
                             _ => None,
                         };
-                        return Ok(Leased { node, purpose, lease, epoch, must_show, in_flight });
+                        return Ok(Leased { node, purpose, lease, epoch: view.epoch, must_show, in_flight });
                     }
+                    // It was taken out meanwhile.
+                    Err(AcquireError::Closed) if shared.view.load().of(node).is_none() => continue 'decision,
                     Err(error) => self.cannot_acquire(node, &error)?,
                 }
             }
@@ -152,7 +152,7 @@ impl<'a, B: Backend> Search<'a, B> {
         let shared = self.handle.shared();
         let may_be =
             purpose == Purpose::Read && !matches!(wanted, Wanted::Nothing) && shared.backend.can_prove();
-        let asked = || shared.snapshot.load().node(node.id).and_then(|view| view.observed);
+        let asked = || shared.view.load().of(node).and_then(|view| view.observed);
         may_be && asked().is_none_or(|asked| asked < lease.opened_at())
     }
 
@@ -165,11 +165,10 @@ impl<'a, B: Backend> Search<'a, B> {
         purpose: Purpose,
     ) {
         sight.sent(&Sent {
-            node: node.id,
             name: &node.name,
             purpose,
             reason: self.reason,
-            snapshot: &self.handle.shared().snapshot.load(),
+            lag: self.handle.shared().view.load().of(node).map(|view| view.lag(self.now.into_std())),
             begun,
             now: self.now.into_std(),
         });
@@ -192,21 +191,22 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     /// Whether what is known now still lets it run there: the wait may have been long.
-    fn is_still_right(&self, node: NodeId, purpose: Purpose, waited: Duration) -> bool {
+    fn is_still_right(&self, node: &Node<B>, purpose: Purpose, waited: Duration) -> bool {
         if purpose != Purpose::Write && waited < PROMPT {
             return true;
         }
-        let snapshot = self.handle.shared().snapshot.load();
+        let view = self.handle.shared().view.load();
         match purpose {
-            Purpose::Write => snapshot.primary == Some(node),
+            Purpose::Write => view.is_primary(node),
             Purpose::Read | Purpose::Probe => {
-                snapshot.primary != Some(node) && self.decided(&snapshot, 0).0.plan.nodes().contains(node)
+                let is_replica = view.of(node).is_some() && !view.is_primary(node);
+                is_replica && self.decided(&view, 0).0.plan.nodes().contains(node.id)
             }
         }
     }
 
     /// A definition may have been run while a read waited, or a replica come to a lone node.
-    fn judge_anew(&mut self, snapshot: &Snapshot<B::Position>) {
+    fn judge_anew(&mut self, snapshot: &View<B::Position>) {
         let shared = self.handle.shared();
         let definitions = shared.knowledge.definitions();
         let is_outdated = definitions != self.definitions || !shared.knows_catalog(snapshot);
@@ -222,7 +222,7 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     /// What is decided, and what replicas can be asked for that have to show the caller's writes.
-    fn decide(&mut self, snapshot: &Snapshot<B::Position>) -> (Decision, Wanted<B::Position>) {
+    fn decide(&mut self, snapshot: &View<B::Position>) -> (Decision, Wanted<B::Position>) {
         let shared = self.handle.shared();
         self.judge_anew(snapshot);
         let (decision, wanted) = self.decided(snapshot, fastrand::u64(..));
@@ -241,25 +241,25 @@ impl<'a, B: Backend> Search<'a, B> {
 
     /// Takes in what a replica said before a read: whether what it gave then can be handed out. Behind a change of the primary its
     /// position may be one of another timeline.
-    pub(crate) fn has_proved(&self, node: NodeId, epoch: Epoch, position: Option<B::Position>) -> bool {
+    pub(crate) fn has_proved(&self, node: &Node<B>, epoch: Epoch, position: Option<B::Position>) -> bool {
         let shared = self.handle.shared();
-        let snapshot = shared.snapshot.load();
-        let Some(position) = position.filter(|_| snapshot.epoch == epoch) else { return false };
-        let known = snapshot.node(node).and_then(|view| view.proven.as_ref());
+        let view = shared.view.load();
+        let Some(position) = position.filter(|_| view.epoch == epoch) else { return false };
+        let known = view.of(node).and_then(|view| view.proven.as_ref());
         // Many that asked at the same time have the same to tell.
         if known.is_none_or(|known| !known.covers(&position)) {
-            shared.take_in(Input::Proved { node, position });
+            shared.take_in(node, Input::Proved { node: node.id, position });
         }
         true
     }
 
     /// Takes in that a replica did not show what it had to, though it was asked at `asked`: it is left alone for a while.
-    pub(crate) fn is_behind(&mut self, node: NodeId, wanted: B::Position, asked: Instant) {
+    pub(crate) fn is_behind(&mut self, node: &Node<B>, wanted: B::Position, asked: Instant) {
         self.look_at_the_clock();
         let (asked, answered) = (asked.into_std(), self.now.into_std());
         let shared = self.handle.shared();
-        shared.take_in(Input::Behind { node, wanted, asked, answered });
-        shared.nodes[node.index()].nudged.notify_one();
+        shared.take_in(node, Input::Behind { node: node.id, wanted, asked, answered });
+        node.nudged.notify_one();
     }
 
     /// A node gives no connection: on to the next, unless the time is up or nothing can help.
@@ -339,7 +339,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 return Ok(());
             }
         };
-        if self.tried.len() == shared.nodes.len() {
+        if shared.view.load().members().all(|node| self.tried.contains(node.id)) {
             // Every node has had its chance.
             return Err(self.fruitless());
         }
@@ -433,9 +433,9 @@ impl<'a, B: Backend> Search<'a, B> {
 }
 
 /// Whether a node is what a connection for this purpose is for.
-fn may_serve<P: Position>(snapshot: &Snapshot<P>, node: NodeId, purpose: Purpose) -> bool {
+fn may_serve<B: Backend>(view: &View<B::Position>, node: &Node<B>, purpose: Purpose) -> bool {
     match purpose {
-        Purpose::Write => snapshot.primary == Some(node),
-        Purpose::Read | Purpose::Probe => snapshot.node(node).is_some_and(|view| view.health != Health::Down),
+        Purpose::Write => view.is_primary(node),
+        Purpose::Read | Purpose::Probe => view.of(node).is_some_and(|view| view.health != Health::Down),
     }
 }

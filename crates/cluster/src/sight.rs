@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use millpond_core::{NodeId, Position, Reason, Snapshot};
+use millpond_core::{Lag, Reason};
 use millpond_sql::{Dialect, digest};
 use tracing::Span;
 use tracing::field::Empty;
@@ -19,12 +19,12 @@ pub(crate) struct Sight {
 }
 
 /// Where a statement goes, and why.
-pub(crate) struct Sent<'a, P> {
-    pub(crate) node: NodeId,
+pub(crate) struct Sent<'a> {
     pub(crate) name: &'a str,
     pub(crate) purpose: Purpose,
     pub(crate) reason: Option<Reason>,
-    pub(crate) snapshot: &'a Snapshot<P>,
+    /// How far the node is behind, as far as it is one that is configured.
+    pub(crate) lag: Option<Lag>,
     /// When the statement came, and now.
     pub(crate) begun: Instant,
     pub(crate) now: Instant,
@@ -60,7 +60,7 @@ impl Sight {
     }
 
     /// It has a connection.
-    pub(crate) fn sent<P: Position>(&mut self, sent: &Sent<'_, P>) {
+    pub(crate) fn sent(&mut self, sent: &Sent<'_>) {
         self.tries += 1;
         let (address, port) = sent.name.rsplit_once(':').unwrap_or((sent.name, ""));
         self.span.record("server.address", address);
@@ -75,8 +75,7 @@ impl Sight {
         if let Some(reason) = sent.reason {
             self.span.record("millpond.reason", reason.as_str());
         }
-        let lag = sent.snapshot.node(sent.node).and_then(|view| view.lag(sent.now).time());
-        if let Some(lag) = lag {
+        if let Some(lag) = sent.lag.and_then(Lag::time) {
             self.span.record("millpond.lag_ms", lag.as_secs_f64() * 1e3);
         }
         let waited = sent.now.saturating_duration_since(sent.begun);

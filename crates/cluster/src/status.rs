@@ -22,7 +22,7 @@ pub struct Status {
     pub over_budget: u64,
     /// Statements that [`Mode::Shadow`] kept on the primary and [`Mode::Route`] would have sent to a replica.
     pub shadowed: u64,
-    /// Every configured node.
+    /// Every node that is configured now.
     pub nodes: Vec<NodeStatus>,
 }
 
@@ -32,6 +32,12 @@ pub struct Status {
 pub struct NodeStatus {
     /// Its address as configured.
     pub name: Arc<str>,
+    /// Where it is, if that is configured.
+    pub zone: Option<Arc<str>>,
+    /// How much it can do beside others.
+    pub weight: f64,
+    /// Whether it gets no reads, by [`Cluster::drain_node`](crate::Cluster::drain_node).
+    pub is_drained: bool,
     /// What it said it is.
     pub role: Option<Role>,
     /// Whether it answers.

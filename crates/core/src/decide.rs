@@ -394,7 +394,7 @@ fn obstacle<P: Position>(
     now: Instant,
 ) -> Option<Obstacle> {
     let may_be_replica = node.role != Some(Role::Primary) && node.same_cluster;
-    if node.role != Some(Role::Replica) && snapshot.members().count() == 1 {
+    if node.role != Some(Role::Replica) && snapshot.is_lone() {
         return Some(Obstacle::OnlyNode);
     }
     if !may_be_replica {

@@ -70,6 +70,18 @@ impl<P: Position> Snapshot<P> {
         self.nodes.get(node.index())
     }
 
+    /// What is known of a node that is configured now.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<&NodeView<P>> {
+        self.node(node).filter(|view| view.membership != Membership::Gone)
+    }
+
+    /// Whether only one node is configured now.
+    #[must_use]
+    pub fn is_lone(&self) -> bool {
+        self.members().nth(1).is_none()
+    }
+
     /// The nodes that are configured now.
     pub fn members(&self) -> impl Iterator<Item = &NodeView<P>> {
         self.nodes.iter().filter(|node| node.membership != Membership::Gone)

@@ -262,6 +262,12 @@ impl<P: Position> Topology<P> {
         self.actions.pop_front()
     }
 
+    /// Whether the node is one of those that are configured.
+    #[must_use]
+    pub fn is_member(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(Node::is_there)
+    }
+
     /// What is known now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<P> {

@@ -14,7 +14,8 @@ pub use millpond_cluster::{
 pub mod postgres {
     pub use millpond_postgres::{
         BorrowedRowStream, Builder, CatalogSetting, CopyIn, CopyOut, Db, DriverError, GenericClient, Heard,
-        Lease, Listener, Lsn, Params, ParseLsnError, RowStream, Savepoint, Session, Token, Transaction,
-        TransactionBuilder, TransactionId, TransactionStatus, TypedParams, WriterPool, tokio_postgres,
+        Lease, Listener, Lsn, NodeSettings, Nodes, Params, ParseLsnError, RowStream, Savepoint, Session,
+        Token, Transaction, TransactionBuilder, TransactionId, TransactionStatus, TypedParams, WriterPool,
+        tokio_postgres,
     };
 }

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millpond_cluster::core::{ClusterId, NodeId, Observation, Role, Timeline};
+use millpond_cluster::core::{ClusterId, Observation, Role, Timeline};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{Backend, Failure, Purpose};
@@ -12,32 +12,41 @@ use tokio_postgres::types::PgLsn;
 
 use crate::catalog;
 use crate::connection::Connection;
-use crate::connector::Connector;
+use crate::connector::{Connector, Connectors};
 use crate::frame::Kind;
 use crate::{DriverError, Lsn};
 
 /// PostgreSQL, as a [`Backend`].
 pub struct Postgres {
-    pub(crate) servers: Servers,
+    /// Makes what opens connections to nodes; a test has its connection.
+    pub(crate) connectors: Option<Connectors>,
     pub(crate) segment_size: Arc<AtomicU64>,
     pub(crate) last_catalog: Arc<catalog::Last>,
 }
 
-/// Where connections come from.
-pub(crate) enum Servers {
-    /// They are opened, to each node by its own.
-    Named(Vec<Connector>),
+/// Where the connections to a node come from.
+pub struct Server(pub(crate) Source);
+
+pub(crate) enum Source {
+    /// They are opened.
+    Opened(Box<Connector>),
     /// There is one, in the transaction of a test.
     Test(Mutex<Option<Box<Connection>>>),
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Opened(connector) => f.debug_tuple("Server").field(&connector.setup.node).finish(),
+            Source::Test(_) => f.write_str("Server(test)"),
+        }
+    }
 }
 
 impl Postgres {
     /// What is at the other end of its connections.
     pub(crate) fn kind(&self) -> Kind {
-        match &self.servers {
-            Servers::Named(connectors) => connectors.first().map_or(Kind::Direct, |one| one.setup.kind),
-            Servers::Test(_) => Kind::Test,
-        }
+        self.connectors.as_ref().map_or(Kind::Test, Connectors::kind)
     }
 }
 
@@ -70,15 +79,16 @@ from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
 
 impl Backend for Postgres {
     type Position = Lsn;
+    type Address = Server;
     type Connection = Connection;
     type Error = DriverError;
 
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn connect(&self, node: NodeId, purpose: Purpose) -> Result<Connection, DriverError> {
-        match &self.servers {
-            Servers::Named(connectors) => connectors[node.index()].connect(purpose).await,
-            Servers::Test(one) => {
+    async fn connect(&self, server: &Server, purpose: Purpose) -> Result<Connection, DriverError> {
+        match &server.0 {
+            Source::Opened(connector) => connector.connect(purpose).await,
+            Source::Test(one) => {
                 let one = one.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let one = one.ok_or(DriverError::TestOver)?;
                 one.never_commit().await?;

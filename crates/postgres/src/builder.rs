@@ -6,15 +6,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use millpond_cluster::sql::{Classifier, Dialect, FunctionNameError};
-use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode};
+use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode, NodeConfig};
 
-use crate::backend::Servers;
-use crate::connection::Setup;
-use crate::connector::{Connector, PasswordCallback};
+use crate::connector::{Connectors, PasswordCallback};
 use crate::frame::Kind;
-use crate::tls::Tls;
-use crate::url::{Address, SslMode, Url, addresses, config_of};
-use crate::{Db, Error, Postgres, Result};
+use crate::url::{SslMode, Url, addresses};
+use crate::{Db, Error, NodeSettings, Postgres, Result, Server};
 
 /// Every setting of a [`Db`]. Each is optional; bad values are refused by name when it connects.
 #[derive(Clone)]
@@ -24,6 +21,8 @@ pub struct Builder {
     config: ClusterConfig,
     kind: Kind,
     after_connect: Option<Box<str>>,
+    /// Nodes beside those of the URL, and settings for those.
+    nodes: Vec<NodeSettings>,
     /// The first function that cannot be allowed or denied.
     bad_function: Option<FunctionNameError>,
 }
@@ -73,6 +72,7 @@ impl Builder {
             config: ClusterConfig::default(),
             kind: Kind::Direct,
             after_connect: None,
+            nodes: Vec::new(),
             bad_function: None,
         }
     }
@@ -140,6 +140,32 @@ impl Builder {
     #[must_use]
     pub const fn behind_pooler(mut self) -> Self {
         self.kind = Kind::Pooled;
+        self
+    }
+
+    /// A node beside those of the URL, or the settings of one of those.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, NodeSettings, Result};
+    /// # fn settings() -> Result<()> {
+    /// let builder = Db::builder("postgres://app@db-0,db-1,db-2/shop")?
+    ///     .zone("eu-1a")
+    ///     .node(NodeSettings::new("db-1").zone("eu-1a"))
+    ///     .node(NodeSettings::new("db-2").zone("eu-1b").weight(2.0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn node(mut self, node: NodeSettings) -> Self {
+        self.nodes.push(node);
+        self
+    }
+
+    /// Where this process is: reads go first to the nodes of this zone, and to the others when none of them may serve one. Default nowhere in
+    /// particular.
+    #[must_use]
+    pub fn zone(mut self, zone: &str) -> Self {
+        self.config.zone = Some(zone.into());
         self
     }
 
@@ -305,8 +331,8 @@ impl Builder {
     ///
     /// Cancel safe: a dropped future closes what it opened.
     pub async fn connect(self) -> Result<Db> {
-        let (backend, names, config) = self.prepare()?;
-        Ok(Db::new(Cluster::connect(backend, names, config).await?.handle()))
+        let (backend, nodes, config) = self.prepare()?;
+        Ok(Db::new(Cluster::connect(backend, nodes, config).await?.handle()))
     }
 
     /// The same without waiting for anybody: nodes are asked in the background, and the first statements wait for what they say, for as
@@ -316,11 +342,11 @@ impl Builder {
     ///
     /// A setting that cannot be.
     pub fn connect_lazy(self) -> Result<Db> {
-        let (backend, names, config) = self.prepare()?;
-        Ok(Db::new(Cluster::start(backend, names, config)?.handle()))
+        let (backend, nodes, config) = self.prepare()?;
+        Ok(Db::new(Cluster::start(backend, nodes, config)?.handle()))
     }
 
-    fn prepare(self) -> Result<(Postgres, Vec<Arc<str>>, ClusterConfig)> {
+    fn prepare(self) -> Result<(Postgres, Vec<NodeConfig<Server>>, ClusterConfig)> {
         if let Some(error) = &self.bad_function {
             return Err(Error::config(error.to_string()));
         }
@@ -334,32 +360,27 @@ impl Builder {
             return Err(Error::config("after_connect() must not change standard_conforming_strings"));
         }
         let segment_size = Arc::new(AtomicU64::new(0));
-        let connector = |address: &Address| {
-            let node: Arc<str> = address.name().into();
-            let local_default = if address.is_local() { SslMode::Prefer } else { SslMode::VerifyFull };
-            let mode = self.url.ssl_mode.unwrap_or(local_default);
-            let mut config = config_of(&self.url.config, address);
-            config.ssl_mode(match mode {
-                SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-                SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
-                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
-                    tokio_postgres::config::SslMode::Require
-                }
-            });
-            let tls = Tls::new(mode, self.url.ssl_root_cert.as_deref(), &node)?;
-            let setup = Setup {
-                node,
-                kind: self.kind,
-                after_connect: self.after_connect.clone(),
-                segment_size: Arc::clone(&segment_size),
-            };
-            Ok(Connector { setup: Arc::new(setup), config, tls, password: self.password.clone() })
+        let named = addresses(&self.url.config)?;
+        let connectors = Connectors {
+            url: self.url,
+            kind: self.kind,
+            after_connect: self.after_connect,
+            password: self.password,
+            segment_size: Arc::clone(&segment_size),
         };
-        let connectors = addresses(&self.url.config)?.iter().map(connector).collect::<Result<Vec<_>>>()?;
-        let names = connectors.iter().map(|connector| Arc::clone(&connector.setup.node)).collect();
-        let servers = Servers::Named(connectors);
-        let backend = Postgres { servers, segment_size, last_catalog: Arc::default() };
-        Ok((backend, names, self.config))
+        let mut nodes = named
+            .into_iter()
+            .map(|address| NodeSettings::at(address).config(&connectors))
+            .collect::<Result<Vec<_>>>()?;
+        for settings in self.nodes {
+            let node = settings.config(&connectors)?;
+            match nodes.iter_mut().find(|named| named.name == node.name) {
+                Some(named) => *named = node,
+                None => nodes.push(node),
+            }
+        }
+        let backend = Postgres { connectors: Some(connectors), segment_size, last_catalog: Arc::default() };
+        Ok((backend, nodes, self.config))
     }
 }
 

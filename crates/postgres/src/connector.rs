@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use millpond_cluster::Purpose;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -11,6 +12,7 @@ use crate::connection::{Connection, Setup};
 use crate::frame::Kind;
 use crate::listener::Notes;
 use crate::tls::Tls;
+use crate::url::{Address, SslMode, Url, config_of};
 
 /// A password, fetched when a connection is opened.
 pub(crate) type PasswordCallback = Arc<
@@ -18,6 +20,43 @@ pub(crate) type PasswordCallback = Arc<
         + Send
         + Sync,
 >;
+
+/// Makes connectors, by what all servers have in common.
+pub(crate) struct Connectors {
+    pub(crate) url: Url,
+    pub(crate) kind: Kind,
+    pub(crate) after_connect: Option<Box<str>>,
+    pub(crate) password: Option<PasswordCallback>,
+    pub(crate) segment_size: Arc<AtomicU64>,
+}
+
+impl Connectors {
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn connector(&self, address: &Address) -> crate::Result<Connector> {
+        let node: Arc<str> = address.name().into();
+        let local_default = if address.is_local() { SslMode::Prefer } else { SslMode::VerifyFull };
+        let mode = self.url.ssl_mode.unwrap_or(local_default);
+        let mut config = config_of(&self.url.config, address);
+        config.ssl_mode(match mode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                tokio_postgres::config::SslMode::Require
+            }
+        });
+        let tls = Tls::new(mode, self.url.ssl_root_cert.as_deref(), &node)?;
+        let setup = Setup {
+            node,
+            kind: self.kind,
+            after_connect: self.after_connect.clone(),
+            segment_size: Arc::clone(&self.segment_size),
+        };
+        Ok(Connector { setup: Arc::new(setup), config, tls, password: self.password.clone() })
+    }
+}
 
 /// Opens connections to one server.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ use crate::rest::Rest;
 use crate::scope::Scope;
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
-    Builder, Error, ErrorKind, Lease, Outcome, Postgres, Result, RowStream, Token, Transaction,
+    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Result, RowStream, Token, Transaction,
     TransactionBuilder, WriterPool,
 };
 
@@ -430,6 +430,23 @@ impl Db {
     #[must_use]
     pub fn status(&self) -> Status {
         self.handle.cluster().status()
+    }
+
+    /// The nodes of the cluster, to add some, take some out, or drain them while everything runs.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millpond_postgres::{Db, Result};
+    /// # async fn replace(db: &Db) -> Result<()> {
+    /// db.nodes().add("db-3")?;
+    /// db.nodes().drain("db-1")?;
+    /// let is_quiet = db.nodes().remove("db-1", Duration::from_secs(30)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn nodes(&self) -> Nodes<'_> {
+        Nodes::new(self.handle.cluster())
     }
 
     /// Switches the mode, for this process, from the next statement on.

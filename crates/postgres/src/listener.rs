@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use millpond_cluster::Handle;
-use millpond_cluster::core::NodeId;
+use millpond_cluster::{Handle, NodeKey};
 use postgres_protocol::escape::escape_identifier;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
-use crate::backend::Servers;
+use crate::backend::Source;
 use crate::connector::Connector;
 use crate::frame::Kind;
 use crate::{Db, DriverError, Error, ErrorKind, Outcome, Postgres, Result};
@@ -69,7 +68,7 @@ pub struct Listener {
 
 /// A connection that listens.
 struct Open {
-    node: NodeId,
+    node: NodeKey,
     name: Arc<str>,
     client: Client,
     inbox: mpsc::Receiver<Item>,
@@ -261,9 +260,8 @@ impl Listener {
     async fn connect(&self, channels: &BTreeSet<String>) -> Result<Open> {
         let (node, name) = self.handle.primary().await?;
         let backend = self.handle.cluster().backend();
-        let connector = match (&backend.servers, backend.kind()) {
-            (Servers::Named(connectors), Kind::Direct) => &connectors[node.index()],
-            _ => return Err(cannot_listen()),
+        let (Source::Opened(connector), Kind::Direct) = (&self.handle.address(node).0, backend.kind()) else {
+            return Err(cannot_listen());
         };
         let opened = connect(connector, channels).await;
         let (client, inbox, is_overfull) = opened.map_err(|error| {

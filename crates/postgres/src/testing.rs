@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use millpond_cluster::{Cluster, Config};
+use millpond_cluster::{Cluster, Config, NodeConfig};
 
-use crate::backend::Servers;
-use crate::{Db, Error, ErrorKind, Outcome, Postgres, Result, Transaction};
+use crate::backend::Source;
+use crate::{Db, Error, ErrorKind, Outcome, Postgres, Result, Server, Transaction};
 
 impl Db {
     /// A handle for a test: all that runs through it, its clones and its sessions runs in `transaction`, and is rolled back when the last
@@ -46,15 +46,13 @@ impl Db {
             return Err(Error::new(ErrorKind::ConnectionLost, Outcome::Rejected, text));
         }
         let connection = connection.into_test();
-        let node = Arc::clone(connection.node());
-        let backend = Postgres {
-            servers: Servers::Test(Mutex::new(Some(Box::new(connection)))),
-            segment_size: Arc::default(),
-            last_catalog: Arc::default(),
-        };
+        let name = Arc::clone(connection.node());
+        let server = Server(Source::Test(Mutex::new(Some(Box::new(connection)))));
+        let backend =
+            Postgres { connectors: None, segment_size: Arc::default(), last_catalog: Arc::default() };
         let mut config = Config::default();
         config.max_size = 1;
         config.catalog_interval = None;
-        Ok(Self::new(Cluster::of_one(backend, node, config)?.handle()))
+        Ok(Self::new(Cluster::of_one(backend, NodeConfig::new(name, server), config)?.handle()))
     }
 }

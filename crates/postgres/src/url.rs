@@ -18,6 +18,20 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// From a host, `host:port`, or the path of a Unix socket or its folder.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        #[cfg(unix)]
+        if text.starts_with('/') {
+            let (folder, port) = text.rsplit_once("/.s.PGSQL.").unwrap_or((text, "5432"));
+            let port = port.parse().map_err(|_| format!("{text}: no port behind .s.PGSQL."))?;
+            return Ok(Self { host: Host::Unix(folder.into()), hostaddr: None, port });
+        }
+        let is_one_host = !text.is_empty() && !text.contains(['/', '@', '?', ',']);
+        let url = is_one_host.then(|| format!("postgres://{text}").parse::<Config>().ok()).flatten();
+        let address = url.and_then(|config| addresses(&config).ok()?.pop());
+        address.ok_or_else(|| format!("{text:?} is no address of a node: write a host, or host:port"))
+    }
+
     /// Whether the server is on this machine, so that TLS would protect nothing.
     pub(crate) fn is_local(&self) -> bool {
         match (&self.host, self.hostaddr) {
@@ -177,6 +191,24 @@ mod tests {
         assert_eq!(names("postgres://app@db-0,db-1,db-2/shop"), ["db-0:5432", "db-1:5432", "db-2:5432"]);
         assert_eq!(names("postgresql://app@db-0:1,db-1:2/shop?application_name=x"), ["db-0:1", "db-1:2"]);
         assert_eq!(names("postgres://app@[::1]:7/shop"), ["[::1]:7"]);
+    }
+
+    #[test]
+    fn an_address_alone_is_read_as_in_a_url() {
+        let name = |text: &str| Address::parse(text).map(|address| address.name());
+        for (text, expected) in [
+            ("db-3", "db-3:5432"),
+            ("db-3:6000", "db-3:6000"),
+            ("[::1]:7", "[::1]:7"),
+            ("/run/pg", "/run/pg/.s.PGSQL.5432"),
+            ("/run/pg/.s.PGSQL.7", "/run/pg/.s.PGSQL.7"),
+        ] {
+            assert_eq!(name(text).unwrap(), expected);
+            assert_eq!(name(&name(text).unwrap()).unwrap(), expected, "a name is an address");
+        }
+        for text in ["", "db-0,db-1", "app@db-0", "db-0/shop", "db-0?x=1", "db-0:port", "/run/.s.PGSQL.x"] {
+            assert!(name(text).is_err(), "{text}");
+        }
     }
 
     #[test]

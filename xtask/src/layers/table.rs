@@ -110,6 +110,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "millpond-cluster",
         uses: Uses::Only(&[
             any("arc-swap"),
+            any("boxcar"),
             any("fastrand"),
             any("millpond-core"),
             any("millpond-pool"),

@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use millpond_cluster::{Cluster, NodeConfig};
+
+use crate::backend::Source;
+use crate::connector::Connectors;
+use crate::url::Address;
+use crate::{Error, Postgres, Result, Server};
+
+/// A node: where it is, and how it takes part. For [`Builder::node`](crate::Builder::node) and [`Nodes::add`].
+///
+/// User, database, TLS and whatever else opens a connection are as in the URL of the handle.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Or why it cannot be read, until somebody can be told.
+    address: std::result::Result<Address, String>,
+    weight: f64,
+    zone: Option<String>,
+}
+
+impl NodeSettings {
+    /// The node at `address`: a host, or `host:port`, with 5432 where no port is named; an IPv6 address stands in brackets, and a path is the
+    /// folder of a Unix socket.
+    #[must_use]
+    pub fn new(address: &str) -> Self {
+        Self { address: Address::parse(address), weight: 1.0, zone: None }
+    }
+
+    pub(crate) const fn at(address: Address) -> Self {
+        Self { address: Ok(address), weight: 1.0, zone: None }
+    }
+
+    /// How much it can do beside others: of two that are equally fast, one of weight 2 gets reads until it has twice as many in flight. At
+    /// least 0.001. Default 1.
+    #[must_use]
+    pub const fn weight(mut self, weight: f64) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Where it is. Reads go first to the nodes that are where the process is, by [`Builder::zone`](crate::Builder::zone).
+    #[must_use]
+    pub fn zone(mut self, zone: &str) -> Self {
+        self.zone = Some(zone.to_owned());
+        self
+    }
+
+    pub(crate) fn config(self, connectors: &Connectors) -> Result<NodeConfig<Server>> {
+        let connector = connectors.connector(&self.address.map_err(Error::config)?)?;
+        let name = connector.setup.node.clone();
+        let mut config = NodeConfig::new(name, Server(Source::Opened(Box::new(connector))));
+        config.weight = self.weight;
+        config.zone = self.zone.map(Into::into);
+        Ok(config)
+    }
+}
+
+impl From<&str> for NodeSettings {
+    fn from(address: &str) -> Self {
+        Self::new(address)
+    }
+}
+
+/// The nodes of a handle's cluster, to be changed while it runs: see [`Db::nodes`](crate::Db::nodes). A change is there from the next
+/// statement on, for all clones, and nothing restarts: the other nodes keep their roles, their connections and what is known of them.
+///
+/// Nodes are named as in the URL, and as [`status`](crate::Db::status) names them; the port may be left out where it is 5432.
+#[derive(Clone, Copy, Debug)]
+pub struct Nodes<'a> {
+    cluster: &'a Cluster<Postgres>,
+}
+
+impl<'a> Nodes<'a> {
+    pub(crate) const fn new(cluster: &'a Cluster<Postgres>) -> Self {
+        Self { cluster }
+    }
+
+    /// Adds a node. It is asked who it is, and gets reads as soon as it is known to be fresh enough. Call it inside a runtime.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be read; a node that is there; more than 64 nodes; a closed handle.
+    pub fn add(&self, node: impl Into<NodeSettings>) -> Result<()> {
+        let connectors = self.cluster.backend().connectors.as_ref();
+        let connectors = connectors.ok_or_else(|| Error::config("the handle of a test has one node"))?;
+        self.cluster.add_node(node.into().config(connectors)?)
+    }
+
+    /// Takes a node out. It gets nothing more from now on; what runs on it may go on for as long as `patience`. Then its reads go on to
+    /// another node, and its writes and transactions are given up. Says whether all came back in time.
+    ///
+    /// When it was the primary, writes wait for another one, as in a failover.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node, or no other one.
+    ///
+    /// # Cancel safety
+    ///
+    /// The node is out from the first poll on; a dropped future has no more patience.
+    pub async fn remove(&self, name: &str, patience: Duration) -> Result<bool> {
+        self.cluster.remove_node(&in_full(name)?, patience).await
+    }
+
+    /// Gives a node no more reads, before it is taken out or worked on; what runs on it goes on. A primary takes writes as before, and reads
+    /// when no replica may serve them.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node.
+    pub fn drain(&self, name: &str) -> Result<()> {
+        self.cluster.drain_node(&in_full(name)?)
+    }
+
+    /// Gives a drained node reads again.
+    ///
+    /// # Errors
+    ///
+    /// There is no such node.
+    pub fn undrain(&self, name: &str) -> Result<()> {
+        self.cluster.undrain_node(&in_full(name)?)
+    }
+
+    /// How much a node can do beside others: see [`NodeSettings::weight`].
+    ///
+    /// # Errors
+    ///
+    /// There is no such node; a weight that cannot be.
+    pub fn set_weight(&self, name: &str, weight: f64) -> Result<()> {
+        self.cluster.set_weight(&in_full(name)?, weight)
+    }
+
+    /// The most connections per node: see [`Builder::max_size`](crate::Builder::max_size). When it is lowered, those that are too many are
+    /// closed as they come back.
+    ///
+    /// # Errors
+    ///
+    /// Zero.
+    pub fn set_max_size(&self, connections: usize) -> Result<()> {
+        self.cluster.set_max_size(connections)
+    }
+}
+
+/// As the status has it.
+fn in_full(name: &str) -> Result<String> {
+    Address::parse(name).map(|address| address.name()).map_err(Error::config)
+}

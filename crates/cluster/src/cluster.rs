@@ -203,6 +203,10 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) max_size: AtomicUsize,
     /// Told when a node's health or role, or the primary, is another.
     pub(crate) changes: watch::Sender<()>,
+    /// Told of every answer of a node, when somebody waits for a fresher one.
+    pub(crate) answers: watch::Sender<()>,
+    /// Reads that run on the primary since no replica may serve them, where there is a limit.
+    pub(crate) fallback_reads: AtomicUsize,
     /// Those of every statement in flight.
     watchers: Watchers,
     is_closed: AtomicBool,
@@ -240,6 +244,8 @@ impl<B: Backend> Shared<B> {
             nodes: boxcar::Vec::with_capacity(nodes.len()),
             max_size: AtomicUsize::new(config.max_size),
             changes: watch::Sender::new(()),
+            answers: watch::Sender::new(()),
+            fallback_reads: AtomicUsize::new(0),
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),
             mode: ModeSwitch::new(config.mode),
@@ -281,6 +287,9 @@ impl<B: Backend> Shared<B> {
         }
         // Under the lock, so that views are published in the order they were made.
         self.view.store(Arc::new(state.view()));
+        if self.answers.receiver_count() > 0 {
+            self.answers.send_replace(());
+        }
         todos
     }
 

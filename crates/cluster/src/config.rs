@@ -23,6 +23,8 @@ pub struct Config {
     pub max_connecting: usize,
     /// The most callers that may wait for connections of one node; who comes then is told at once. Default no limit.
     pub max_waiting: Option<usize>,
+    /// How many reads may run on the primary at a time since no replica may serve them; who comes then is told at once. Default no limit.
+    pub max_fallback_reads: Option<usize>,
     /// How long a connection may rest before it is closed. Default 10 min.
     pub idle_timeout: Option<Duration>,
     /// How long a connection is used, less up to a fifth at random. Default 30 min.
@@ -62,6 +64,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(5),
             max_connecting: 2,
             max_waiting: None,
+            max_fallback_reads: None,
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
             check_after: Some(Duration::from_secs(30)),
@@ -113,6 +116,7 @@ impl fmt::Debug for Config {
             .field("connect_timeout", &self.connect_timeout)
             .field("max_connecting", &self.max_connecting)
             .field("max_waiting", &self.max_waiting)
+            .field("max_fallback_reads", &self.max_fallback_reads)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_lifetime", &self.max_lifetime)
             .field("check_after", &self.check_after)

@@ -37,11 +37,14 @@ pub enum ErrorKind {
     Start,
     /// No node takes writes, and none did before the deadline.
     NoPrimary,
+    /// No replica may serve the read, and the handle [reads from nothing else](crate::Handle::with_replicas_only).
+    NoReplica,
     /// No connection could be had.
     Acquire,
     /// The handle was closed.
     Closed,
-    /// As many callers wait for a connection as may: turned away at once, on every node that could run it.
+    /// As many callers wait for a connection as may, on every node that could run it; or as many reads run on the primary for want of a
+    /// replica as may. Turned away at once.
     Overloaded,
     /// The server refused the statement.
     Rejected,

@@ -159,7 +159,7 @@ impl<B: Backend> Handle<B> {
             let Leased { node, purpose, lease, epoch, must_show, mut in_flight } =
                 search.next_lease().await?;
             in_flight.sent(purpose, search.now.into_std());
-            if sight.is_on() {
+            if sight.is_on() || self.report.is_some() {
                 search.tell(sight, begun, node, purpose);
             }
             let (sent, wanted) = (search.now, must_show.clone());

@@ -15,7 +15,7 @@ use crate::cluster::Shared;
 use crate::definition::may_define;
 use crate::members::View;
 use crate::node::now;
-use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Statement};
+use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, Statement};
 
 /// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
 pub struct Handle<B: Backend> {
@@ -24,6 +24,12 @@ pub struct Handle<B: Backend> {
     sees: Sees<B::Position>,
     /// How long a call may take in all.
     timeout: Option<Duration>,
+    /// How long a read waits for a replica that may serve it.
+    pub(crate) wait: Duration,
+    /// Whether reads go to no primary.
+    pub(crate) is_replicas_only: bool,
+    /// Says where statements ran.
+    pub(crate) report: Option<Report>,
     search_path: SearchPath,
 }
 
@@ -64,6 +70,9 @@ impl<B: Backend> Clone for Handle<B> {
             freshness: self.freshness,
             sees: self.sees.clone(),
             timeout: self.timeout,
+            wait: self.wait,
+            is_replicas_only: self.is_replicas_only,
+            report: self.report.clone(),
             search_path: self.search_path,
         }
     }
@@ -77,7 +86,16 @@ impl<B: Backend> fmt::Debug for Handle<B> {
 
 impl<B: Backend> Handle<B> {
     pub(crate) const fn new(cluster: Cluster<B>, freshness: Freshness, sees: Sees<B::Position>) -> Self {
-        Self { cluster, freshness, sees, timeout: None, search_path: SearchPath::Usual }
+        Self {
+            cluster,
+            freshness,
+            sees,
+            timeout: None,
+            wait: Duration::ZERO,
+            is_replicas_only: false,
+            report: None,
+            search_path: SearchPath::Usual,
+        }
     }
 
     /// The cluster behind it.
@@ -115,6 +133,37 @@ impl<B: Backend> Handle<B> {
     #[must_use]
     pub fn with_timeout(&self, limit: Duration) -> Self {
         Self { timeout: Some(limit), ..self.clone() }
+    }
+
+    /// The same handle for reads that may be so far behind where the primary was when it was last asked, in bytes or transactions, as the
+    /// backend counts; and as old as before, or as [`max_lag`](crate::Config::max_lag) where they might be of any age.
+    #[must_use]
+    pub fn with_distance(&self, distance: u64) -> Self {
+        let time = match self.freshness {
+            Freshness::Within(time) | Freshness::Behind { time, .. } => time,
+            _ => self.shared().config.max_lag,
+        };
+        self.with_freshness(Freshness::Behind { time, distance })
+    }
+
+    /// The same handle for reads that wait so long for a replica that may serve them, before they go to the primary. It is part of the time
+    /// that a call may wait for a connection.
+    #[must_use]
+    pub fn with_wait(&self, limit: Duration) -> Self {
+        Self { wait: limit, ..self.clone() }
+    }
+
+    /// The same handle for reads that go to no primary: where no replica may serve one, it fails with [`ErrorKind::NoReplica`]. Not those
+    /// for which the primary is asked for, or the mode is [`Mode::PrimaryOnly`].
+    #[must_use]
+    pub fn with_replicas_only(&self) -> Self {
+        Self { is_replicas_only: true, ..self.clone() }
+    }
+
+    /// The same handle for statements that say in `report` where they ran.
+    #[must_use]
+    pub fn with_report(&self, report: &Report) -> Self {
+        Self { report: Some(report.clone()), ..self.clone() }
     }
 
     /// When a call that begins now has to be over, if there is a limit.

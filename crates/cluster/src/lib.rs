@@ -14,6 +14,7 @@ mod members;
 mod mode;
 mod monitor;
 mod node;
+mod report;
 mod search;
 mod shards;
 mod sight;
@@ -31,6 +32,7 @@ pub use latency::Latencies;
 pub use members::{NodeConfig, NodeKey};
 pub use mode::Mode;
 pub use node::{NodeLease, NodeManager};
+pub use report::{Report, Served};
 pub use status::{NodeStatus, Status};
 
 pub use millpond_core as core;

@@ -8,19 +8,22 @@ use std::task::Poll;
 use std::time::Duration;
 
 use millpond_core::{
-    Access, Decision, Epoch, Health, Input, NodeId, NodeSet, Plan, Position, Reason, Snapshot,
+    Access, Decision, Epoch, Health, Input, Lag, NodeId, NodeSet, Plan, Position, Reason, Role, Snapshot,
 };
 use millpond_pool::{AcquireError, AcquireOptions, ConnectError};
 use millpond_sql::digest;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::cluster::Shared;
 use crate::execute::Statement;
 use crate::handle::Wanted;
 use crate::members::View;
 use crate::node::{InFlight, Node};
-use crate::sight::{Sent, Sight};
-use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose};
+use crate::sight::Sight;
+use crate::{
+    Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose, Served,
+};
 
 /// A connection to a node that may run the statement.
 pub(crate) struct Leased<'a, B: Backend> {
@@ -36,6 +39,9 @@ pub(crate) struct Leased<'a, B: Backend> {
 
 /// How soon a search whose plan is used up starts anew while nothing changes.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How soon a read that waits for a replica looks again at the latest.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// After so long a wait for a connection the node is looked at anew before a read runs on it.
 const PROMPT: Duration = Duration::from_millis(1);
@@ -60,6 +66,11 @@ pub(crate) struct Search<'a, B: Backend> {
     /// Whether the last node that was asked has too many callers waiting, or does not let us in.
     is_hopeless: bool,
     changes: Option<watch::Receiver<()>>,
+    /// Until when it waits for a replica that may serve it.
+    patience: Instant,
+    answers: Option<watch::Receiver<()>>,
+    /// Counts it among the reads that run on the primary for want of a replica.
+    fallback: Option<FallbackRead<'a, B>>,
 }
 
 impl<'a, B: Backend> Search<'a, B> {
@@ -84,6 +95,9 @@ impl<'a, B: Backend> Search<'a, B> {
             last_error: None,
             is_hopeless: false,
             changes: None,
+            patience: deadline.min(now + handle.wait),
+            answers: None,
+            fallback: None,
         }
     }
 
@@ -94,11 +108,27 @@ impl<'a, B: Backend> Search<'a, B> {
             // Kept until there is a connection: it says which nodes are meant.
             let view = shared.view.load();
             let (decision, wanted) = self.decide(&view);
+            if self.access.is_read() && decision.reason.is_fallback() {
+                if self.now < self.patience {
+                    drop(view);
+                    self.wait_for_answer().await;
+                    continue;
+                }
+                if self.handle.is_replicas_only {
+                    return Err(self.no_replica(decision.reason));
+                }
+            }
             let Decision { mut plan, to_prove, .. } = decision;
             while let Some(id) = plan.next(|id| shared.node(&view, id).load(self.now.into_std())) {
                 let purpose = if view.primary == Some(id) { Purpose::Write } else { Purpose::Read };
                 if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
                     continue;
+                }
+                if purpose == Purpose::Write && self.is_for_want_of_a_replica() {
+                    if self.handle.is_replicas_only {
+                        continue;
+                    }
+                    self.count_fallback()?;
                 }
                 let node = shared.node(&view, id);
                 let in_flight = node.begin();
@@ -156,6 +186,54 @@ impl<'a, B: Backend> Search<'a, B> {
         may_be && asked().is_none_or(|asked| asked < lease.opened_at())
     }
 
+    /// Whether it is a read that would run on a replica if one could serve it.
+    fn is_for_want_of_a_replica(&self) -> bool {
+        let is_meant_for_replica = |reason: Reason| {
+            reason.is_fallback() || matches!(reason, Reason::FreshReplica | Reason::ProvingReplica)
+        };
+        self.access.is_read() && self.reason.is_some_and(is_meant_for_replica)
+    }
+
+    /// Counts it among the reads that run on the primary for want of a replica, where there is a limit to them.
+    fn count_fallback(&mut self) -> Result<(), Error> {
+        let shared = self.handle.shared();
+        let Some(most) = shared.config.max_fallback_reads.filter(|_| self.fallback.is_none()) else {
+            return Ok(());
+        };
+        let one_more = |count: usize| (count < most).then_some(count + 1);
+        if shared.fallback_reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+            let why = self.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            let text = format!(
+                "{most} reads run on the primary for want of a replica, as many as may (max_fallback_reads){why}"
+            );
+            return Err(Error::new(ErrorKind::Overloaded, Outcome::NotSent, text));
+        }
+        self.fallback = Some(FallbackRead(shared));
+        Ok(())
+    }
+
+    /// No replica may serve it: waits until a node has answered, or a while.
+    async fn wait_for_answer(&mut self) {
+        let shared = self.handle.shared();
+        let answers = self.answers.get_or_insert_with(|| shared.answers.subscribe());
+        shared.nudge_all();
+        // Not every reason for which a replica may serve it comes with an answer.
+        let next_look = self.patience.min(self.now + LOOK_AGAIN);
+        let _ = timeout_at(next_look, answers.changed()).await;
+        self.look_at_the_clock();
+    }
+
+    fn no_replica(&self, reason: Reason) -> Error {
+        let waited = match self.handle.wait {
+            Duration::ZERO => String::new(),
+            wait => format!(" within {wait:?}"),
+        };
+        let text = format!(
+            "no replica may serve the read{waited}: {reason}; the primary is ruled out by the handle"
+        );
+        Error::new(ErrorKind::NoReplica, Outcome::NotSent, text)
+    }
+
     /// Tells where the statement goes.
     pub(crate) fn tell(
         &self,
@@ -164,14 +242,24 @@ impl<'a, B: Backend> Search<'a, B> {
         node: &Node<B>,
         purpose: Purpose,
     ) {
-        sight.sent(&Sent {
-            name: &node.name,
-            purpose,
-            reason: self.reason,
-            lag: self.handle.shared().view.load().of(node).map(|view| view.lag(self.now.into_std())),
-            begun,
-            now: self.now.into_std(),
-        });
+        let Some(reason) = self.reason else { return };
+        let now = self.now.into_std();
+        let role = match purpose {
+            Purpose::Read => Role::Replica,
+            Purpose::Write | Purpose::Probe => Role::Primary,
+        };
+        let served = Served {
+            node: Arc::clone(&node.name),
+            role,
+            reason,
+            lag: self.handle.shared().view.load().of(node).map_or(Lag::Unknown, |view| view.lag(now)),
+            waited: now.saturating_duration_since(begun),
+            tries: sight.tries_again(),
+        };
+        sight.sent(&served);
+        if let Some(report) = &self.handle.report {
+            report.put(served);
+        }
     }
 
     /// How long it is since the last look.
@@ -429,6 +517,15 @@ impl<'a, B: Backend> Search<'a, B> {
         self.access = Access::Write;
         self.tried = NodeSet::EMPTY;
         Ok(())
+    }
+}
+
+/// A read that runs on the primary for want of a replica.
+struct FallbackRead<'a, B: Backend>(&'a Shared<B>);
+
+impl<B: Backend> Drop for FallbackRead<'_, B> {
+    fn drop(&mut self) {
+        self.0.fallback_reads.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

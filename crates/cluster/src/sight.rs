@@ -3,31 +3,16 @@
 //! Never a text, since it may have values in it, and never a parameter: the digest tells which statement it is. Where nobody listens, it costs
 //! a look at one flag.
 
-use std::time::Instant;
-
-use millpond_core::{Lag, Reason};
 use millpond_sql::{Dialect, digest};
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::{Error, Purpose};
+use crate::{Error, Served};
 
 /// The span of one statement.
 pub(crate) struct Sight {
     span: Span,
     tries: u64,
-}
-
-/// Where a statement goes, and why.
-pub(crate) struct Sent<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) purpose: Purpose,
-    pub(crate) reason: Option<Reason>,
-    /// How far the node is behind, as far as it is one that is configured.
-    pub(crate) lag: Option<Lag>,
-    /// When the statement came, and now.
-    pub(crate) begun: Instant,
-    pub(crate) now: Instant,
 }
 
 impl Sight {
@@ -59,28 +44,26 @@ impl Sight {
         !self.span.is_disabled()
     }
 
-    /// It has a connection.
-    pub(crate) fn sent(&mut self, sent: &Sent<'_>) {
+    /// It is sent to one more node. Gives how many that are.
+    pub(crate) fn tries_again(&mut self) -> u64 {
         self.tries += 1;
-        let (address, port) = sent.name.rsplit_once(':').unwrap_or((sent.name, ""));
+        self.tries
+    }
+
+    /// It has a connection.
+    pub(crate) fn sent(&self, served: &Served) {
+        let (address, port) = served.node.rsplit_once(':').unwrap_or((&served.node, ""));
         self.span.record("server.address", address);
         if let Ok(port) = port.parse::<u16>() {
             self.span.record("server.port", port);
         }
-        let role = match sent.purpose {
-            Purpose::Read => "replica",
-            Purpose::Write | Purpose::Probe => "primary",
-        };
-        self.span.record("millpond.role", role);
-        if let Some(reason) = sent.reason {
-            self.span.record("millpond.reason", reason.as_str());
-        }
-        if let Some(lag) = sent.lag.and_then(Lag::time) {
+        self.span.record("millpond.role", served.role.as_str());
+        self.span.record("millpond.reason", served.reason.as_str());
+        if let Some(lag) = served.lag.time() {
             self.span.record("millpond.lag_ms", lag.as_secs_f64() * 1e3);
         }
-        let waited = sent.now.saturating_duration_since(sent.begun);
-        self.span.record("millpond.wait_ms", waited.as_secs_f64() * 1e3);
-        self.span.record("millpond.tries", self.tries);
+        self.span.record("millpond.wait_ms", served.waited.as_secs_f64() * 1e3);
+        self.span.record("millpond.tries", served.tries);
     }
 
     pub(crate) fn failed(&self, error: &Error) {

@@ -14,6 +14,13 @@ pub enum Freshness {
     Any,
     /// At most this old.
     Within(Duration),
+    /// At most this old, and at most so far behind where the primary was when it was last asked.
+    Behind {
+        /// How old.
+        time: Duration,
+        /// How far, in bytes or transactions, as the backend counts.
+        distance: u64,
+    },
     /// As new as can be: the primary.
     Latest,
 }
@@ -233,6 +240,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether a read goes to the primary only since no replica may serve it.
+    #[must_use]
+    pub const fn is_fallback(self) -> bool {
+        matches!(
+            self,
+            Self::OnlyNode
+                | Self::NoReplica
+                | Self::ReplicasDrained
+                | Self::ReplicasDown
+                | Self::OtherTimeline
+                | Self::TooOld
+                | Self::OwnWrite
+        )
+    }
+
     /// The word that metrics and events use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -406,11 +428,16 @@ fn obstacle<P: Position>(
     if node.health != Health::Up || node.role.is_none() {
         return Some(Obstacle::Down);
     }
-    if let Freshness::Within(limit) = request.freshness {
+    let limits = match request.freshness {
+        Freshness::Within(time) => Some((time, u64::MAX)),
+        Freshness::Behind { time, distance } => Some((time, distance)),
+        Freshness::Any | Freshness::Latest => None,
+    };
+    if let Some((time, distance)) = limits {
         if node.timeline != snapshot.timeline {
             return Some(Obstacle::OtherTimeline);
         }
-        if !node.lag(now).is_within(limit) {
+        if !node.lag(now).is_within(time) || node.behind.is_none_or(|behind| behind > distance) {
             return Some(Obstacle::TooOld);
         }
     }

@@ -94,6 +94,8 @@ struct Asks {
 enum Fresh {
     Within(u64),
     Word(String),
+    /// At most so old, in milliseconds, and so far behind.
+    Behind(u64, u64),
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -231,6 +233,9 @@ fn check(case: &Case) -> Result<(), Failed> {
         };
         let freshness = match &asks.fresh {
             Fresh::Within(millis) => Freshness::Within(Duration::from_millis(*millis)),
+            Fresh::Behind(millis, distance) => {
+                Freshness::Behind { time: Duration::from_millis(*millis), distance: *distance }
+            }
             Fresh::Word(word) if word == "any" => Freshness::Any,
             Fresh::Word(word) if word == "latest" => Freshness::Latest,
             Fresh::Word(other) => return Err(format!("no such freshness: {other}").into()),

@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-pub use millpond_cluster::core::{ClusterId, Epoch, Health, Lag, Role, TokenError};
+pub use millpond_cluster::core::{ClusterId, Epoch, Health, Lag, Reason, Role, TokenError};
 /// The classifier by itself: what a text does, its digest, the tables it names.
 #[doc(inline)]
 pub use millpond_cluster::sql;
 pub use millpond_cluster::sql::Digest;
 pub use millpond_cluster::{
-    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Result, Status,
+    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Report, Result, Served,
+    Status,
 };
 
 /// PostgreSQL, on tokio-postgres.

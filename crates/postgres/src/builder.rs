@@ -191,6 +191,15 @@ impl Builder {
         self
     }
 
+    /// How many reads may run on the primary at a time since no replica may serve them: when the replicas are down or behind, the primary must
+    /// not melt under their load. Who comes then is told at once ([`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded)). Reads that are
+    /// meant for the primary do not count, nor do transactions, leases and streams once they have begun. Default `None`: no limit.
+    #[must_use]
+    pub const fn max_fallback_reads(mut self, reads: Option<usize>) -> Self {
+        self.config.max_fallback_reads = reads;
+        self
+    }
+
     /// How long a connection may rest before it is closed. The one that was used last is used first, so that those which are not
     /// needed come to rest. Default 10 min; `None` for no limit.
     #[must_use]

@@ -16,8 +16,8 @@ use crate::rest::Rest;
 use crate::scope::Scope;
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
-    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Result, RowStream, Token, Transaction,
-    TransactionBuilder, WriterPool,
+    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Report, Result, RowStream, Token,
+    Transaction, TransactionBuilder, WriterPool,
 };
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
@@ -122,6 +122,46 @@ impl Db {
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
         self.with(self.handle.with_freshness(Freshness::Within(limit)))
+    }
+
+    /// For reads that may be so many bytes of the log behind where the primary was when it was last asked; and as old as
+    /// [`within`](Db::within) said before, or as `max_lag`. They need not show this process's writes.
+    #[must_use]
+    pub fn within_bytes(&self, distance: u64) -> Self {
+        self.with(self.handle.with_distance(distance))
+    }
+
+    /// For reads that wait so long for a replica that may serve them, before they go to the primary: one that replays in some milliseconds
+    /// is worth it. It is part of the time that a call may wait for a connection. Default: they do not wait.
+    #[must_use]
+    pub fn wait_for_replica(&self, limit: Duration) -> Self {
+        self.with(self.handle.with_wait(limit))
+    }
+
+    /// For reads that never go to the primary, as reports should: where no replica may serve one, it fails with
+    /// [`ErrorKind::NoReplica`]. What asks for the primary, by [`latest`](Db::latest) or since it is no plain read, goes there still, and
+    /// everything does in [`Mode::PrimaryOnly`].
+    #[must_use]
+    pub fn replicas_only(&self) -> Self {
+        self.with(self.handle.with_replicas_only())
+    }
+
+    /// For statements that say in `report` where they ran, why there, how far that node was behind, and how long they waited.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, Report, Result};
+    /// # async fn orders(db: &Db) -> Result<()> {
+    /// let report = Report::new();
+    /// let rows = db.with_report(&report).query("select * from orders", &[]).await?;
+    /// if let Some(served) = report.last() {
+    ///     println!("{served}"); // db-1:5432 as replica: a replica is fresh enough; lag 12 ms, …
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_report(&self, report: &Report) -> Self {
+        self.with(self.handle.with_report(report))
     }
 
     /// For reads from any replica that answers, however old.
@@ -500,6 +540,30 @@ impl Session {
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
         Self { db: self.db.within(limit) }
+    }
+
+    /// The same session, for reads that may be so many bytes behind: see [`Db::within_bytes`]; they still show its own writes.
+    #[must_use]
+    pub fn within_bytes(&self, distance: u64) -> Self {
+        Self { db: self.db.within_bytes(distance) }
+    }
+
+    /// The same session, for reads that wait so long for a replica that has its own writes: see [`Db::wait_for_replica`].
+    #[must_use]
+    pub fn wait_for_replica(&self, limit: Duration) -> Self {
+        Self { db: self.db.wait_for_replica(limit) }
+    }
+
+    /// The same session, for reads that never go to the primary: see [`Db::replicas_only`].
+    #[must_use]
+    pub fn replicas_only(&self) -> Self {
+        Self { db: self.db.replicas_only() }
+    }
+
+    /// The same session, for statements that say where they ran: see [`Db::with_report`].
+    #[must_use]
+    pub fn with_report(&self, report: &Report) -> Self {
+        Self { db: self.db.with_report(report) }
     }
 
     /// The same session, for reads from any replica that has its own writes.

@@ -53,7 +53,8 @@ pub use transaction::Transaction;
 pub use writer::WriterPool;
 
 pub use millpond_cluster::{
-    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Result, Status,
+    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Report, Result, Served,
+    Status,
 };
 pub use tokio_postgres;
 

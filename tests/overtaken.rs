@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use millpond::postgres::tokio_postgres::types::{ToSql, Type};
 use millpond_lab::Lab;
 use millpond_tests::{Events, until, with_events};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -78,11 +79,14 @@ async fn a_statement_is_cancelled_though_the_cancel_overtook_it() {
     let url = url.replace(&lab.primary().port().to_string(), &line.port.to_string());
     let builder = with_events(millpond::postgres::Db::builder(&url).unwrap(), &Events::default());
     let db = builder.max_size(1).connect().await.unwrap();
-    db.query_typed("select 1", &[]).await.unwrap();
+    // Once, so that the driver knows the types of its columns.
+    let sql = "select count(*) from generate_series(1, $1)";
+    db.query_typed(sql, &[(&1_i64, Type::INT8)]).await.unwrap();
 
+    let endless: [(&(dyn ToSql + Sync), Type); 1] = [(&100_000_000_000_i64, Type::INT8)];
     line.is_open.send_replace(false);
     {
-        let mut call = pin!(db.query_typed("select count(*) from generate_series(1, 100000000000)", &[]));
+        let mut call = pin!(db.query_typed(sql, &endless));
         until("it is on its way", async || {
             assert!(call.as_mut().now_or_never().is_none());
             line.held.load(Ordering::Relaxed) == 1

@@ -16,6 +16,19 @@ pub(crate) fn may_define(sql: &str, whole: &Classification, dialect: Dialect) ->
     }
 }
 
+/// Whether the server runs it as several transactions, so that a part of it may stay when it is refused.
+pub(crate) fn is_several_transactions(sql: &str, whole: &Classification) -> bool {
+    if whole.access().is_read() {
+        return false;
+    }
+    let verb = whole.reason().span().of(sql);
+    let is_maintenance =
+        ["vacuum", "cluster", "reindex"].iter().any(|maintenance| maintenance.eq_ignore_ascii_case(verb));
+    let mut words = sql.split(|c: char| !c.is_ascii_alphabetic());
+    let mut is_concurrent = || words.any(|word| word.eq_ignore_ascii_case("concurrently"));
+    is_maintenance || (whole.access() == Access::Definition && is_concurrent())
+}
+
 fn one_may_define(sql: &str, classification: &Classification) -> bool {
     if is_temporary(sql) {
         // No text that is sent to a replica can name it.
@@ -75,6 +88,24 @@ mod tests {
             "create view v as select U&\"a\" from t where (b",
         ] {
             assert!(may(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_several_transactions_is_known_by_its_words() {
+        let is_several = |sql| is_several_transactions(sql, &classify(sql, Dialect::Postgres));
+        for sql in [
+            "create unique index concurrently i on t (a)",
+            "DROP INDEX CONCURRENTLY i",
+            "alter table t detach partition p concurrently",
+            "/* nightly */ vacuum (analyze) t",
+            "reindex schema public",
+            "cluster",
+        ] {
+            assert!(is_several(sql), "{sql}");
+        }
+        for sql in ["create index i on t (a)", "select 'concurrently'", "insert into t values ('vacuum')"] {
+            assert!(!is_several(sql), "{sql}");
         }
     }
 

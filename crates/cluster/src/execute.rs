@@ -10,7 +10,7 @@ use millpond_core::{Access, Epoch, Health};
 use millpond_sql::{Classification, Dialect, Effects, ReasonKind};
 use tokio::time::{Instant, sleep_until};
 
-use crate::definition::may_define;
+use crate::definition::{is_several_transactions, may_define};
 use crate::node::Node;
 use crate::search::{Leased, Search};
 use crate::sight::Sight;
@@ -87,8 +87,9 @@ impl<'a> Statement<'a> {
     /// A statement by its text and what the text says.
     #[must_use]
     pub fn text(text: &'a str, classification: &Classification, dialect: Dialect) -> Self {
-        let may_commit_midway =
-            classification.statements() > 1 || classification.reason().kind() == ReasonKind::Routine;
+        let may_commit_midway = classification.statements() > 1
+            || classification.reason().kind() == ReasonKind::Routine
+            || is_several_transactions(text, classification);
         let writes = if may_commit_midway { Writes::EvenWhenRefused } else { Writes::WithTheAnswer };
         let access = if classification.is_plain_read() {
             Access::Read
@@ -99,6 +100,27 @@ impl<'a> Statement<'a> {
             if may_define(text, classification, dialect) { Definitions::Perhaps } else { Definitions::None };
         let may_heal = !may_commit_midway && !classification.effects().contains(Effects::COPY);
         Self { access, text: Some(text), writes, definitions, may_heal }
+    }
+
+    /// Several that run one behind the other on one connection, each by itself, with what each of them says; `text` has them all. It may run
+    /// where all of them may.
+    #[must_use]
+    pub fn several(text: &'a str, parts: &[(&'a str, Classification)], dialect: Dialect) -> Self {
+        let mut all = Self {
+            access: Access::Read,
+            text: Some(text),
+            writes: Writes::EvenWhenRefused,
+            definitions: Definitions::None,
+            may_heal: false,
+        };
+        for (part, classification) in parts {
+            let one = Self::text(part, classification, dialect);
+            all.access = all.access.max(one.access);
+            if one.definitions == Definitions::Perhaps {
+                all.definitions = Definitions::Perhaps;
+            }
+        }
+        all
     }
 
     /// A connection to keep: for a transaction, or as a lease. The caller calls [`Handle::wrote`] or

@@ -17,6 +17,7 @@ pub(crate) fn admit(handle: &Handle<Postgres>, sql: &str) -> Result<Classificati
 
 pub(crate) fn refuse(sql: &str, classification: &Classification) -> Result<()> {
     let effects = classification.effects();
+    keeps_literals(sql, classification)?;
     if effects.contains(Effects::COPY) {
         return Err(copy_refused());
     }
@@ -24,6 +25,19 @@ pub(crate) fn refuse(sql: &str, classification: &Classification) -> Result<()> {
         return Err(session_statement(sql, classification));
     }
     Ok(())
+}
+
+/// Refuses what changes where literals end: texts would hide what they do from then on, the end of a transaction among it.
+pub(crate) fn keeps_literals(sql: &str, classification: &Classification) -> Result<()> {
+    let is_named = || sql.to_ascii_lowercase().contains("standard_conforming_strings");
+    if !classification.effects().contains(Effects::SETTING) || !is_named() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::SessionStatement,
+        Outcome::NotSent,
+        "standard_conforming_strings stays on: texts are read as the standard has them; write E'…' for backslashes",
+    ))
 }
 
 /// Refuses several statements where one is asked for.
@@ -138,16 +152,31 @@ fn stays(statement: &str) -> bool {
     }
 }
 
-/// Refuses what is no copy.
-pub(crate) fn admit_copy(handle: &Handle<Postgres>, sql: &str, wants: &str) -> Result<Classification> {
+/// Refuses what is no copy of that direction.
+pub(crate) fn admit_copy(handle: &Handle<Postgres>, sql: &str, copies: Copies) -> Result<Classification> {
     let classification = handle.classify(sql);
-    is_copy(&classification, wants)?;
+    is_copy(sql, &classification, copies)?;
     Ok(classification)
 }
 
-/// Refuses what does not speak the copy protocol: the driver would wait for an answer that does not come.
-pub(crate) fn is_copy(classification: &Classification, wants: &str) -> Result<()> {
-    if classification.statements() == 1 && classification.effects().contains(Effects::COPY) {
+/// Which way rows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    In,
+    Out,
+}
+
+/// Refuses what does not speak the copy protocol, or speaks it the other way: the driver would wait for an answer that does not come.
+pub(crate) fn is_copy(sql: &str, classification: &Classification, copies: Copies) -> Result<()> {
+    let is_one = classification.statements() == 1 && classification.effects().contains(Effects::COPY);
+    let (other, wants) = match copies {
+        Copies::In => ("to stdout", "copy_in() takes one COPY … FROM STDIN"),
+        Copies::Out => ("from stdin", "copy_out() takes one COPY … TO STDOUT"),
+    };
+    let words = sql.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    // What stands in quotes, comments or parentheses says nothing of the direction.
+    let is_clear = !words.contains(['\'', '"', '(']) && !words.contains("--") && !words.contains("/*");
+    if is_one && !(is_clear && words.contains(other)) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, wants))

@@ -55,23 +55,22 @@ impl Db {
     /// As [`query`](Db::query), for each of them.
     pub async fn batch(&self, statements: &[(&str, Params<'_>)]) -> Result<Vec<Result<Vec<Row>>>> {
         let handle = self.handle();
+        let mut parts = Vec::with_capacity(statements.len());
         for (sql, _) in statements {
-            admit(handle, sql)?;
+            // Each by itself: together, a quote that one of them leaves open would hide the next.
+            parts.push((*sql, admit(handle, sql)?));
         }
-        // A comment at the end of one must not hide the next.
         let sql = statements.iter().map(|(sql, _)| *sql).collect::<Vec<_>>().join("\n;\n");
-        let classification = handle.classify(&sql);
-        let statement = Statement::text(&sql, &classification, Dialect::Postgres);
-        let mut many = Many { statements, classification, scope: self.scope() };
+        let statement = Statement::several(&sql, &parts, Dialect::Postgres);
+        let is_read = parts.iter().all(|(_, classification)| classification.is_plain_read());
+        let mut many = Many { statements, parts, scope: self.scope() };
         let (answers, node) = handle.run(statement, &mut many).await?;
         let backend = handle.cluster().backend();
         let mut results = Vec::with_capacity(answers.len());
         for ((sql, params), answer) in statements.iter().zip(answers) {
             results.push(match answer {
                 // A replica took one for a write: alone it finds its way to the primary.
-                Err(error)
-                    if classification.is_plain_read() && error.failure().kind == FailureKind::ReadOnly =>
-                {
+                Err(error) if is_read && error.failure().kind == FailureKind::ReadOnly => {
                     self.query(sql, params).await
                 }
                 answer => answer.map_err(|error| {
@@ -111,7 +110,7 @@ impl Transaction {
 
 struct Many<'a> {
     statements: &'a [(&'a str, Params<'a>)],
-    classification: Classification,
+    parts: Vec<(&'a str, Classification)>,
     scope: Option<&'a Scope>,
 }
 
@@ -127,7 +126,9 @@ impl Operation<Postgres> for Many<'_> {
             Beside::Proof(_) => (Beside::Nothing, lease.prove(target.must_show).await?),
             beside => (beside, None),
         };
-        soil(&lease, &self.classification, target);
+        for (_, classification) in &self.parts {
+            soil(&lease, classification, target);
+        }
         let frame = Frame::new(lease.kind(), self.scope, target);
         let order = if target.access.is_read() { Order::Free } else { Order::Fixed };
         let (answers, position) = lease.batch(self.statements, frame, beside, order).await?;

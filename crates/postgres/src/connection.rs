@@ -11,12 +11,14 @@ use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classification, Effects};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::beside::Beside;
+use crate::client::TypedParams;
 use crate::connector::Canceller;
 use crate::frame::{Frame, Kind, Nesting};
+use crate::known::Known;
 use crate::reading::Reading;
 use crate::scope::Scope;
 use crate::statements::Statements;
@@ -31,6 +33,8 @@ pub struct Connection {
     /// Taken out only when it is dropped.
     client: Option<Client>,
     pub(crate) statements: Statements,
+    /// Typed texts whose columns this connection has asked for.
+    pub(crate) known: Known,
     /// What has to be taken away before somebody else gets it.
     soil: Mutex<Effects>,
     /// How it reads texts now.
@@ -47,6 +51,8 @@ pub struct Connection {
     is_draining: AtomicBool,
     /// Taken when it is used.
     canceller: Option<Canceller>,
+    /// Whether what was given up is over.
+    is_quiet: AtomicBool,
     /// For the cancel, which may have to be sent from outside a runtime.
     runtime: Handle,
 }
@@ -59,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) kind: Kind,
     /// What was run when the connection was opened, and has to be again when its settings were reset.
     pub(crate) after_connect: Option<Box<str>>,
+    /// Typed texts whose columns all connections know.
+    pub(crate) known: Known,
     /// The servers' WAL segment size in bytes, 0 while it is not known.
     pub(crate) segment_size: Arc<AtomicU64>,
 }
@@ -69,6 +77,7 @@ impl Connection {
             setup,
             client: Some(client),
             statements: Statements::default(),
+            known: Known::default(),
             soil: Mutex::new(Effects::NONE),
             reading: Reading::default(),
             restore: Mutex::new(None),
@@ -76,6 +85,7 @@ impl Connection {
             is_interrupted: AtomicBool::new(false),
             unread: AtomicUsize::new(0),
             is_draining: AtomicBool::new(false),
+            is_quiet: AtomicBool::new(false),
             canceller: Some(canceller),
             runtime: Handle::current(),
         }
@@ -87,6 +97,7 @@ impl Connection {
             node: Arc::clone(&self.setup.node),
             kind: Kind::Test,
             after_connect: None,
+            known: Known::default(),
             segment_size: Arc::clone(&self.setup.segment_size),
         });
         *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;
@@ -94,7 +105,8 @@ impl Connection {
         self
     }
 
-    /// Makes the transaction of a test one that cannot be committed, whoever tries: a constraint is broken that is looked at then.
+    /// Makes the transaction of a test one that cannot be committed, whoever tries: the session ends instead, so that nothing can be
+    /// committed behind it either.
     pub(crate) async fn never_commit(&self) -> Result<(), DriverError> {
         self.call(pin!(self.client().batch_execute(NEVER_COMMIT))).await
     }
@@ -133,8 +145,9 @@ impl Connection {
     /// Notes that this will be left behind.
     pub(crate) fn soil(&self, effects: Effects) {
         let mut soil = self.soil.lock().unwrap_or_else(PoisonError::into_inner);
-        // Going back to a savepoint takes back what was changed behind it.
-        let goes_back = effects.intersects(Effects::TRANSACTION) && soil.intersects(CHANGES_READING);
+        // Going back to a savepoint takes back what was changed behind it, seen or not.
+        let may_have_changed = soil.intersects(CHANGES_READING) || self.is_unseen.load(Ordering::Relaxed);
+        let goes_back = effects.intersects(Effects::TRANSACTION) && may_have_changed;
         if effects.intersects(CHANGES_READING) || goes_back {
             self.reading.change();
         }
@@ -205,6 +218,9 @@ impl Connection {
         verb: &V,
         beside: Beside,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
+        if let Some((sql, params)) = verb.to_describe() {
+            self.learn(sql, params).await?;
+        }
         let Some(sql) = verb.to_prepare() else {
             return self.send(beside, pin!(verb.send(self.client(), None))).await;
         };
@@ -218,6 +234,15 @@ impl Connection {
             answer
         };
         answer.map(|(output, position)| (output, position.or(proven)))
+    }
+
+    /// Has the driver ask for what it needs to read the columns of a typed text. Behind a pooler that would leave a statement in a
+    /// server connection.
+    pub(crate) async fn learn(&self, sql: &str, params: TypedParams<'_>) -> Result<(), DriverError> {
+        if self.kind() == Kind::Pooled || self.knows_columns(sql) {
+            return Ok(());
+        }
+        Box::pin(self.call(pin!(self.learn_columns(sql, params)))).await
     }
 
     /// A statement for a text, and what is left to go beside it. A proof goes with the first flight: what the text names may have come
@@ -278,8 +303,12 @@ impl Connection {
     }
 
     pub(crate) fn returned(&self) -> Returned {
-        if self.client().is_closed() || self.is_busy() {
+        if self.client().is_closed() {
             return Returned::Broken;
+        }
+        if self.is_busy() {
+            // Nobody else gets it, but it keeps its place until it is quiet: there are never more than may be.
+            return Returned::Soiled;
         }
         let soil = self.soil_left();
         if soil.intersects(INDELIBLE) && self.kind() != Kind::Test {
@@ -294,8 +323,16 @@ impl Connection {
         }
     }
 
-    /// Takes away what was left behind, in one round trip, and keeps the prepared statements.
+    /// Takes away what was left behind, in one round trip, and keeps the prepared statements. What was given up is cancelled, and the
+    /// connection is of no use then: the cancel may come late.
     pub(crate) async fn reset(&self) -> Result<(), DriverError> {
+        if self.is_busy() {
+            if let Some(canceller) = &self.canceller {
+                quieten(self.client(), canceller, Duration::ZERO).await?;
+                self.is_quiet.store(true, Ordering::Relaxed);
+            }
+            return Err(DriverError::Indelible);
+        }
         match self.kind() {
             Kind::Direct => self.reset_session().await?,
             // The rest of a session is the pooler's, or another client's.
@@ -326,6 +363,9 @@ impl Connection {
         if is_unseen {
             text.push(PREPARED);
         }
+        let number = RESETS_SO_FAR.fetch_add(1, Ordering::Relaxed);
+        let proof = format!("SELECT {number} AS is_reset");
+        text.push(&proof);
         // A comment at the end of one must not hide the next.
         let answers = self.call(pin!(self.client().simple_query(&text.join("\n;")))).await?;
         let count = |name: &str| {
@@ -334,12 +374,13 @@ impl Connection {
                 _ => None,
             })
         };
-        if count("prepared_by_text").is_some_and(|count| count > 0) {
+        // The driver may take what was left for its answer: then all that follow are somebody else's.
+        let is_ours = count("is_reset") == Some(number);
+        let is_prepared_by_text = count("prepared_by_text").is_some_and(|count| count > 0);
+        // It was all deallocated, what the driver asks for types with among it.
+        let is_deallocated = count("prepared_by_us").is_some_and(|count| count < self.statements.len());
+        if !is_ours || is_prepared_by_text || is_deallocated {
             return Err(DriverError::Indelible);
-        }
-        if count("prepared_by_us").is_some_and(|count| count < self.statements.len()) {
-            // It was all deallocated.
-            self.statements.forget_all(|_| true);
         }
         Ok(())
     }
@@ -377,6 +418,7 @@ impl Connection {
             FailureKind::ReadOnly => self.soil_unseen(),
             // The driver and the server no longer agree on where they are.
             FailureKind::ConnectionLost => self.interrupt(),
+            _ if error.as_db_error().is_some_and(is_about_a_lost_type) => self.interrupt(),
             _ => {}
         }
     }
@@ -403,16 +445,30 @@ impl Connection {
 /// What no statement takes away without taking away the prepared statements too, or at all.
 const INDELIBLE: Effects = Effects::PREPARED.union(Effects::LOAD);
 
+/// Whether a type that the driver knows is another's now: it would go on by the number of the one that is gone.
+fn is_about_a_lost_type(said: &DbError) -> bool {
+    *said.code() == SqlState::INTERNAL_ERROR && said.message().starts_with("cache lookup failed for type")
+}
+
 /// What changes how a text is read.
 const CHANGES_READING: Effects = Effects::SETTING.union(Effects::TEMPORARY);
 
 const NEVER_COMMIT: &str = "\
-    CREATE TEMPORARY TABLE millpond_test (is_never_committed bool UNIQUE DEFERRABLE INITIALLY DEFERRED); \
-    INSERT INTO pg_temp.millpond_test VALUES (true), (true)";
+    CREATE TEMPORARY TABLE millpond_test (is_never_committed bool); \
+    CREATE FUNCTION pg_temp.millpond_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        PERFORM pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid()); \
+        RAISE EXCEPTION 'the transaction of a test is never committed'; \
+    END $$; \
+    CREATE CONSTRAINT TRIGGER millpond_test AFTER INSERT ON pg_temp.millpond_test \
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.millpond_test(); \
+    INSERT INTO pg_temp.millpond_test VALUES (true)";
 
 /// What a raw client prepared by text, whose names cannot be told from what the next user chooses; and what is left of ours.
 const PREPARED: &str = "SELECT pg_catalog.count(*) FILTER (WHERE from_sql) AS prepared_by_text, \
     pg_catalog.count(*) FILTER (WHERE NOT from_sql) AS prepared_by_us FROM pg_catalog.pg_prepared_statements";
+
+/// Counts resets, so that each knows its own answer.
+static RESETS_SO_FAR: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a cancel may take: its caller is gone, and so may be the server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -463,17 +519,22 @@ impl Drop for Interruption<'_> {
 impl Drop for Connection {
     fn drop(&mut self) {
         let is_busy = self.is_busy() || self.is_draining.load(Ordering::Relaxed);
-        let client = self.client.take().filter(|client| is_busy && !client.is_closed());
+        // What was done by the driver's client was not seen.
+        let may_be_busy = is_busy || self.reading.is_raw();
+        let is_quiet = self.is_quiet.load(Ordering::Relaxed);
+        let client = self.client.take().filter(|client| may_be_busy && !is_quiet && !client.is_closed());
         if let Some((client, canceller)) = client.zip(self.canceller.take()) {
+            let patience = if is_busy { Duration::ZERO } else { CANCEL_AGAIN };
             // Its caller is gone; the server should not go on for nobody.
             self.runtime.spawn(async move {
-                match timeout(CANCEL_TIMEOUT, quieten(&client, &canceller)).await {
+                match timeout(CANCEL_TIMEOUT, quieten(&client, &canceller, patience)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::debug!(target: "millpond", %error, "a statement without a caller was not cancelled");
                     }
                     Err(_) => {
                         tracing::debug!(target: "millpond", "a statement without a caller was not cancelled in time");
+                        canceller.cut_off();
                     }
                 }
             });
@@ -481,16 +542,21 @@ impl Drop for Connection {
     }
 }
 
-/// Cancels what runs until nothing does. Once is not enough: a cancel comes by a way of its own, may overtake what it is for, and then does
-/// nothing.
-async fn quieten(client: &Client, canceller: &Canceller) -> Result<(), tokio_postgres::Error> {
-    let mut patience = CANCEL_AGAIN;
+/// Cancels what still runs when `patience` is over, until nothing does. Once is not enough: a cancel comes by a way of its own, may overtake
+/// what it is for, and then does nothing; and it ends one statement of several.
+async fn quieten(
+    client: &Client,
+    canceller: &Canceller,
+    mut patience: Duration,
+) -> Result<(), tokio_postgres::Error> {
+    // Its answer comes behind all others.
+    let mut quiet = pin!(client.check_connection());
     loop {
-        canceller.cancel().await?;
-        if timeout(patience, client.check_connection()).await.is_ok() {
+        if timeout(patience, quiet.as_mut()).await.is_ok() {
             return Ok(());
         }
-        patience *= 2;
+        canceller.cancel().await?;
+        patience = (2 * patience).max(CANCEL_AGAIN);
     }
 }
 

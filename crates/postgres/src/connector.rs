@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use millpond_cluster::Purpose;
+use tokio::task::AbortHandle;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Config, NoTls, Socket};
 
 use crate::DriverError;
 use crate::connection::{Connection, Setup};
 use crate::frame::Kind;
+use crate::known::Known;
 use crate::listener::Notes;
 use crate::tls::Tls;
 use crate::url::{Address, SslMode, Url, config_of};
@@ -52,6 +54,7 @@ impl Connectors {
             node,
             kind: self.kind,
             after_connect: self.after_connect.clone(),
+            known: Known::default(),
             segment_size: Arc::clone(&self.segment_size),
         };
         Ok(Connector { setup: Arc::new(setup), config, tls, password: self.password.clone() })
@@ -69,8 +72,8 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, DriverError> {
-        let client = self.open(purpose, None).await?;
-        let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone() };
+        let (client, task) = self.open(purpose, None).await?;
+        let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone(), task };
         Ok(Connection::new(Arc::clone(&self.setup), client, canceller))
     }
 
@@ -79,14 +82,14 @@ impl Connector {
         &self,
         notes: Notes,
     ) -> Result<tokio_postgres::Client, DriverError> {
-        self.open(Purpose::Write, Some(notes)).await
+        Ok(self.open(Purpose::Write, Some(notes)).await?.0)
     }
 
     async fn open(
         &self,
         purpose: Purpose,
         notes: Option<Notes>,
-    ) -> Result<tokio_postgres::Client, DriverError> {
+    ) -> Result<(tokio_postgres::Client, AbortHandle), DriverError> {
         let mut config = self.config.clone();
         if let Some(password) = self.password.clone() {
             // In a task of its own, so that its panic ends there.
@@ -105,7 +108,7 @@ impl Connector {
             }
             config.options(options.trim());
         }
-        let client = match &self.tls {
+        let (client, task) = match &self.tls {
             Tls::Plain => open(&config, NoTls, notes).await?,
             #[cfg(feature = "rustls")]
             Tls::Rustls(tls) => open(&config, tls.clone(), notes).await?,
@@ -113,11 +116,15 @@ impl Connector {
         if let Some(text) = &self.setup.after_connect {
             client.batch_execute(text).await.map_err(DriverError::AfterConnect)?;
         }
-        Ok(client)
+        Ok((client, task))
     }
 }
 
-async fn open<T>(config: &Config, tls: T, notes: Option<Notes>) -> Result<tokio_postgres::Client, DriverError>
+async fn open<T>(
+    config: &Config,
+    tls: T,
+    notes: Option<Notes>,
+) -> Result<(tokio_postgres::Client, AbortHandle), DriverError>
 where
     T: MakeTlsConnect<Socket> + Send,
     T::Stream: Send + 'static,
@@ -129,7 +136,7 @@ where
         return Err(DriverError::BackslashesInLiterals);
     }
     // It ends when the client is dropped or the server hangs up; the client then says that it is closed.
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         if let Some(notes) = notes {
             return notes.take(connection).await;
         }
@@ -137,16 +144,22 @@ where
             tracing::debug!(target: "millpond", %error, "a connection ended");
         }
     });
-    Ok(client)
+    Ok((client, task.abort_handle()))
 }
 
 /// Cancels what runs on one connection.
 pub(crate) struct Canceller {
     token: CancelToken,
     tls: Tls,
+    task: AbortHandle,
 }
 
 impl Canceller {
+    /// Closes the connection, whatever is on its way: left alone, the driver waits for every answer.
+    pub(crate) fn cut_off(&self) {
+        self.task.abort();
+    }
+
     pub(crate) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
         match &self.tls {
             Tls::Plain => self.token.cancel_query(NoTls).await,

@@ -11,9 +11,10 @@ use millpond_cluster::sql::{Classification, Dialect};
 use millpond_cluster::{
     Answer, FailureKind, GivenUp, Handle, NodeLease, Operation, Statement, Target, timed_out,
 };
+use tokio_postgres::error::DbError;
 use tokio_postgres::{CopyInSink, CopyOutStream};
 
-use crate::admit::admit_copy;
+use crate::admit::{Copies, admit_copy};
 use crate::frame::Frame;
 use crate::operation::soil;
 use crate::rest::{Begun, Held, Rest, WritesAtTheEnd};
@@ -32,7 +33,7 @@ impl Db {
     /// As [`query`](Db::query).
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'static>> {
         let handle = self.handle();
-        let classification = admit_copy(handle, sql, "copy_in() takes one COPY … FROM STDIN")?;
+        let classification = admit_copy(handle, sql, Copies::In)?;
         let mut start = StartCopyIn { sql, classification, scope: self.scope() };
         // What is written counts when it is finished.
         let started = handle.run(Statement::connection(Access::Write), &mut start).await?;
@@ -52,7 +53,7 @@ impl Db {
     /// As [`query_raw`](Db::query_raw), the stream included.
     pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'static>> {
         let handle = self.handle();
-        let classification = admit_copy(handle, sql, "copy_out() takes one COPY … TO STDOUT")?;
+        let classification = admit_copy(handle, sql, Copies::Out)?;
         let statement = Statement::text(sql, &classification, Dialect::Postgres);
         let mut start = StartCopyOut { sql, classification, scope: self.scope() };
         Ok(CopyOut(Rest::own(handle.run(statement, &mut start).await?, handle)))
@@ -61,7 +62,8 @@ impl Db {
 
 impl Transaction {
     /// Begins to copy rows into a table: `copy item from stdin`. Until it is [finished](CopyIn::finish) nothing else runs in the
-    /// transaction; dropped before, it ends the transaction as a dropped call does.
+    /// transaction; dropped before, it ends the transaction as a dropped call does. So does a copy that the server refuses before it
+    /// reads a row: behind that the driver and the server do not agree on where they are, and no savepoint helps.
     ///
     /// # Errors
     ///
@@ -71,9 +73,10 @@ impl Transaction {
     ///
     /// As [`query`](Transaction::query).
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'_>> {
-        self.admit_copy(sql, "copy_in() takes one COPY … FROM STDIN")?;
+        self.admit_copy(sql, Copies::In)?;
         let connection = self.connection();
-        let sink = self.call(pin!(connection.call(pin!(connection.client().copy_in(sql))))).await?;
+        let begun = self.call(pin!(connection.call(pin!(connection.client().copy_in(sql))))).await;
+        let sink = begun.inspect_err(|_| connection.interrupt())?;
         let handle = self.handle().clone();
         Ok(CopyIn::new(Box::pin(sink), Held::Borrowed(connection), None, handle, false))
     }
@@ -89,7 +92,7 @@ impl Transaction {
     ///
     /// As [`query`](Transaction::query), the stream included.
     pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'_>> {
-        self.admit_copy(sql, "copy_out() takes one COPY … TO STDOUT")?;
+        self.admit_copy(sql, Copies::Out)?;
         let connection = self.connection();
         let rows = self.call(pin!(connection.call(pin!(connection.client().copy_out(sql))))).await?;
         Ok(CopyOut(Rest::borrowed(rows, connection, None, self.handle(), None)))
@@ -128,7 +131,7 @@ impl<'c> CopyIn<'c> {
     ///
     /// # Errors
     ///
-    /// What the server says to the rows so far, or the connection broke. Nothing of it stays then.
+    /// The connection broke. Nothing of it stays then. What the server says to the rows is told by [`finish`](CopyIn::finish).
     ///
     /// # Cancel safety
     ///
@@ -200,7 +203,7 @@ impl<'c> CopyIn<'c> {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 let error = DriverError::from(error);
-                let is_lost = error.failure().kind == FailureKind::ConnectionLost;
+                let is_lost = error.failure().kind == FailureKind::ConnectionLost || !is_about_a_row(&error);
                 if !is_lost && !self.is_over {
                     self.is_over = true;
                     self.held.lease().settle();
@@ -251,6 +254,13 @@ impl fmt::Debug for CopyIn<'_> {
     }
 }
 
+/// Whether the server had begun to read rows when it refused the copy. Otherwise, as when a trigger refuses it before, there are two answers,
+/// as where it does not begin.
+fn is_about_a_row(error: &DriverError) -> bool {
+    let context = error.as_db_error().and_then(DbError::where_);
+    context.is_some_and(|context| context.lines().any(|line| line.starts_with("COPY ")))
+}
+
 /// A copy that writes is never bare: the driver tells the end of the rows, and not what becomes of the commit behind it.
 fn framed<'s>(lease: &NodeLease<Postgres>, scope: Option<&'s Scope>, target: Target<Lsn>) -> Frame<'s> {
     match Frame::new(lease.kind(), scope, target) {
@@ -282,7 +292,10 @@ impl Operation<Postgres> for StartCopyIn<'_> {
     ) -> Result<Answer<Started, Lsn>, DriverError> {
         soil(&lease, &self.classification, target);
         let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
-        let sink = Box::pin(lease.call(pin!(lease.client().copy_in(self.sql))).await?);
+        let begun = lease.call(pin!(lease.client().copy_in(self.sql))).await;
+        // The driver has said twice that it is through. A copy that is refused makes two answers of it, of which the second would be taken
+        // for that to whatever comes next.
+        let sink = Box::pin(begun.inspect_err(|_| lease.interrupt())?);
         Ok(Answer { value: Started { sink, lease, close }, position: None })
     }
 }
@@ -306,7 +319,7 @@ impl Operation<Postgres> for StartCopyOut<'_> {
         let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
         let mut rest = Box::pin(lease.call(pin!(lease.client().copy_out(self.sql))).await?);
         let first = lease.call(pin!(rest.try_next())).await?;
-        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position })
+        Ok(Answer { value: Begun::new(first, rest, lease, close, target.access), position })
     }
 }
 

@@ -199,7 +199,9 @@ impl Db {
     }
 
     /// The rows of a statement whose parameters are of the types that stand beside them. It is not prepared but sent as it is, in
-    /// one round trip: for texts that are run once, and for behind a pooler.
+    /// one round trip: for behind a pooler, and for texts of which there are too many to keep. The first time that a text is run, what
+    /// types its columns have is asked in another one; a write behind a pooler is not asked about, and must not give many rows of a type of
+    /// the user's.
     ///
     /// # Errors
     ///

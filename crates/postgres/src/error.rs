@@ -103,7 +103,6 @@ fn failure_of_server(said: &DbError) -> Failure {
             Some("a pooler stands in front of the server? Then say so: Builder::behind_pooler()"),
         ),
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => (FailureKind::ConnectionLost, None),
-        _ if code.code().starts_with("08") => (FailureKind::ConnectionLost, None),
         // Whatever the reason, the connection ends with it, and nobody knows what became of a commit.
         _ if matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => {
             (FailureKind::ConnectionLost, None)
@@ -119,7 +118,12 @@ fn failure_of_server(said: &DbError) -> Failure {
 fn failure_of_driver(error: &tokio_postgres::Error) -> Failure {
     let text = error.to_string();
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
-    let (kind, hint) = if begins(&["error serializing parameter", "expected ", "error encoding message"]) {
+    // A text with a NUL in it is found out when its message is made, and told with the words for an answer.
+    let cause = std::error::Error::source(error);
+    let is_unsent = cause.is_some_and(|cause| cause.to_string().contains("embedded null"));
+    let (kind, hint) = if is_unsent
+        || begins(&["error serializing parameter", "expected ", "error encoding message"])
+    {
         (FailureKind::NotSent, None)
     } else if begins(&["error deserializing column", "invalid column", "query returned"]) {
         (FailureKind::Rejected, None)

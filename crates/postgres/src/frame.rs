@@ -178,7 +178,8 @@ impl Connection {
             Frame::Transaction { is_read_only, .. } => {
                 self.soil(Effects::TRANSACTION);
                 let kept = key.and_then(|key| self.statements.prepared(key));
-                if is_read_only && (kept.is_some() || key.is_none()) {
+                let to_describe = verb.to_describe().filter(|(sql, _)| !self.knows_columns(sql));
+                if is_read_only && (kept.is_some() || key.is_none()) && to_describe.is_none() {
                     return self.in_one_flight(verb, &opening, kept.as_ref(), beside).await;
                 }
                 // A proof goes with the first flight, and the question for a position with the last.
@@ -187,6 +188,11 @@ impl Connection {
                     beside => (Beside::Nothing, beside),
                 };
                 let (statement, proven) = self.open(&opening, key.zip(verb.to_prepare()), first).await?;
+                if let Some((sql, params)) = to_describe {
+                    if let Err(error) = self.call(pin!(self.learn_columns(sql, params))).await {
+                        return Err(self.roll_back_frame(error).await);
+                    }
+                }
                 let closed = pin!(self.closed(verb, statement.as_ref()));
                 let (output, position) = self.send(last, closed).await?;
                 Ok((output, position.or(proven)))
@@ -272,6 +278,9 @@ impl Connection {
                 Some((key, sql)) => Some(self.call(pin!(self.prepare_as(key, sql))).await?),
                 None => None,
             };
+            if let Some((sql, params)) = verb.to_describe() {
+                self.learn(sql, params).await?;
+            }
             self.call(pin!(verb.send(self.client(), statement.as_ref()))).await
         };
         let answer = answer.await;
@@ -335,6 +344,11 @@ impl Connection {
         let params = match values {
             Values::Inferred(params) => params,
             Values::Typed(params) => {
+                if matches!(frame, Frame::Bare) {
+                    self.learn(sql, params).await?;
+                } else {
+                    self.call(pin!(self.learn_columns(sql, params))).await?;
+                }
                 let params = params.iter().map(|(value, of)| (*value, of.clone()));
                 return self.call(pin!(self.client().query_typed_raw(sql, params))).await;
             }

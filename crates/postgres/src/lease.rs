@@ -6,7 +6,7 @@ use millpond_cluster::sql::{Dialect, Effects};
 use millpond_cluster::{Handle, NodeLease, Purpose};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
-use crate::admit::{behind_pooler, copy_refused, transaction_commands};
+use crate::admit::{behind_pooler, copy_refused, keeps_literals, transaction_commands};
 use crate::batch::Order;
 use crate::beside::Beside;
 use crate::client::{GenericClient, Params, TypedParams, one_row, row_or_none};
@@ -69,7 +69,7 @@ impl Lease {
     }
 
     /// Prepares a statement, or takes it from the connection's cache. Its names and literals are read when it is prepared, as PREPARE does:
-    /// behind a `SET` by the driver's client, which is not seen, by the settings of whichever lease did so first.
+    /// a `SET` by the driver's client, which is not seen, changes nothing in what was prepared on this lease before.
     ///
     /// # Errors
     ///
@@ -96,6 +96,7 @@ impl Lease {
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
         }
+        keeps_literals(sql, &classification)?;
         behind_pooler(self.connection.kind(), sql, &classification)?;
         if self.connection.kind() == Kind::Test {
             // It would end the transaction of the test.
@@ -125,17 +126,13 @@ impl Lease {
     async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {
         let sent = self.see(sql)?;
         let answer = self.connection.run(verb, self.frame(), Beside::Nothing).await;
-        let described = answer.map_err(|error| {
-            let error = self.describe(error);
-            if sent.may_commit_midway { error.after_a_part_may_have_run() } else { error }
-        });
-        Ok(described?.0)
+        Ok(answer.map_err(|error| sent.describe(error))?.0)
     }
 
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
         let sent = self.see(sql)?;
         let rows = self.connection.stream(sql, values, self.frame()).await;
-        let (rows, close) = rows.map_err(|error| self.describe(error))?;
+        let (rows, close) = rows.map_err(|error| sent.describe(error))?;
         Ok(BorrowedRowStream(Rest::borrowed(rows, &self.connection, close, &self.handle, Some(sent))))
     }
 
@@ -154,6 +151,18 @@ pub(crate) struct Sent<'l> {
     lease: &'l Lease,
     is_plain: bool,
     may_commit_midway: bool,
+}
+
+impl Sent<'_> {
+    pub(crate) const fn may_commit_midway(&self) -> bool {
+        self.may_commit_midway
+    }
+
+    /// What came of it, as far as the error alone does not tell.
+    fn describe(&self, error: DriverError) -> Error {
+        let error = self.lease.describe(error);
+        if self.may_commit_midway { error.after_a_part_may_have_run() } else { error }
+    }
 }
 
 impl Drop for Sent<'_> {
@@ -219,7 +228,8 @@ impl GenericClient for Lease {
         }
         let answers = self.connection.batch(statements, self.frame(), Beside::Nothing, Order::Fixed).await;
         let (answers, _) = answers.map_err(|error| self.describe(error))?;
-        Ok(answers.into_iter().map(|answer| answer.map_err(|error| self.describe(error))).collect())
+        let answers = answers.into_iter().zip(&sent);
+        Ok(answers.map(|(answer, sent)| answer.map_err(|error| sent.describe(error))).collect())
     }
 }
 

@@ -14,6 +14,7 @@ mod copy;
 mod db;
 mod error;
 mod frame;
+mod known;
 mod lease;
 mod listener;
 mod lsn;

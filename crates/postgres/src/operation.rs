@@ -75,7 +75,7 @@ impl Operation<Postgres> for Stream<'_> {
         let (rest, close) = lease.stream(self.sql, self.values, frame).await?;
         let mut rest = Box::pin(rest);
         let first = lease.call(rest.try_next()).await?;
-        Ok(Answer { value: Begun { first, rest, lease, close, access: target.access }, position })
+        Ok(Answer { value: Begun::new(first, rest, lease, close, target.access), position })
     }
 }
 

@@ -88,14 +88,15 @@ impl Reading {
     /// It is what it was at first. Says whether there can be statements that are of no use any more.
     pub(crate) fn reset(&self) -> bool {
         self.may_change.store(false, Ordering::Relaxed);
-        self.is_raw.store(false, Ordering::Relaxed);
         self.is_under.store(false, Ordering::Relaxed);
-        self.changes.swap(0, Ordering::Relaxed) > 0
+        // Not one after the other in one expression: both have to be set back.
+        let was_raw = self.is_raw.swap(false, Ordering::Relaxed);
+        self.changes.swap(0, Ordering::Relaxed) > 0 || was_raw
     }
 
-    /// Whether a key is of a statement that was prepared behind a change, and is of no use behind a reset.
+    /// Whether a key is of a statement that was prepared behind a change, or what may be one, and is of no use behind a reset.
     pub(crate) fn is_changed(key: &str) -> bool {
-        key.starts_with(CHANGED)
+        key.starts_with([CHANGED, RAW])
     }
 }
 
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(reading.key("select 1"), keys[3], "once");
         reading.change();
         keys.push(reading.key("select 1").into_owned());
-        assert_eq!(keys.iter().filter(|key| Reading::is_changed(key)).count(), 2);
+        assert_eq!(keys.iter().filter(|key| Reading::is_changed(key)).count(), 3);
         assert!(reading.reset() && !reading.reset());
         assert_eq!(reading.key("select 1"), keys[0]);
         keys.sort();

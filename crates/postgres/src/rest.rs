@@ -29,13 +29,27 @@ impl Held<'_> {
 /// What an operation hands on of an answer that has begun.
 pub(crate) struct Begun<T, S> {
     /// Already read: with it come the refusals and lost connections that another node can still make good. None if it is empty.
-    pub(crate) first: Option<T>,
-    pub(crate) rest: Pin<Box<S>>,
-    pub(crate) lease: NodeLease<Postgres>,
+    first: Option<T>,
+    rest: Pin<Box<S>>,
+    lease: NodeLease<Postgres>,
     /// What closes the frame that it is read in.
-    pub(crate) close: Option<String>,
+    close: Option<String>,
     /// What it ran as: a read can have become more on the way here.
-    pub(crate) access: Access,
+    access: Access,
+}
+
+impl<T, S> Begun<T, S> {
+    /// From here on the connection is of no use to anybody else until the answer is read. Dropped, it leaves one that is closed.
+    pub(crate) fn new(
+        first: Option<T>,
+        rest: Pin<Box<S>>,
+        lease: NodeLease<Postgres>,
+        close: Option<String>,
+        access: Access,
+    ) -> Self {
+        lease.unsettle();
+        Self { first, rest, lease, close, access }
+    }
 }
 
 /// An answer that is read bit by bit. Dropped before its end, it leaves a connection that nobody else gets.
@@ -78,17 +92,17 @@ impl<'c, T, S> Rest<'c, T, S> {
         sent: Option<Sent<'c>>,
     ) -> Self {
         let writes = WritesAtTheEnd::new(handle.clone(), false);
+        lease.unsettle();
         Self::new(Box::pin(rest), Held::Borrowed(lease), close, writes, sent)
     }
 
-    fn new(
+    const fn new(
         rest: Pin<Box<S>>,
         held: Held<'c>,
         close: Option<String>,
         writes: WritesAtTheEnd,
         sent: Option<Sent<'c>>,
     ) -> Self {
-        held.lease().unsettle();
         Self { first: None, rest, is_read: false, held: Some(held), close, closing: None, writes, sent }
     }
 
@@ -105,6 +119,7 @@ impl<'c, T, S> Rest<'c, T, S> {
 
     /// What the server said instead of more; then it is done with the statement. After anything else nobody knows.
     fn failed(&mut self, held: &Held<'_>, error: DriverError) -> Error {
+        let may_commit_midway = self.sent.as_ref().is_some_and(Sent::may_commit_midway);
         match error.failure().kind {
             FailureKind::ConnectionLost => {
                 self.writes.over();
@@ -114,7 +129,8 @@ impl<'c, T, S> Rest<'c, T, S> {
             _ => self.end(held),
         }
         let backend = self.writes.handle.cluster().backend();
-        Error::from_backend(backend, held.lease().node(), "reading an answer", error)
+        let error = Error::from_backend(backend, held.lease().node(), "reading an answer", error);
+        if may_commit_midway { error.after_a_part_may_have_run() } else { error }
     }
 }
 

@@ -49,7 +49,10 @@ impl<'t> Savepoint<'t> {
     /// As [`Transaction::query`].
     pub async fn rollback(mut self) -> Result<()> {
         self.is_over = true;
-        self.transaction.batch_execute(&self.back()).await
+        self.transaction.batch_execute(&self.back()).await?;
+        // What was in the way is over: what fails behind it fails for another reason.
+        self.transaction.forget_conflict();
+        Ok(())
     }
 
     fn back(&self) -> String {
@@ -73,6 +76,7 @@ impl Drop for Savepoint<'_> {
             connection.soil(Effects::TRANSACTION);
             let client = connection.client();
             drop(client.batch_execute(&self.back()).now_or_never());
+            self.transaction.forget_conflict();
         }
     }
 }

@@ -25,9 +25,9 @@ impl Db {
     ///
     /// A handle lives in the runtime that it was made in, and `#[tokio::test]` makes one for each test: connect in each, or share a runtime.
     ///
-    /// Whatever runs, nothing is committed: even a COMMIT by the driver's own client fails, since the transaction holds rows that break a
-    /// constraint of a temporary table, which is looked at then. So deferred constraints are not looked at before the end, `SET CONSTRAINTS ALL
-    /// IMMEDIATE` fails, and a transaction that only reads will not do.
+    /// Nothing is committed: even a COMMIT by the driver's own client ends the session instead, by a deferred trigger on a temporary table. So
+    /// deferred constraints are not looked at before the end, `SET CONSTRAINTS ALL IMMEDIATE` ends the test, and a transaction that only
+    /// reads will not do. The one way out is a ROLLBACK by the driver's own client, which is not seen: what it runs behind that is kept.
     ///
     /// Statements run in savepoints, so that one which fails leaves the others; transactions are savepoints, of the transaction's
     /// isolation level. What is different: there is one connection, so that whoever asks for a second one while a transaction, stream or

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
-use crate::admit::{behind_pooler, copy_refused, is_copy, one_statement, transaction_commands};
+use crate::admit::{
+    Copies, behind_pooler, copy_refused, is_copy, keeps_literals, one_statement, transaction_commands,
+};
 use crate::beside::Beside;
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::connection::Connection;
@@ -87,6 +89,11 @@ impl Transaction {
         &self.handle
     }
 
+    /// A savepoint took it back.
+    pub(crate) fn forget_conflict(&self) {
+        self.has_conflicted.store(false, Ordering::Relaxed);
+    }
+
     pub(crate) fn has_conflicted(&self) -> bool {
         self.has_conflicted.load(Ordering::Relaxed)
     }
@@ -99,13 +106,14 @@ impl Transaction {
     ///
     /// # Cancel safety
     ///
-    /// A dropped call ends the transaction: the statement is cancelled and the connection closed.
+    /// A dropped call ends the transaction: the other calls fail, and when it is dropped the statement is cancelled and the connection
+    /// closed.
     pub async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
         self.rows(sql, Values::Inferred(params)).await
     }
 
     /// The rows of a statement whose parameters are of the types that stand beside them. It is not prepared but sent as it is, in
-    /// one round trip.
+    /// one round trip; the first time that a text is run, the types of its columns are asked in another one.
     ///
     /// # Errors
     ///
@@ -311,10 +319,10 @@ impl Transaction {
     }
 
     /// Refuses a text that speaks no copy protocol.
-    pub(crate) fn admit_copy(&self, sql: &str, wants: &str) -> Result<()> {
+    pub(crate) fn admit_copy(&self, sql: &str, copies: Copies) -> Result<()> {
         self.check_usable()?;
         let classification = self.handle.classify(sql);
-        is_copy(&classification, wants)?;
+        is_copy(sql, &classification, copies)?;
         self.connection.soil_by(&classification);
         Ok(())
     }
@@ -331,6 +339,7 @@ impl Transaction {
         }
         let effects = classification.effects();
         transaction_commands(sql, classification)?;
+        keeps_literals(sql, classification)?;
         behind_pooler(self.connection.kind(), sql, classification)?;
         if effects.contains(Effects::COPY) {
             return Err(copy_refused());
@@ -347,6 +356,13 @@ impl Transaction {
                 Outcome::Rejected,
                 "since the transaction began; nothing was committed: run it again",
             ));
+        }
+        if self.connection.client().is_closed() {
+            let text = format!(
+                "{}: the connection was closed since the transaction began; nothing was committed: run it again",
+                self.connection.node()
+            );
+            return Err(Error::new(ErrorKind::ConnectionLost, Outcome::Rejected, text));
         }
         if self.connection.is_interrupted() {
             return Err(Error::new(

@@ -13,7 +13,7 @@ use crate::client::{Params, TypedParams};
 pub(crate) enum Values<'a> {
     /// Of types that the server infers: the statement is prepared, and kept.
     Inferred(Params<'a>),
-    /// Of types that the caller says: sent with the text, in one round trip.
+    /// Of types that the caller says: sent with the text.
     Typed(TypedParams<'a>),
 }
 
@@ -23,6 +23,11 @@ pub(crate) trait Verb: Sync {
 
     /// The text to prepare for it, if it wants a statement.
     fn to_prepare(&self) -> Option<&str>;
+
+    /// The text whose columns the driver has to know before it is sent, with its values.
+    fn to_describe(&self) -> Option<(&str, TypedParams<'_>)> {
+        None
+    }
 
     /// Makes the call: it is on its way when the future was polled once.
     fn send(
@@ -44,6 +49,13 @@ impl Verb for Query<'_> {
 
     fn to_prepare(&self) -> Option<&str> {
         matches!(self.values, Values::Inferred(_)).then_some(self.sql)
+    }
+
+    fn to_describe(&self) -> Option<(&str, TypedParams<'_>)> {
+        match self.values {
+            Values::Typed(params) => Some((self.sql, params)),
+            Values::Inferred(_) => None,
+        }
     }
 
     async fn send(&self, client: &Client, statement: Option<&Statement>) -> Result<Vec<Row>, Error> {
@@ -75,6 +87,13 @@ impl Verb for QueryOne<'_> {
 
     fn to_prepare(&self) -> Option<&str> {
         matches!(self.values, Values::Inferred(_)).then_some(self.sql)
+    }
+
+    fn to_describe(&self) -> Option<(&str, TypedParams<'_>)> {
+        match self.values {
+            Values::Typed(params) => Some((self.sql, params)),
+            Values::Inferred(_) => None,
+        }
     }
 
     async fn send(&self, client: &Client, statement: Option<&Statement>) -> Result<OneRow, Error> {

@@ -564,6 +564,13 @@ impl<'c, 'a> Walk<'c, 'a> {
         findings.effect(effects, ReasonKind::NotUnderstood, token.span());
     }
 
+    /// Whether the name that stands here is that of what an UPDATE changes.
+    fn is_updated(&self) -> bool {
+        let is_qualified = self.trail.back(1).kind() == Kind::Dot;
+        let before = self.trail.back(if is_qualified { 3 } else { 1 });
+        before.is(K::Update) || before.is(K::Only)
+    }
+
     /// Names that belong to one session.
     #[inline(never)]
     fn system_name(&mut self, token: Token, findings: &mut Findings) {
@@ -587,6 +594,9 @@ impl<'c, 'a> Walk<'c, 'a> {
             Effects::CURSOR
         } else if is(b"pg_prepared_statements") {
             Effects::PREPARED
+        } else if is(b"pg_settings") && self.is_updated() {
+            // Its rule sets what is written to it.
+            Effects::SETTING
         } else {
             return;
         };

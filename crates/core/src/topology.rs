@@ -417,8 +417,11 @@ impl<P: Position> Topology<P> {
         let incumbent = self.writer.filter(|writer| self.is_writable(*writer));
         let claims: Vec<_> =
             self.nodes.iter().filter(|node| self.is_claim(node)).map(|node| node.id).collect();
-        let highest = claims.iter().filter_map(|id| self.timeline_of(*id)).max();
-        let rivals: Vec<_> = claims.iter().copied().filter(|id| self.timeline_of(*id) == highest).collect();
+        // A restored copy may be on any timeline: what may not be written to hides nothing that may.
+        let may_be = |id: &NodeId| incumbent == Some(*id) || self.may_take_over(*id, incumbent);
+        let able: Vec<_> = claims.iter().copied().filter(may_be).collect();
+        let highest = able.iter().filter_map(|id| self.timeline_of(*id)).max();
+        let rivals: Vec<_> = able.iter().copied().filter(|id| self.timeline_of(*id) == highest).collect();
         match (rivals.as_slice(), incumbent) {
             ([], _) => {
                 if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
@@ -426,15 +429,17 @@ impl<P: Position> Topology<P> {
                     self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
                 }
             }
-            ([one], incumbent) if self.may_take_over(*one, incumbent) => self.adopt(*one),
-            (_, Some(writer)) => self.tell_second_primaries(&claims, Some(writer)),
-            ([one], None) => self.tell_second_primaries(&[*one], None),
+            ([one], _) => self.adopt(*one),
+            (_, Some(_)) => {}
             (_, None) => {
                 if !std::mem::replace(&mut self.ambiguity_told, true) {
                     self.actions.push_back(Action::Tell(Event::AmbiguousPrimary));
                 }
             }
         }
+        let is_ambiguous = rivals.len() > 1 && incumbent.is_none();
+        let others = claims.iter().filter(|id| !is_ambiguous || !rivals.contains(id));
+        self.tell_second_primaries(others);
         if rivals.len() < 2 {
             self.ambiguity_told = false;
         }
@@ -495,9 +500,12 @@ impl<P: Position> Topology<P> {
         self.nodes.iter().any(follows)
     }
 
-    fn tell_second_primaries(&mut self, claims: &[NodeId], writer: Option<NodeId>) {
-        for id in claims.iter().filter(|id| Some(**id) != writer) {
-            if !std::mem::replace(&mut self.nodes[id.index()].claim_told, true) {
+    /// Tells of those that are not written to, though they say that they take writes.
+    fn tell_second_primaries<'a>(&mut self, claims: impl Iterator<Item = &'a NodeId>) {
+        for id in claims {
+            let node = &self.nodes[id.index()];
+            if self.writer != Some(*id) && self.is_claim(node) && !node.claim_told {
+                self.nodes[id.index()].claim_told = true;
                 self.actions.push_back(Action::Tell(Event::SecondPrimary(*id)));
             }
         }

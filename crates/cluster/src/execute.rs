@@ -206,7 +206,7 @@ impl<B: Backend> Handle<B> {
             };
             match result {
                 Ok(answer)
-                    if wanted.is_some() && !search.has_proved(node, epoch, answer.position.clone()) =>
+                    if wanted.is_some() && !search.has_proved(node, epoch, sent, answer.position.clone()) =>
                 {
                     search.look_at_the_clock();
                 }

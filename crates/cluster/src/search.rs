@@ -329,14 +329,20 @@ impl<'a, B: Backend> Search<'a, B> {
 
     /// Takes in what a replica said before a read: whether what it gave then can be handed out. Behind a change of the primary its
     /// position may be one of another timeline.
-    pub(crate) fn has_proved(&self, node: &Node<B>, epoch: Epoch, position: Option<B::Position>) -> bool {
+    pub(crate) fn has_proved(
+        &self,
+        node: &Node<B>,
+        epoch: Epoch,
+        asked: Instant,
+        position: Option<B::Position>,
+    ) -> bool {
         let shared = self.handle.shared();
         let view = shared.view.load();
         let Some(position) = position.filter(|_| view.epoch == epoch) else { return false };
         let known = view.of(node).and_then(|view| view.proven.as_ref());
         // Many that asked at the same time have the same to tell.
         if known.is_none_or(|known| !known.covers(&position)) {
-            shared.take_in(node, Input::Proved { node: node.id, position });
+            shared.take_in(node, Input::Proved { node: node.id, position, asked: asked.into_std() });
         }
         true
     }

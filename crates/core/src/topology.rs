@@ -72,6 +72,8 @@ pub enum Input<P> {
         node: NodeId,
         /// How far.
         position: P,
+        /// When the question was sent.
+        asked: Instant,
     },
     /// A replica could not show what a read had to show.
     Behind {
@@ -248,7 +250,7 @@ impl<P: Position> Topology<P> {
                     self.down(node);
                 }
             }
-            Input::Proved { node, position } => return self.proved(node, position),
+            Input::Proved { node, position, asked } => return self.proved(node, position, asked),
             Input::Behind { node, wanted, asked, answered } => {
                 return self.behind(node, &wanted, asked, answered);
             }
@@ -371,8 +373,12 @@ impl<P: Position> Topology<P> {
         node.latest = Some((asked, observation));
     }
 
-    fn proved(&mut self, id: NodeId, position: P) {
+    fn proved(&mut self, id: NodeId, position: P, asked: Instant) {
         let Some(node) = self.node_mut(id) else { return };
+        // Its monitor has asked it since: between the two it may have crashed, and begun again further back.
+        if node.latest.as_ref().is_some_and(|(latest, _)| *latest > asked) {
+            return;
+        }
         node.proven = Some(match node.proven.take() {
             Some(before) => before.merge(&position),
             None => position,

@@ -39,6 +39,8 @@ struct Says {
     unreachable: bool,
     /// It proved, with a read, that it has come so far.
     proved: Option<u64>,
+    /// When that read was sent, if not at the time of its answer.
+    asked: Option<u64>,
     /// It could not prove what it had to, to a read that was sent then, and answered at the time.
     behind_since: Option<u64>,
     /// How far it had not come, if not further than any other time.
@@ -176,7 +178,8 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
         return Ok(Input::Unreachable { node });
     }
     if let Some(position) = says.proved {
-        return Ok(Input::Proved { node, position: Place(position) });
+        let asked = start + Duration::from_millis(says.asked.unwrap_or(says.at));
+        return Ok(Input::Proved { node, position: Place(position), asked });
     }
     if let Some(asked) = says.behind_since {
         let after = |millis| start + Duration::from_millis(millis);

@@ -374,7 +374,7 @@ impl<B: Backend> Handle<B> {
         merge(&self.shared().written, seen);
     }
 
-    fn with_seen<T>(&self, look: impl FnOnce(&Seen<B::Position>) -> T) -> T {
+    pub(crate) fn with_seen<T>(&self, look: impl FnOnce(&Seen<B::Position>) -> T) -> T {
         match &self.sees {
             Sees::Nothing => look(&Seen::default()),
             Sees::Process => look(&self.shared().written.load()),

@@ -150,7 +150,7 @@ impl<'a, B: Backend> Search<'a, B> {
                     Ok(_) if !self.is_still_right(node, purpose, waited) => continue 'decision,
                     Ok(lease) => {
                         let is_to_prove =
-                            to_prove.contains(id) || self.is_news(node, purpose, &lease, &wanted);
+                            to_prove.contains(id) || self.must_prove(node, purpose, &lease, &wanted);
                         let must_show = match &wanted {
                             Wanted::Position(position) if is_to_prove => Some(position.clone()),
                             Wanted::Unknown if is_to_prove => {
@@ -170,9 +170,10 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    /// Whether what is known of a replica may be of before it crashed: then it begins again further back than it was. A connection that
-    /// is older than the knowledge would have ended.
-    fn is_news(
+    /// Whether what is known of a replica now does not show what it has to: it may have been asked again, further back, since it was
+    /// chosen. Nor does what may be of before it crashed, since it begins again further back than it was. A connection that is older
+    /// than the knowledge would have ended.
+    fn must_prove(
         &self,
         node: &Node<B>,
         purpose: Purpose,
@@ -182,8 +183,13 @@ impl<'a, B: Backend> Search<'a, B> {
         let shared = self.handle.shared();
         let may_be =
             purpose == Purpose::Read && !matches!(wanted, Wanted::Nothing) && shared.backend.can_prove();
-        let asked = || shared.view.load().of(node).and_then(|view| view.observed);
-        may_be && asked().is_none_or(|asked| asked < lease.opened_at())
+        may_be && {
+            let view = shared.view.load();
+            view.of(node).is_none_or(|view| {
+                view.observed.is_none_or(|asked| asked < lease.opened_at())
+                    || !self.handle.with_seen(|seen| seen.is_shown_by(view))
+            })
+        }
     }
 
     /// Whether it is a read that would run on a replica if one could serve it.

@@ -171,7 +171,7 @@ async fn a_heavier_node_gets_more_and_a_near_one_all() {
     let cluster = Cluster::up_with(2, |builder| builder.zone("here")).await;
     let db = &cluster.db;
     let (first, second) = (address(&cluster, "db-1"), address(&cluster, "db-2"));
-    db.nodes().set_weight(&second, 20.0).unwrap();
+    db.nodes().set_weight(&second, 1000.0).unwrap();
     let readers = Readers::start(db, 16);
     readers.more(100).await;
     let before = (reads(db, &first), reads(db, &second));

@@ -33,13 +33,13 @@ use crate::{
 /// last is dropped the monitors end.
 pub struct Cluster<B: Backend> {
     pub(crate) shared: Arc<Shared<B>>,
-    /// Aborts the monitors when the last clone is dropped.
-    pub(crate) monitors: Arc<Mutex<JoinSet<()>>>,
+    /// The monitors and whatever else runs in the background; aborted when the last clone is dropped.
+    pub(crate) tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl<B: Backend> Clone for Cluster<B> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), monitors: Arc::clone(&self.monitors) }
+        Self { shared: Arc::clone(&self.shared), tasks: Arc::clone(&self.tasks) }
     }
 }
 
@@ -91,11 +91,11 @@ impl<B: Backend> Cluster<B> {
     /// A setting that cannot be.
     pub fn start(backend: B, nodes: Vec<NodeConfig<B::Address>>, config: Config) -> Result<Self, Error> {
         let (shared, keys) = Shared::new(backend, nodes, config)?;
-        let mut monitors = JoinSet::new();
+        let mut tasks = JoinSet::new();
         if let Some(interval) = shared.config.catalog_interval {
-            monitors.spawn(catalog::run(Arc::clone(&shared), interval));
+            tasks.spawn(catalog::run(Arc::clone(&shared), interval));
         }
-        let cluster = Self { shared, monitors: Arc::new(Mutex::new(monitors)) };
+        let cluster = Self { shared, tasks: Arc::new(Mutex::new(tasks)) };
         keys.into_iter().for_each(|key| cluster.watch(key));
         Ok(cluster)
     }
@@ -110,7 +110,7 @@ impl<B: Backend> Cluster<B> {
         let observation = Observation { role: Role::Primary, cluster: None, timeline: None, position: None };
         let node = &shared.nodes[0];
         shared.take_in(node, Input::Answered { node: node.id, asked: now(), observation });
-        Ok(Self { shared, monitors: Arc::default() })
+        Ok(Self { shared, tasks: Arc::default() })
     }
 
     /// A handle whose reads show this process's own writes and are at most [`max_lag`](Config::max_lag) old.
@@ -179,7 +179,7 @@ impl<B: Backend> Cluster<B> {
     pub async fn close(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         self.shared.is_closed.store(true, Ordering::Release);
-        self.monitors.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.shared.woken();
         let mut all = true;
         for (_, node) in &self.shared.nodes {

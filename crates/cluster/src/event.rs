@@ -105,6 +105,11 @@ pub enum Event {
         /// Whether it gets none.
         is_drained: bool,
     },
+    /// The nodes could not be found anew: those that are there stay.
+    DiscoveryFailed {
+        /// Why.
+        cause: Arc<str>,
+    },
     /// The mode was switched.
     ModeChanged {
         /// To what.
@@ -176,6 +181,9 @@ impl fmt::Display for Event {
             Self::NodeDrained { node, is_drained: true } => write!(f, "{node} is drained: it gets no reads"),
             Self::NodeDrained { node, is_drained: false } => {
                 write!(f, "{node} is not drained any more: it gets reads")
+            }
+            Self::DiscoveryFailed { cause } => {
+                write!(f, "the nodes could not be found anew, those that are there stay: {cause}")
             }
             Self::ModeChanged { mode } => write!(f, "the mode is {mode}"),
         }

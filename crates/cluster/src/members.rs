@@ -1,11 +1,13 @@
 //! The nodes that are configured, which may change while the cluster is in use.
 
+use std::future::Future;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use millpond_core::{Input, MAX_NODES, NodeId, NodeView, Position, Snapshot, Topology};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::cluster::Shared;
@@ -184,6 +186,29 @@ impl<B: Backend> Shared<B> {
         drop(state);
         self.follow(todos);
     }
+
+    pub(crate) async fn remove_node(&self, name: &str, patience: Duration) -> Result<bool, Error> {
+        let shared = self;
+        let node = shared.named(name)?;
+        let todos = {
+            let mut state = shared.state();
+            if state.topology.snapshot().members().count() == 1 {
+                return Err(Error::config(format!("{name} is the only node: close the handle instead")));
+            }
+            if !state.has(node) {
+                return Err(Error::config(format!("{name} was taken out already")));
+            }
+            shared.handle(&mut state, Input::Left { node: node.id })
+        };
+        node.end_monitor();
+        shared.follow(todos);
+        shared.woken();
+        shared.tell(&Event::NodeRemoved { node: Arc::clone(&node.name) });
+        let cut_off = CutOff { shared, node };
+        let is_quiet = node.close(Instant::now() + patience).await;
+        drop(cut_off);
+        Ok(is_quiet)
+    }
 }
 
 impl<B: Backend> Cluster<B> {
@@ -220,26 +245,7 @@ impl<B: Backend> Cluster<B> {
     ///
     /// Cancel safe: the node is out, and what runs on it is cut off at once.
     pub async fn remove_node(&self, name: &str, patience: Duration) -> Result<bool, Error> {
-        let shared = &self.shared;
-        let node = shared.named(name)?;
-        let todos = {
-            let mut state = shared.state();
-            if state.topology.snapshot().members().count() == 1 {
-                return Err(Error::config(format!("{name} is the only node: close the handle instead")));
-            }
-            if !state.has(node) {
-                return Err(Error::config(format!("{name} was taken out already")));
-            }
-            shared.handle(&mut state, Input::Left { node: node.id })
-        };
-        node.end_monitor();
-        shared.follow(todos);
-        shared.woken();
-        shared.tell(&Event::NodeRemoved { node: Arc::clone(&node.name) });
-        let cut_off = CutOff { shared, node };
-        let is_quiet = node.close(Instant::now() + patience).await;
-        drop(cut_off);
-        Ok(is_quiet)
+        self.shared.remove_node(name, patience).await
     }
 
     /// Gives a node no more reads, before it is taken out or worked on; what runs on it goes on. A primary takes writes as before.
@@ -299,11 +305,22 @@ impl<B: Backend> Cluster<B> {
 
     /// Starts the monitor of a node.
     pub(crate) fn watch(&self, key: NodeKey) {
-        let mut monitors = self.monitors.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those of nodes that were taken out.
-        while monitors.try_join_next().is_some() {}
-        let monitor = monitors.spawn(monitor::run(Arc::clone(&self.shared), key));
+        let monitor = self.keep(monitor::run(Arc::clone(&self.shared), key));
         self.shared.node_of(key).watched_by(monitor);
+    }
+
+    /// Runs something in the background, until the last clone is dropped.
+    pub(crate) fn keep(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that ended, as the monitors of nodes that were taken out.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task)
+    }
+
+    /// What gives a clone as long as there is one.
+    pub(crate) fn weak(&self) -> impl Fn() -> Option<Self> + Send + use<B> {
+        let (shared, tasks) = (Arc::clone(&self.shared), Arc::downgrade(&self.tasks));
+        move || Some(Self { shared: Arc::clone(&shared), tasks: tasks.upgrade()? })
     }
 }
 

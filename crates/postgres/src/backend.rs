@@ -19,7 +19,7 @@ use crate::{DriverError, Lsn};
 /// PostgreSQL, as a [`Backend`].
 pub struct Postgres {
     /// Makes what opens connections to nodes; a test has its connection.
-    pub(crate) connectors: Option<Connectors>,
+    pub(crate) connectors: Option<Arc<Connectors>>,
     pub(crate) segment_size: Arc<AtomicU64>,
     pub(crate) last_catalog: Arc<catalog::Last>,
 }
@@ -46,7 +46,7 @@ impl fmt::Debug for Server {
 impl Postgres {
     /// What is at the other end of its connections.
     pub(crate) fn kind(&self) -> Kind {
-        self.connectors.as_ref().map_or(Kind::Test, Connectors::kind)
+        self.connectors.as_ref().map_or(Kind::Test, |connectors| connectors.kind())
     }
 }
 

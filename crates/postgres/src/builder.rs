@@ -6,9 +6,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use millpond_cluster::sql::{Classifier, Dialect, FunctionNameError};
-use millpond_cluster::{Cluster, Config as ClusterConfig, Event, Mode, NodeConfig};
+use millpond_cluster::{
+    Cluster, Config as ClusterConfig, Discovery, DiscoveryError, Event, Mode, NodeConfig,
+};
+use tokio::time::timeout;
 
 use crate::connector::{Connectors, PasswordCallback};
+use crate::discovery::{Finder, Found, configs};
 use crate::frame::Kind;
 use crate::url::{SslMode, Url, addresses};
 use crate::{Db, Error, NodeSettings, Postgres, Result, Server};
@@ -23,6 +27,8 @@ pub struct Builder {
     after_connect: Option<Box<str>>,
     /// Nodes beside those of the URL, and settings for those.
     nodes: Vec<NodeSettings>,
+    /// Says which nodes there are, and how often it is asked.
+    discovery: Option<(Finder, Duration)>,
     /// The first function that cannot be allowed or denied.
     bad_function: Option<FunctionNameError>,
 }
@@ -73,6 +79,7 @@ impl Builder {
             kind: Kind::Direct,
             after_connect: None,
             nodes: Vec::new(),
+            discovery: None,
             bad_function: None,
         }
     }
@@ -158,6 +165,52 @@ impl Builder {
     #[must_use]
     pub fn node(mut self, node: NodeSettings) -> Self {
         self.nodes.push(node);
+        self
+    }
+
+    /// Looks the names of the URL up again, as often as `interval`, and soon after a node changed its role, came or went. Each address that a
+    /// name stands for is a node, and is named by it: for names that stand for several servers, as a reader endpoint or a service does, and for those
+    /// that stand for another one after a failover. TLS is checked against the name. Two names of one server are one node.
+    ///
+    /// An address behind which several servers stand, as that of a balancer, is still taken for one.
+    #[must_use]
+    pub fn resolve_names(mut self, interval: Duration) -> Self {
+        self.discovery = Some((Finder::Names, interval));
+        self
+    }
+
+    /// Asks which nodes there are, as often as `interval`, and soon after a node changed its role, came or went; adds those that are new, and
+    /// takes out those that are gone. The nodes of the URL are those of the start.
+    ///
+    /// When it fails, or finds none, everything stays as it is, and an event says why ([`Event::DiscoveryFailed`]).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millpond_postgres::{Db, NodeSettings, Result};
+    /// # async fn members() -> std::io::Result<Vec<String>> { Ok(Vec::new()) }
+    /// # async fn connect() -> Result<Db> {
+    /// let db = Db::builder("postgres://app@db-0/shop")?
+    ///     .discovery(Duration::from_secs(30), || async {
+    ///         let addresses = members().await?; // a file, a service, an orchestrator
+    ///         std::io::Result::Ok(addresses.iter().map(|address| NodeSettings::new(address)).collect())
+    ///     })
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(db)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn discovery<F, R, E>(mut self, interval: Duration, find: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = std::result::Result<Vec<NodeSettings>, E>> + Send + 'static,
+        E: Into<DiscoveryError>,
+    {
+        let find = move || -> Found {
+            let nodes = find();
+            Box::pin(async move { nodes.await.map_err(Into::into) })
+        };
+        self.discovery = Some((Finder::Asked(Arc::new(find)), interval));
         self
     }
 
@@ -340,8 +393,21 @@ impl Builder {
     ///
     /// Cancel safe: a dropped future closes what it opened.
     pub async fn connect(self) -> Result<Db> {
-        let (backend, nodes, config) = self.prepare()?;
-        Ok(Db::new(Cluster::connect(backend, nodes, config).await?.handle()))
+        let patience = self.config.connect_timeout;
+        let Prepared { backend, nodes, config, discovery } = self.prepare()?;
+        let nodes = match &discovery {
+            // Before anybody connects to a name that stands for several.
+            Some((found, _)) => match timeout(patience, found()).await {
+                Ok(Ok(found)) if !found.is_empty() => found,
+                _ => nodes,
+            },
+            None => nodes,
+        };
+        let cluster = Cluster::connect(backend, nodes, config).await?;
+        if let Some((found, interval)) = discovery {
+            cluster.discover(found, interval);
+        }
+        Ok(Db::new(cluster.handle()))
     }
 
     /// The same without waiting for anybody: nodes are asked in the background, and the first statements wait for what they say, for as
@@ -351,11 +417,15 @@ impl Builder {
     ///
     /// A setting that cannot be.
     pub fn connect_lazy(self) -> Result<Db> {
-        let (backend, nodes, config) = self.prepare()?;
-        Ok(Db::new(Cluster::start(backend, nodes, config)?.handle()))
+        let Prepared { backend, nodes, config, discovery } = self.prepare()?;
+        let cluster = Cluster::start(backend, nodes, config)?;
+        if let Some((found, interval)) = discovery {
+            cluster.discover(found, interval);
+        }
+        Ok(Db::new(cluster.handle()))
     }
 
-    fn prepare(self) -> Result<(Postgres, Vec<NodeConfig<Server>>, ClusterConfig)> {
+    fn prepare(self) -> Result<Prepared> {
         if let Some(error) = &self.bad_function {
             return Err(Error::config(error.to_string()));
         }
@@ -370,27 +440,40 @@ impl Builder {
         }
         let segment_size = Arc::new(AtomicU64::new(0));
         let named = addresses(&self.url.config)?;
-        let connectors = Connectors {
+        let connectors = Arc::new(Connectors {
             url: self.url,
             kind: self.kind,
             after_connect: self.after_connect,
             password: self.password,
             segment_size: Arc::clone(&segment_size),
-        };
-        let mut nodes = named
-            .into_iter()
-            .map(|address| NodeSettings::at(address).config(&connectors))
-            .collect::<Result<Vec<_>>>()?;
-        for settings in self.nodes {
-            let node = settings.config(&connectors)?;
-            match nodes.iter_mut().find(|named| named.name == node.name) {
+        });
+        let mut settings: Vec<_> = named.into_iter().map(NodeSettings::at).collect();
+        for node in self.nodes {
+            let name = node.name();
+            // What is set of a node of the URL stands in its place.
+            match settings.iter_mut().find(|named| name.is_some() && named.name() == name) {
                 Some(named) => *named = node,
-                None => nodes.push(node),
+                None => settings.push(node),
             }
         }
+        let nodes = configs(&connectors, settings.clone())?;
+        if self.discovery.as_ref().is_some_and(|(_, interval)| interval.is_zero()) {
+            return Err(Error::config("the interval of a discovery must be longer than zero"));
+        }
+        let discovery = self
+            .discovery
+            .map(|(finder, interval)| (finder.discovery(Arc::clone(&connectors), settings), interval));
         let backend = Postgres { connectors: Some(connectors), segment_size, last_catalog: Arc::default() };
-        Ok((backend, nodes, self.config))
+        Ok(Prepared { backend, nodes, config: self.config, discovery })
     }
+}
+
+/// What a handle is made of.
+struct Prepared {
+    backend: Postgres,
+    nodes: Vec<NodeConfig<Server>>,
+    config: ClusterConfig,
+    discovery: Option<(Discovery<Server>, Duration)>,
 }
 
 impl fmt::Debug for Builder {

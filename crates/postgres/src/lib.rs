@@ -12,6 +12,7 @@ mod connection;
 mod connector;
 mod copy;
 mod db;
+mod discovery;
 mod error;
 mod frame;
 mod known;
@@ -53,6 +54,7 @@ pub use savepoint::Savepoint;
 pub use transaction::Transaction;
 pub use writer::WriterPool;
 
+pub use millpond_cluster::DiscoveryError;
 pub use millpond_cluster::{
     Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Report, Result, Served,
     Status,

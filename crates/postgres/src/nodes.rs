@@ -5,7 +5,7 @@ use millpond_cluster::{Cluster, NodeConfig};
 use crate::backend::Source;
 use crate::connector::Connectors;
 use crate::url::Address;
-use crate::{Error, Postgres, Result, Server};
+use crate::{DiscoveryError, Error, Postgres, Result, Server};
 
 /// A node: where it is, and how it takes part. For [`Builder::node`](crate::Builder::node) and [`Nodes::add`].
 ///
@@ -43,6 +43,19 @@ impl NodeSettings {
     pub fn zone(mut self, zone: &str) -> Self {
         self.zone = Some(zone.to_owned());
         self
+    }
+
+    pub(crate) fn name(&self) -> Option<String> {
+        self.address.as_ref().ok().map(Address::name)
+    }
+
+    /// The same settings for each server that its name stands for now.
+    pub(crate) async fn resolve(self) -> std::result::Result<Vec<Self>, DiscoveryError> {
+        let address = self.address?;
+        let name = address.name();
+        let found = address.resolve().await.map_err(|error| format!("{name}: {error}"))?;
+        let one = |address| Self { address: Ok(address), weight: self.weight, zone: self.zone.clone() };
+        Ok(found.into_iter().map(one).collect())
     }
 
     pub(crate) fn config(self, connectors: &Connectors) -> Result<NodeConfig<Server>> {

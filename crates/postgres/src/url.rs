@@ -1,10 +1,12 @@
 //! A libpq-style URL: what the driver's own parser does not know is taken out first.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use millpond_cluster::Error;
 use percent_encoding::percent_decode_str;
+use tokio::net::lookup_host;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
@@ -15,6 +17,8 @@ pub(crate) struct Address {
     /// An address to use instead of looking the host up.
     pub(crate) hostaddr: Option<IpAddr>,
     pub(crate) port: u16,
+    /// Whether the host has several addresses, and this is one of them: then it is named by that.
+    pub(crate) is_one_of_several: bool,
 }
 
 impl Address {
@@ -24,7 +28,8 @@ impl Address {
         if text.starts_with('/') {
             let (folder, port) = text.rsplit_once("/.s.PGSQL.").unwrap_or((text, "5432"));
             let port = port.parse().map_err(|_| format!("{text}: no port behind .s.PGSQL."))?;
-            return Ok(Self { host: Host::Unix(folder.into()), hostaddr: None, port });
+            let host = Host::Unix(folder.into());
+            return Ok(Self { host, hostaddr: None, port, is_one_of_several: false });
         }
         let is_one_host = !text.is_empty() && !text.contains(['/', '@', '?', ',']);
         let url = is_one_host.then(|| format!("postgres://{text}").parse::<Config>().ok()).flatten();
@@ -44,8 +49,27 @@ impl Address {
         }
     }
 
+    /// The servers that the host's name stands for now. A host that is an address, or has one, stands for itself.
+    pub(crate) async fn resolve(&self) -> io::Result<Vec<Self>> {
+        let Host::Tcp(host) = &self.host else { return Ok(vec![self.clone()]) };
+        if self.hostaddr.is_some() || host.parse::<IpAddr>().is_ok() {
+            return Ok(vec![self.clone()]);
+        }
+        let found = lookup_host((host.as_str(), self.port)).await?;
+        let one = |at: SocketAddr| Self {
+            host: self.host.clone(),
+            hostaddr: Some(at.ip()),
+            port: self.port,
+            is_one_of_several: true,
+        };
+        Ok(found.map(one).collect())
+    }
+
     /// As it stands in events and errors.
     pub(crate) fn name(&self) -> String {
+        if let (true, Some(address)) = (self.is_one_of_several, self.hostaddr) {
+            return SocketAddr::new(address, self.port).to_string();
+        }
         match &self.host {
             Host::Tcp(host) if host.contains(':') => format!("[{host}]:{}", self.port),
             Host::Tcp(host) => format!("{host}:{}", self.port),
@@ -147,7 +171,7 @@ pub(crate) fn addresses(config: &Config) -> Result<Vec<Address>, Error> {
         let host =
             hosts.get(index).cloned().or_else(|| hostaddr.map(|address| Host::Tcp(address.to_string())));
         let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(5432);
-        host.map(|host| Address { host, hostaddr, port })
+        host.map(|host| Address { host, hostaddr, port, is_one_of_several: false })
     };
     Ok((0..count).filter_map(address).collect())
 }

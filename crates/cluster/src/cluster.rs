@@ -23,6 +23,7 @@ use crate::handle::Sees;
 use crate::members::{State, View};
 use crate::mode::ModeSwitch;
 use crate::node::{Node, now};
+use crate::switches::Board;
 use crate::watchers::{Place, Watchers};
 use crate::{
     Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeConfig, NodeKey, NodeStatus, Outcome,
@@ -159,9 +160,7 @@ impl<B: Backend> Cluster<B> {
 
     /// Switches the mode, from the next statement on.
     pub fn set_mode(&self, mode: Mode) {
-        if self.shared.mode.set(mode) != mode {
-            self.shared.tell(&Event::ModeChanged { mode });
-        }
+        self.shared.set_mode(mode);
     }
 
     /// The backend.
@@ -211,6 +210,8 @@ pub(crate) struct Shared<B: Backend> {
     watchers: Watchers,
     is_closed: AtomicBool,
     pub(crate) mode: ModeSwitch,
+    /// What else an operator sends to the primary.
+    pub(crate) board: Board,
     /// What this process has written.
     pub(crate) written: ArcSwap<Seen<B::Position>>,
     pub(crate) refused: Refused,
@@ -248,7 +249,8 @@ impl<B: Backend> Shared<B> {
             fallback_reads: AtomicUsize::new(0),
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),
-            mode: ModeSwitch::new(config.mode),
+            mode: ModeSwitch::new(config.switches.mode),
+            board: Board::new(&config.switches),
             written: ArcSwap::default(),
             refused: Refused::default(),
             knowledge: Knowledge::new(base, config.catalog_interval),
@@ -262,6 +264,12 @@ impl<B: Backend> Shared<B> {
         });
         let keys = nodes.into_iter().map(|node| shared.join(node)).collect::<Result<_, _>>()?;
         Ok((shared, keys))
+    }
+
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        if self.mode.set(mode) != mode {
+            self.tell(&Event::ModeChanged { mode });
+        }
     }
 
     /// Whether it is known what the database holds, as far as it matters to the nodes there are.

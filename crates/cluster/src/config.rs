@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millpond_sql::Classifier;
 
-use crate::{Error, Event, Mode};
+use crate::{Error, Event, Switches};
 
 /// Told of every [`Event`].
 pub type EventListener = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -47,8 +47,8 @@ pub struct Config {
     pub catalog_interval: Option<Duration>,
     /// Whether a read that a replica refused as a write runs once more on the primary. Default yes.
     pub heal: bool,
-    /// The mode at the start. Default [`Mode::Route`].
-    pub mode: Mode,
+    /// The switches at the start. Default none, with [`Mode::Route`](crate::Mode::Route).
+    pub switches: Switches,
     /// Where this process is: reads go first to the nodes of this zone, and to others when none of them may serve one. Default nowhere in
     /// particular.
     pub zone: Option<Arc<str>>,
@@ -75,7 +75,7 @@ impl Default for Config {
             classifier: None,
             catalog_interval: Some(Duration::from_secs(60)),
             heal: true,
-            mode: Mode::Route,
+            switches: Switches::default(),
             zone: None,
             on_event: None,
         }
@@ -127,7 +127,7 @@ impl fmt::Debug for Config {
             .field("classifier", &self.classifier)
             .field("catalog_interval", &self.catalog_interval)
             .field("heal", &self.heal)
-            .field("mode", &self.mode)
+            .field("switches", &self.switches)
             .field("zone", &self.zone)
             .finish_non_exhaustive()
     }

@@ -105,6 +105,16 @@ pub enum Event {
         /// Whether it gets none.
         is_drained: bool,
     },
+    /// Other statements or tables are sent to the primary.
+    SwitchesChanged {
+        /// All switches, as they are written.
+        switches: Arc<str>,
+    },
+    /// The switches could not be read: the last ones stay in force.
+    SwitchesUnreadable {
+        /// Why.
+        cause: Arc<str>,
+    },
     /// The nodes could not be found anew: those that are there stay.
     DiscoveryFailed {
         /// Why.
@@ -127,6 +137,7 @@ impl Event {
                 | Self::RoleChanged { .. }
                 | Self::PrimaryChanged { .. }
                 | Self::CatalogLoaded
+                | Self::SwitchesChanged { .. }
                 | Self::NodeAdded { .. }
                 | Self::NodeRemoved { .. }
                 | Self::NodeDrained { .. }
@@ -181,6 +192,10 @@ impl fmt::Display for Event {
             Self::NodeDrained { node, is_drained: true } => write!(f, "{node} is drained: it gets no reads"),
             Self::NodeDrained { node, is_drained: false } => {
                 write!(f, "{node} is not drained any more: it gets reads")
+            }
+            Self::SwitchesChanged { switches } => write!(f, "the switches are: {switches}"),
+            Self::SwitchesUnreadable { cause } => {
+                write!(f, "the switches could not be read, the last ones stay in force: {cause}")
             }
             Self::DiscoveryFailed { cause } => {
                 write!(f, "the nodes could not be found anew, those that are there stay: {cause}")

@@ -320,12 +320,8 @@ impl<B: Backend> Handle<B> {
         let classification = self.classify(sql);
         let shared = self.shared();
         let snapshot = shared.view.load();
-        let (decision, _) = self.decide(
-            &snapshot,
-            self.access_of(&Statement::text(sql, &classification, B::DIALECT)),
-            0,
-            now(),
-        );
+        let access = self.access_of(&Statement::text(sql, &classification, B::DIALECT));
+        let (decision, _) = self.decide(&snapshot, access, self.is_switched(access, Some(sql)), 0, now());
         let reason = match decision.reason {
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
             Reason::NotARead(_) => shared.knowledge.why(&classification, sql),
@@ -395,16 +391,23 @@ impl<B: Backend> Handle<B> {
         statement.access
     }
 
-    /// Decides by what is known now, and by the mode. Gives what a replica can be asked for that has to show the caller's writes.
+    /// Whether an operator sends a read to the primary by its text.
+    pub(crate) fn is_switched(&self, access: Access, text: Option<&str>) -> bool {
+        let text = text.filter(|_| access.is_read());
+        text.is_some_and(|text| self.shared().board.names(|| self.analyze(text)))
+    }
+
+    /// Decides by what is known now, and by the switches. Gives what a replica can be asked for that has to show the caller's writes.
     pub(crate) fn decide(
         &self,
         snapshot: &Snapshot<B::Position>,
         access: Access,
+        is_switched: bool,
         seed: u64,
         now: std::time::Instant,
     ) -> (Decision, Wanted<B::Position>) {
         self.with_seen(|seen| {
-            let decision = self.decide_for(seen, snapshot, access, seed, now);
+            let decision = self.decide_for(seen, snapshot, access, is_switched, seed, now);
             let wanted = match seen.position_on(snapshot.timeline) {
                 Some(position) => Wanted::Position(position.clone()),
                 None if seen.is_nothing() => Wanted::Nothing,
@@ -419,6 +422,7 @@ impl<B: Backend> Handle<B> {
         seen: &Seen<B::Position>,
         snapshot: &Snapshot<B::Position>,
         access: Access,
+        is_switched: bool,
         seed: u64,
         now: std::time::Instant,
     ) -> Decision {
@@ -428,6 +432,7 @@ impl<B: Backend> Handle<B> {
             _ if !matches!(decision.reason, Reason::FreshReplica | Reason::ProvingReplica) => {
                 return decision;
             }
+            Mode::Route if is_switched => Reason::SwitchedToPrimary,
             Mode::Route => return decision,
             Mode::PrimaryOnly => Reason::PrimaryOnlyMode,
             Mode::Shadow => Reason::ShadowMode,

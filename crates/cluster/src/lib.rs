@@ -20,6 +20,7 @@ mod search;
 mod shards;
 mod sight;
 mod status;
+mod switches;
 mod watchers;
 
 pub use backend::{Backend, Failure, FailureKind, Purpose};
@@ -36,6 +37,7 @@ pub use mode::Mode;
 pub use node::{NodeLease, NodeManager};
 pub use report::{Report, Served};
 pub use status::{NodeStatus, Status};
+pub use switches::{ParseSwitchesError, Switches};
 
 pub use millpond_core as core;
 pub use millpond_pool as pool;

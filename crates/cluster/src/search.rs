@@ -58,6 +58,8 @@ pub(crate) struct Search<'a, B: Backend> {
     definitions: u64,
     deadline: Instant,
     tried: NodeSet,
+    /// Whether an operator sends it to the primary.
+    is_switched: bool,
     /// Whether a primary may have run it already and, without a catalog, what looks like a read can write. Then no other primary may run
     /// it.
     is_off_primaries: bool,
@@ -90,6 +92,7 @@ impl<'a, B: Backend> Search<'a, B> {
             definitions: handle.shared().knowledge.definitions(),
             deadline,
             tried: NodeSet::EMPTY,
+            is_switched: handle.is_switched(access, statement.text),
             is_off_primaries: false,
             reason: None,
             last_error: None,
@@ -312,7 +315,7 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> (Decision, Wanted<B::Position>) {
-        self.handle.decide(snapshot, self.access, seed, self.now.into_std())
+        self.handle.decide(snapshot, self.access, self.is_switched, seed, self.now.into_std())
     }
 
     /// What is decided, and what replicas can be asked for that have to show the caller's writes.

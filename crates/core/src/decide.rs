@@ -233,6 +233,8 @@ pub enum Reason {
     LaterTimeline,
     /// A replica refused the statement's text before, so it is taken for a write.
     RefusedBefore,
+    /// An operator sends it to the primary, by its digest or a table that it reads.
+    SwitchedToPrimary,
     /// Everything goes to the primary by the switch for incidents.
     PrimaryOnlyMode,
     /// Everything goes to the primary while decisions are only recorded.
@@ -272,6 +274,7 @@ impl Reason {
             Self::OwnWrite => "own_write",
             Self::LaterTimeline => "later_timeline",
             Self::RefusedBefore => "refused_before",
+            Self::SwitchedToPrimary => "switched_to_primary",
             Self::PrimaryOnlyMode => "primary_only_mode",
             Self::ShadowMode => "shadow_mode",
         }
@@ -296,6 +299,9 @@ impl fmt::Display for Reason {
             Self::OwnWrite => "no replica is known to have the caller's last write",
             Self::LaterTimeline => "the token is of a later timeline than any that is known",
             Self::RefusedBefore => "a replica refused this statement before",
+            Self::SwitchedToPrimary => {
+                "an operator sends the statement, or a table that it may read, to the primary"
+            }
             Self::PrimaryOnlyMode => "the mode is PrimaryOnly",
             Self::ShadowMode => "the mode is Shadow",
         })

@@ -6,8 +6,8 @@ pub use millpond_cluster::core::{ClusterId, Epoch, Health, Lag, Reason, Role, To
 pub use millpond_cluster::sql;
 pub use millpond_cluster::sql::Digest;
 pub use millpond_cluster::{
-    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Report, Result, Served,
-    Status,
+    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
+    Result, Served, Status, Switches,
 };
 
 /// PostgreSQL, on tokio-postgres.

@@ -15,7 +15,7 @@ use crate::connector::{Connectors, PasswordCallback};
 use crate::discovery::{Finder, Found, configs};
 use crate::frame::Kind;
 use crate::url::{SslMode, Url, addresses};
-use crate::{Db, Error, NodeSettings, Postgres, Result, Server};
+use crate::{Db, Error, NodeSettings, Postgres, Result, Server, Switches};
 
 /// Every setting of a [`Db`]. Each is optional; bad values are refused by name when it connects.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub struct Builder {
     nodes: Vec<NodeSettings>,
     /// Says which nodes there are, and how often it is asked.
     discovery: Option<(Finder, Duration)>,
+    switches_file: Option<PathBuf>,
     /// The first function that cannot be allowed or denied.
     bad_function: Option<FunctionNameError>,
 }
@@ -80,6 +81,7 @@ impl Builder {
             after_connect: None,
             nodes: Vec::new(),
             discovery: None,
+            switches_file: None,
             bad_function: None,
         }
     }
@@ -372,7 +374,31 @@ impl Builder {
     /// The mode at the start. Default [`Mode::Route`].
     #[must_use]
     pub const fn mode(mut self, mode: Mode) -> Self {
-        self.config.mode = mode;
+        self.config.switches.mode = mode;
+        self
+    }
+
+    /// All switches at the start, as those of an environment variable. Default none.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Builder, Switches};
+    /// # fn with(builder: Builder) -> Result<Builder, Box<dyn std::error::Error>> {
+    /// let switches: Switches = std::env::var("SHOP_DATABASE_SWITCHES").unwrap_or_default().parse()?;
+    /// Ok(builder.switches(switches))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn switches(mut self, switches: Switches) -> Self {
+        self.config.switches = switches;
+        self
+    }
+
+    /// A file that the switches are read from, at the start and whenever it changes, within half a second: see [`Switches`] for how they are
+    /// written. A file that is not there switches nothing; with one that cannot be read the last ones stay, and an event says why
+    /// ([`Event::SwitchesUnreadable`]).
+    #[must_use]
+    pub fn switches_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.switches_file = Some(file.into());
         self
     }
 
@@ -394,7 +420,7 @@ impl Builder {
     /// Cancel safe: a dropped future closes what it opened.
     pub async fn connect(self) -> Result<Db> {
         let patience = self.config.connect_timeout;
-        let Prepared { backend, nodes, config, discovery } = self.prepare()?;
+        let Prepared { backend, nodes, config, discovery, switches_file } = self.prepare()?;
         let nodes = match &discovery {
             // Before anybody connects to a name that stands for several.
             Some((found, _)) => match timeout(patience, found()).await {
@@ -407,6 +433,9 @@ impl Builder {
         if let Some((found, interval)) = discovery {
             cluster.discover(found, interval);
         }
+        if let Some(file) = switches_file {
+            cluster.watch_switches(file);
+        }
         Ok(Db::new(cluster.handle()))
     }
 
@@ -417,10 +446,13 @@ impl Builder {
     ///
     /// A setting that cannot be.
     pub fn connect_lazy(self) -> Result<Db> {
-        let Prepared { backend, nodes, config, discovery } = self.prepare()?;
+        let Prepared { backend, nodes, config, discovery, switches_file } = self.prepare()?;
         let cluster = Cluster::start(backend, nodes, config)?;
         if let Some((found, interval)) = discovery {
             cluster.discover(found, interval);
+        }
+        if let Some(file) = switches_file {
+            cluster.watch_switches(file);
         }
         Ok(Db::new(cluster.handle()))
     }
@@ -464,7 +496,7 @@ impl Builder {
             .discovery
             .map(|(finder, interval)| (finder.discovery(Arc::clone(&connectors), settings), interval));
         let backend = Postgres { connectors: Some(connectors), segment_size, last_catalog: Arc::default() };
-        Ok(Prepared { backend, nodes, config: self.config, discovery })
+        Ok(Prepared { backend, nodes, config: self.config, discovery, switches_file: self.switches_file })
     }
 }
 
@@ -474,6 +506,7 @@ struct Prepared {
     nodes: Vec<NodeConfig<Server>>,
     config: ClusterConfig,
     discovery: Option<(Discovery<Server>, Duration)>,
+    switches_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Builder {

@@ -16,7 +16,7 @@ use crate::rest::Rest;
 use crate::scope::Scope;
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
-    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Report, Result, RowStream, Token,
+    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Report, Result, RowStream, Switches, Token,
     Transaction, TransactionBuilder, WriterPool,
 };
 
@@ -494,6 +494,25 @@ impl Db {
     /// Switches the mode, for this process, from the next statement on.
     pub fn set_mode(&self, mode: Mode) {
         self.handle.cluster().set_mode(mode);
+    }
+
+    /// The switches for incidents that are in force.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        self.handle.cluster().switches()
+    }
+
+    /// Sets all switches for incidents, for this process, from the next statement on: the mode, and statements and tables whose reads go to the
+    /// primary. Transactions and leases go by the mode alone.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, Mode, Switches};
+    /// # fn switch(db: &Db) {
+    /// db.set_switches(&Switches::mode(Mode::Route).table(Some("shop"), "cart"));
+    /// # }
+    /// ```
+    pub fn set_switches(&self, switches: &Switches) {
+        self.handle.cluster().set_switches(switches);
     }
 
     /// Stops handing out connections, and waits until those that are out came back or `patience` is over. Says whether

@@ -56,8 +56,8 @@ pub use writer::WriterPool;
 
 pub use millpond_cluster::DiscoveryError;
 pub use millpond_cluster::{
-    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, Report, Result, Served,
-    Status,
+    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
+    Result, Served, Status, Switches,
 };
 pub use tokio_postgres;
 

@@ -1,0 +1,234 @@
+//! What an operator sends to the primary while everything runs.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use millpond_sql::{Analysis, Digest};
+use tokio::time::{Instant, sleep_until};
+
+use crate::cluster::Shared;
+use crate::{Backend, Cluster, Event, Mode};
+
+/// The switches for incidents: the mode, and statements and tables whose reads go to the primary. All are in force from the next statement on.
+///
+/// As text, for a file or the environment, a line or semicolon for each: `route`, `primary-only` or `shadow`; `digest` with the sixteen digits
+/// that events, spans and `Db::analyze` name a statement by; `table` with a name, or a schema, a point and a name, as the server keeps them. Behind `#`
+/// stands what is not read.
+///
+/// ```
+/// # use millpond_cluster::{Mode, Switches};
+/// let switches: Switches = "shadow; table shop.cart # until the index is there\n digest 00c0ffee00c0ffee".parse()?;
+/// assert_eq!(switches.mode, Mode::Shadow);
+/// assert_eq!(switches.to_string(), "shadow; digest 00c0ffee00c0ffee; table shop.cart");
+/// # Ok::<(), millpond_cluster::ParseSwitchesError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Switches {
+    /// The mode.
+    pub mode: Mode,
+    digests: BTreeSet<u64>,
+    /// The schema may be missing: then it is any.
+    tables: BTreeSet<(Option<Box<str>>, Box<str>)>,
+}
+
+impl Switches {
+    /// None but this mode.
+    #[must_use]
+    pub fn mode(mode: Mode) -> Self {
+        Self { mode, ..Self::default() }
+    }
+
+    /// Reads of this statement too.
+    #[must_use]
+    pub fn digest(mut self, digest: Digest) -> Self {
+        self.digests.insert(digest.value());
+        self
+    }
+
+    /// Reads of this table too, and all of which the text does not show what they read.
+    #[must_use]
+    pub fn table(mut self, schema: Option<&str>, name: &str) -> Self {
+        self.tables.insert((schema.map(Into::into), name.into()));
+        self
+    }
+
+    fn names_statements(&self) -> bool {
+        !self.digests.is_empty() || !self.tables.is_empty()
+    }
+
+    fn names(&self, analysis: &Analysis) -> bool {
+        self.digests.contains(&analysis.digest().value())
+            || self.tables.iter().any(|(schema, name)| analysis.tables().may_name(schema.as_deref(), name))
+    }
+}
+
+/// A line that is no switch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no switch: there are route, primary-only, shadow, digest and table, the last two with what they mean"
+)]
+pub struct ParseSwitchesError(String);
+
+impl FromStr for Switches {
+    type Err = ParseSwitchesError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut switches = Self::default();
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+        for switch in
+            lines.flat_map(|line| line.split(';')).map(str::trim).filter(|switch| !switch.is_empty())
+        {
+            let unknown = || ParseSwitchesError(switch.to_owned());
+            let words: Vec<_> = switch.split_ascii_whitespace().collect();
+            switches = match words[..] {
+                ["route"] => Self { mode: Mode::Route, ..switches },
+                ["primary-only"] => Self { mode: Mode::PrimaryOnly, ..switches },
+                ["shadow"] => Self { mode: Mode::Shadow, ..switches },
+                ["digest", digest] => switches.digest(digest.parse().map_err(|_| unknown())?),
+                ["table", name] => match name.split_once('.') {
+                    Some((schema, name)) => switches.table(Some(schema), name),
+                    None => switches.table(None, name),
+                },
+                _ => return Err(unknown()),
+            };
+        }
+        Ok(switches)
+    }
+}
+
+impl fmt::Display for Switches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.mode)?;
+        for digest in &self.digests {
+            write!(f, "; digest {digest:016x}")?;
+        }
+        for (schema, name) in &self.tables {
+            match schema {
+                Some(schema) => write!(f, "; table {schema}.{name}")?,
+                None => write!(f, "; table {name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The switches in force. Most often none names a statement, and then none is looked at.
+pub(crate) struct Board(ArcSwap<Option<Switches>>);
+
+impl Board {
+    pub(crate) fn new(switches: &Switches) -> Self {
+        Self(ArcSwap::from_pointee(Some(switches.clone()).filter(Switches::names_statements)))
+    }
+
+    /// Whether a read is sent to the primary.
+    pub(crate) fn names(&self, analysis: impl FnOnce() -> Arc<Analysis>) -> bool {
+        self.0.load().as_ref().as_ref().is_some_and(|switches| switches.names(&analysis()))
+    }
+}
+
+impl<B: Backend> Cluster<B> {
+    /// The switches in force.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        let named = Option::clone(&self.shared.board.0.load());
+        Switches { mode: self.shared.mode.get(), ..named.unwrap_or_default() }
+    }
+
+    /// Sets all switches, from the next statement on. Those of a [watched file](Self::watch_switches) are set again when it changes.
+    pub fn set_switches(&self, switches: &Switches) {
+        self.shared.set_switches(switches);
+    }
+
+    /// Reads the switches from a file, now and whenever it changes, within half a second. A file that is not there switches nothing; with one that
+    /// cannot be read the last ones stay in force, and an event says why. Call it inside a runtime.
+    pub fn watch_switches(&self, file: PathBuf) {
+        let shared = Arc::clone(&self.shared);
+        self.keep(watch(shared, file.into()));
+    }
+}
+
+impl<B: Backend> Shared<B> {
+    fn set_switches(&self, switches: &Switches) {
+        self.set_mode(switches.mode);
+        let before = self.board.0.swap(Arc::new(Some(switches.clone()).filter(Switches::names_statements)));
+        let named = |switches: &Switches| (switches.digests.clone(), switches.tables.clone());
+        if before.as_ref().as_ref().map(named).unwrap_or_default() != named(switches) {
+            self.tell(&Event::SwitchesChanged { switches: switches.to_string().into() });
+        }
+    }
+}
+
+/// How often a file is looked at.
+const OFTEN: Duration = Duration::from_millis(250);
+
+async fn watch<B: Backend>(shared: Arc<Shared<B>>, file: Arc<Path>) {
+    let mut last: Option<Result<String, String>> = None;
+    loop {
+        let next = Instant::now() + OFTEN;
+        let path = Arc::clone(&file);
+        let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+        let text = match read {
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if last.as_ref() != Some(&text) {
+            let parsed = text
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|text| text.parse::<Switches>().map_err(|error| error.to_string()));
+            match parsed {
+                // What is not there does not undo what was set otherwise.
+                Ok(switches) if last.is_some() || switches != Switches::default() => {
+                    shared.set_switches(&switches);
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    let cause = format!("{}: {why}", file.display()).into();
+                    shared.tell(&Event::SwitchesUnreadable { cause });
+                }
+            }
+            last = Some(text);
+        }
+        sleep_until(next).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_says_which_switches_there_are() {
+        let switches: Switches =
+            "# none so far\nprimary-only;table a;table s.b\n\tdigest 0123456789abcdef # slow\n"
+                .parse()
+                .unwrap();
+        let digest = "0123456789abcdef".parse().unwrap();
+        let expected =
+            Switches::mode(Mode::PrimaryOnly).table(None, "a").table(Some("s"), "b").digest(digest);
+        assert_eq!(switches, expected);
+        assert_eq!(switches.to_string().parse(), Ok(switches));
+        assert_eq!("".parse(), Ok(Switches::default()));
+        assert_eq!("shadow; route".parse(), Ok(Switches::default()), "the last one stands");
+    }
+
+    #[test]
+    fn what_is_no_switch_is_named() {
+        for text in ["primary", "route now", "digest 12", "digest", "table", "table a b", "route\nonwards"] {
+            let error = text.parse::<Switches>().unwrap_err().to_string();
+            assert!(
+                error.contains(text.lines().last().unwrap()) && error.contains("primary-only"),
+                "{error}"
+            );
+        }
+    }
+}

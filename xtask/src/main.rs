@@ -15,6 +15,7 @@ mod pgbouncer;
 mod postgres;
 mod rivals;
 mod setup;
+mod sim;
 mod test;
 mod workspace;
 
@@ -53,6 +54,8 @@ enum Command {
     Rivals(rivals::Options),
     /// Let a cluster fail at random under traffic, and check what its users were told
     Chaos(chaos::Options),
+    /// Let simulated clusters fail at random in virtual time, and check what their users were told
+    Sim(sim::Options),
     /// Run a fuzzer for some time and print what it found
     Fuzz(fuzz::Options),
     /// Update the list of PostgreSQL's functions that only read from the installed server's catalog
@@ -85,6 +88,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::Rivals(options) => rivals::run(&workspace, &options),
         Command::Chaos(options) => chaos::run(&workspace, &options),
+        Command::Sim(options) => sim::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Functions(options) => functions::run(&workspace, &options),
         Command::Setup(options) => setup::run(&workspace, &options),

@@ -87,7 +87,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "millpond-core",
         uses: Uses::Only(&[any("thiserror")]),
         never: &[TOKIO, CLOCK, RANDOM, DRIVERS],
-        why: "Time and chance come in as arguments, so a day of a cluster is simulated in seconds.",
+        why: "Time and chance come in as arguments, so a day of a cluster is simulated in minutes.",
     },
     Layer {
         name: "millpond-sql",
@@ -181,6 +181,7 @@ pub(crate) const OUTSIDE: &[&str] = &[
     "millpond-fuzz",
     "millpond-lab",
     "millpond-rivals",
+    "millpond-sim",
     "millpond-tests",
     "xtask",
 ];

@@ -56,6 +56,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(cargo("doctests", "test --doc --workspace --all-features --no-fail-fast"));
     }
     if full {
+        steps.push(xtask("sim", &["sim", "--quick"]));
         steps.push(model());
         steps.push(fuzzers(servers));
     }

@@ -274,6 +274,7 @@ impl<P: Position> Topology<P> {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<P> {
         let end = self.history.latest().map(|(_, position)| position);
+        let first = self.first_cluster();
         let view = |node: &Node<P>| {
             let observation = node.latest.as_ref().map(|(_, observation)| observation);
             let position = observation.and_then(|seen| seen.position.clone());
@@ -286,7 +287,10 @@ impl<P: Position> Topology<P> {
                 is_near: node.is_near,
                 role: observation.map(|seen| seen.role),
                 health: node.health,
-                same_cluster: self.is_same_cluster(observation),
+                same_cluster: match observation.and_then(|seen| seen.cluster) {
+                    Some(named) => Some(named) == self.cluster.or(first),
+                    None => true,
+                },
                 timeline: observation.and_then(|seen| seen.timeline),
                 as_of: comparable.and_then(|position| self.history.as_of(position)),
                 behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
@@ -356,7 +360,8 @@ impl<P: Position> Topology<P> {
         if observation.role == Role::Replica {
             node.has_followed = foreign.is_none();
             node.claim_told = false;
-            if foreign.is_none() {
+            // Before a primary was adopted nobody knows who is a stranger.
+            if foreign.is_none() && self.epoch != Epoch::default() {
                 self.highest = self.highest.max(observation.timeline);
             }
         }
@@ -425,9 +430,10 @@ impl<P: Position> Topology<P> {
             self.nodes.iter().filter(|node| self.is_claim(node)).map(|node| node.id).collect();
         // A restored copy may be on any timeline: what may not be written to hides nothing that may.
         let may_be = |id: &NodeId| incumbent == Some(*id) || self.may_take_over(*id, incumbent);
-        let able: Vec<_> = claims.iter().copied().filter(may_be).collect();
-        let highest = able.iter().filter_map(|id| self.timeline_of(*id)).max();
-        let rivals: Vec<_> = able.iter().copied().filter(|id| self.timeline_of(*id) == highest).collect();
+        let rivals = match self.is_settled {
+            true => self.highest_of(&claims.iter().copied().filter(may_be).collect::<Vec<_>>()),
+            false => self.first_rivals(&claims),
+        };
         match (rivals.as_slice(), incumbent) {
             ([], _) => {
                 if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
@@ -451,6 +457,58 @@ impl<P: Position> Topology<P> {
         }
     }
 
+    fn highest_of(&self, claims: &[NodeId]) -> Vec<NodeId> {
+        let highest = claims.iter().filter_map(|id| self.timeline_of(*id)).max();
+        claims.iter().copied().filter(|id| self.timeline_of(*id) == highest).collect()
+    }
+
+    /// Those among which the first choice is. It is of the cluster that most nodes are of, and on the highest timeline there; but where replicas
+    /// follow a lower one and none follows that, it may be that of a restored copy, and nothing tells.
+    fn first_rivals(&self, claims: &[NodeId]) -> Vec<NodeId> {
+        let cluster_of = |id: NodeId| {
+            let latest = self.nodes.get(id.index()).and_then(|node| node.latest.as_ref());
+            latest.and_then(|(_, seen)| seen.cluster)
+        };
+        let is_like = |id: NodeId, node: &Node<P>| {
+            node.health == Health::Up && node.latest.is_some() && cluster_of(node.id) == cluster_of(id)
+        };
+        let size = |id: NodeId| self.nodes.iter().filter(|node| is_like(id, node)).count();
+        let most = claims.iter().map(|id| size(*id)).max();
+        let mut claims: Vec<_> = claims.iter().copied().filter(|id| Some(size(*id)) == most).collect();
+        let Some(cluster) = claims.first().map(|id| cluster_of(*id)) else { return claims };
+        if claims.iter().any(|id| cluster_of(*id) != cluster) {
+            return claims;
+        }
+        let followed = self.followed_in(cluster);
+        claims.retain(|id| self.timeline_of(*id).flatten() >= followed);
+        let highest = self.highest_of(&claims);
+        let is_doubtful =
+            !highest.iter().any(|id| self.is_followed(*id)) && claims.iter().any(|id| self.is_followed(*id));
+        if is_doubtful { claims } else { highest }
+    }
+
+    /// Before a primary named the cluster: that which most nodes are of, once all have answered or failed to.
+    fn first_cluster(&self) -> Option<ClusterId> {
+        if self.cluster.is_some() || self.nodes.iter().any(|node| node.health == Health::Unknown) {
+            return None;
+        }
+        let named = || {
+            let up = self.nodes.iter().filter(|node| node.health == Health::Up);
+            up.filter_map(|node| node.latest.as_ref().and_then(|(_, seen)| seen.cluster))
+        };
+        let size = |cluster: ClusterId| named().filter(|named| *named == cluster).count();
+        let largest = named().max_by_key(|cluster| size(*cluster))?;
+        let is_alone = named().all(|other| other == largest || size(other) < size(largest));
+        is_alone.then_some(largest)
+    }
+
+    /// The highest timeline that a replica of a cluster is on.
+    fn followed_in(&self, cluster: Option<ClusterId>) -> Option<Timeline> {
+        let latest = self.nodes.iter().filter_map(|node| node.latest.as_ref().map(|(_, seen)| seen));
+        let replicas = latest.filter(|seen| seen.role == Role::Replica && seen.cluster == cluster);
+        replicas.filter_map(|seen| seen.timeline).max()
+    }
+
     fn adopt(&mut self, id: NodeId) {
         let Some((asked, observation)) = self.nodes[id.index()].latest.clone() else { return };
         if self.writer == Some(id) && observation.timeline == self.timeline {
@@ -464,7 +522,7 @@ impl<P: Position> Topology<P> {
         self.epoch = self.epoch.next();
         self.cluster = self.cluster.or(observation.cluster);
         self.timeline = observation.timeline;
-        self.highest = self.highest.max(observation.timeline);
+        self.highest = self.highest.max(observation.timeline).max(self.followed_in(observation.cluster));
         self.history.clear();
         if let Some(position) = observation.position {
             self.history.record(asked, position);
@@ -486,11 +544,11 @@ impl<P: Position> Topology<P> {
 
     /// Whether a node that says it takes writes is the one to write to.
     ///
-    /// The first one ever seen is, and so is the one that was before. Another must have been seen following this
+    /// The one that was before is. Another must have been seen following this
     /// cluster: a restored copy has the same identifier and a higher timeline too. A replica that follows the new one is
     /// evidence as well.
     fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
-        let known = !self.is_settled || self.writer == Some(id) || self.has_followed(id);
+        let known = self.writer == Some(id) || self.has_followed(id);
         let is_later = incumbent.is_none_or(|incumbent| self.timeline_of(id) > self.timeline_of(incumbent));
         known || (is_later && self.is_followed(id))
     }

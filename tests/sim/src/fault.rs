@@ -125,7 +125,8 @@ impl World {
         self.later(length, Step::Thaw(node));
     }
 
-    /// Not beside a copy or a stranger: to who knows nothing yet they look like the cluster.
+    /// Not beside a copy or a stranger: while the primary is down nothing tells who begins a copy from a replica that was promoted, or two
+    /// strangers from what is left of the cluster.
     fn restart_a_process(&mut self) {
         if self.servers.iter().any(|server| server.is_spare && server.power != Power::Down) {
             return;

@@ -312,3 +312,14 @@ fn two_nodes() {
     let report = run(1, &settings);
     assert!(report.is_good(), "{report}");
 }
+
+#[test]
+fn a_process_that_begins_beside_a_restored_copy_does_not_take_it() {
+    // It cannot tell, and waits until the copy is gone.
+    all_is_well(&[(5000, Step::Restore(3)), (8000, Step::Restart(0)), (10_000, Step::Vanish(3))]);
+}
+
+#[test]
+fn a_process_that_begins_beside_a_stranger_does_not_take_it() {
+    all_is_well(&[(5000, Step::Stranger(3)), (8000, Step::Restart(0))]);
+}

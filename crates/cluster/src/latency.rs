@@ -1,7 +1,8 @@
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use millpond_core::PeakEwma;
+use millpond_core::{Load, PeakEwma};
 
 use crate::node::now;
 
@@ -66,37 +67,50 @@ impl Default for Latencies {
 /// may see a part of each: the next answer sets it right.
 #[derive(Debug)]
 pub(crate) struct Latency {
-    origin: Instant,
     /// The bits of a number of seconds.
     seconds: AtomicU64,
-    /// In nanoseconds since the origin.
     updated: AtomicU64,
 }
 
 impl Default for Latency {
     fn default() -> Self {
-        let origin = now();
-        let (seconds, _) = PeakEwma::new(origin).into_parts();
-        Self { origin, seconds: AtomicU64::new(seconds.to_bits()), updated: AtomicU64::new(0) }
+        let seconds = PeakEwma::UNKNOWN.as_secs_f64();
+        Self { seconds: AtomicU64::new(seconds.to_bits()), updated: AtomicU64::new(Tick::of(now()).0) }
     }
 }
 
 impl Latency {
-    pub(crate) fn get(&self) -> PeakEwma {
-        let seconds = f64::from_bits(self.seconds.load(Ordering::Relaxed));
-        PeakEwma::from_parts(
-            seconds,
-            self.origin + Duration::from_nanos(self.updated.load(Ordering::Relaxed)),
-        )
+    pub(crate) fn load(&self, in_flight: usize, now: Tick) -> Load {
+        let (average, nanos_ago) = self.get(now);
+        PeakEwma::load_of(average, in_flight, nanos_ago)
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut PeakEwma)) {
-        let mut average = self.get();
-        change(&mut average);
-        let (seconds, updated) = average.into_parts();
-        let since = updated.saturating_duration_since(self.origin).as_nanos();
-        self.seconds.store(seconds.to_bits(), Ordering::Relaxed);
-        self.updated.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub(crate) fn observe(&self, latency: Duration, now: Tick) {
+        let (average, nanos_ago) = self.get(now);
+        let after = PeakEwma::after(average, latency.as_secs_f64(), nanos_ago);
+        self.seconds.store(after.to_bits(), Ordering::Relaxed);
+        self.updated.store(now.0, Ordering::Relaxed);
+    }
+
+    fn get(&self, now: Tick) -> (f64, u64) {
+        let updated = self.updated.load(Ordering::Relaxed);
+        (f64::from_bits(self.seconds.load(Ordering::Relaxed)), now.0.saturating_sub(updated))
+    }
+}
+
+/// A time as nanoseconds since the first one: with numbers it is reckoned several times as fast as with times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tick(u64);
+
+impl Tick {
+    pub(crate) fn of(now: Instant) -> Self {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        let since = now.saturating_duration_since(*ORIGIN.get_or_init(|| now));
+        Self(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
+    }
+
+    pub(crate) const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -124,9 +138,10 @@ impl Recorder {
 
 /// The octave, and the eighth of it.
 fn bucket(latency: Duration) -> usize {
-    let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+    // In 64 bits, of which the highest buckets need the fewest; what is longer counts as the longest.
+    let micros = (latency.as_secs().min(1 << 32) * 1_000_000 + u64::from(latency.subsec_micros())).max(1);
     let octave = micros.ilog2();
-    let eighth = (u128::from(micros) << PER_OCTAVE >> octave) & ((1 << PER_OCTAVE) - 1);
+    let eighth = (micros << PER_OCTAVE >> octave) & ((1 << PER_OCTAVE) - 1);
     (((octave as usize) << PER_OCTAVE) + usize::try_from(eighth).unwrap_or(0)).min(BUCKETS - 1)
 }
 

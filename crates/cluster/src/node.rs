@@ -3,13 +3,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use millpond_core::{Load, NodeId};
+use millpond_core::{Load, NodeId, PeakEwma};
 use millpond_pool::{ConfigError, ConnectError, Lease, Manager, Pool, Returned, Severity};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::describe;
-use crate::latency::{Latency, Recorder};
+use crate::latency::{Latency, Recorder, Tick};
 use crate::shards::Shards;
 use crate::{Backend, Config, FailureKind, Latencies, NodeConfig, NodeKey, Purpose};
 
@@ -259,10 +259,10 @@ impl<B: Backend> Node<B> {
 
     /// The load that this thread sees: what its own statements do on the node. Of two nodes at random the one that is less loaded by us is as good
     /// a choice as that which is less loaded by all, and it takes no look at what other cores write.
-    pub(crate) fn load(&self, now: Instant) -> Load {
+    pub(crate) fn load(&self, now: Tick) -> Load {
         let own = self.counts.own();
         let in_flight = own.in_flight.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed);
-        own.latency.get().load(in_flight, now).over(self.weight())
+        own.latency.load(in_flight, now).over(self.weight())
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -288,9 +288,9 @@ impl<B: Backend> Node<B> {
     }
 
     pub(crate) fn penalise(&self) {
-        let now = now();
+        let now = Tick::of(now());
         // Who sees a node fail does not wait for every thread to find out by itself.
-        self.counts.all().for_each(|one| one.latency.change(|average| average.penalise(now)));
+        self.counts.all().for_each(|one| one.latency.observe(PeakEwma::PENALTY, now));
     }
 
     pub(crate) fn probe_failed(&self, why: Option<Arc<str>>) {
@@ -307,7 +307,7 @@ pub(crate) struct InFlight<'a, B: Backend> {
     node: &'a Node<B>,
     /// Where it was counted in: it may end on another thread.
     shard: usize,
-    sent: Option<Instant>,
+    sent: Option<Tick>,
 }
 
 impl<B: Backend> InFlight<'_, B> {
@@ -316,16 +316,16 @@ impl<B: Backend> InFlight<'_, B> {
         let counts = self.node.counts.at(self.shard);
         let counter = if purpose == Purpose::Read { &counts.reads } else { &counts.primary_statements };
         counter.fetch_add(1, Ordering::Relaxed);
-        self.sent = Some(now);
+        self.sent = Some(Tick::of(now));
     }
 
     /// It was answered.
     pub(crate) fn answered(&self) {
-        let now = now();
-        let elapsed = self.sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
+        let now = Tick::of(now());
+        let elapsed = self.sent.map_or(Duration::ZERO, |sent| now.since(sent));
         let counts = self.node.counts.at(self.shard);
         counts.latencies.record(elapsed);
-        counts.latency.change(|average| average.observe(elapsed, now));
+        counts.latency.observe(elapsed, now);
     }
 }
 

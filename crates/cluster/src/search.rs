@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::cluster::Shared;
 use crate::execute::Statement;
 use crate::handle::Wanted;
+use crate::latency::Tick;
 use crate::members::View;
 use crate::node::{InFlight, Node};
 use crate::sight::Sight;
@@ -122,7 +123,8 @@ impl<'a, B: Backend> Search<'a, B> {
                 }
             }
             let Decision { mut plan, to_prove, .. } = decision;
-            while let Some(id) = plan.next(|id| shared.node(&view, id).load(self.now.into_std())) {
+            let now = Tick::of(self.now.into_std());
+            while let Some(id) = plan.next(|id| shared.node(&view, id).load(now)) {
                 let purpose = if view.primary == Some(id) { Purpose::Write } else { Purpose::Read };
                 if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
                     continue;

@@ -11,8 +11,9 @@ pub struct Load(f64);
 impl Load {
     /// That of a node which can do so many times as much as one of weight 1.
     #[must_use]
-    pub const fn over(self, weight: f64) -> Self {
-        Self(self.0 / weight)
+    pub fn over(self, weight: f64) -> Self {
+        // A division takes longer than all the rest, and mostly all weigh the same.
+        if weight == 1.0 { self } else { Self(self.0 / weight) }
     }
 }
 
@@ -43,26 +44,22 @@ impl PeakEwma {
         Self { seconds: Self::UNKNOWN.as_secs_f64(), updated: now }
     }
 
-    /// An average that was taken apart.
+    /// The average after one more answer, all in seconds, for who keeps it apart: it was taken so many nanoseconds ago.
     #[must_use]
-    pub const fn from_parts(seconds: f64, updated: Instant) -> Self {
-        Self { seconds, updated }
+    pub fn after(average: f64, latency: f64, nanos_ago: u64) -> f64 {
+        if latency >= average { latency } else { latency + (average - latency) * weight(nanos_ago) }
     }
 
-    /// The average in seconds, and when it was taken: for who keeps them apart.
+    /// The load of a node with so many statements in flight, by an average in seconds that was taken so many nanoseconds ago.
     #[must_use]
-    pub const fn into_parts(self) -> (f64, Instant) {
-        (self.seconds, self.updated)
+    #[expect(clippy::cast_precision_loss, reason = "counts of statements in flight are far below 2^52")]
+    pub fn load_of(average: f64, in_flight: usize, nanos_ago: u64) -> Load {
+        Load(average * weight(nanos_ago) * (in_flight as f64 + 1.0))
     }
 
     /// Takes the latency of an answer.
     pub fn observe(&mut self, latency: Duration, now: Instant) {
-        let latency = latency.as_secs_f64();
-        if latency >= self.seconds {
-            self.seconds = latency;
-        } else {
-            self.seconds = latency + (self.seconds - latency) * self.weight(now);
-        }
+        self.seconds = Self::after(self.seconds, latency.as_secs_f64(), self.nanos_ago(now));
         self.updated = now;
     }
 
@@ -74,15 +71,21 @@ impl PeakEwma {
     /// The load of a node with this average and so many statements in flight. Without answers an old peak fades, so
     /// that a node is tried again.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts of statements in flight are far below 2^52")]
     pub fn load(&self, in_flight: usize, now: Instant) -> Load {
-        Load(self.seconds * self.weight(now) * (in_flight as f64 + 1.0))
+        Self::load_of(self.seconds, in_flight, self.nanos_ago(now))
     }
 
-    fn weight(&self, now: Instant) -> f64 {
+    fn nanos_ago(&self, now: Instant) -> u64 {
         let elapsed = now.saturating_duration_since(self.updated);
-        decay(elapsed.as_secs_f64() / Self::DECAY.as_secs_f64())
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// What an average of then counts now.
+#[expect(clippy::cast_precision_loss, reason = "a millionth of a nanosecond is of no weight")]
+fn weight(nanos_ago: u64) -> f64 {
+    const PER_NANO: f64 = 1e-9 / PeakEwma::DECAY.as_secs() as f64;
+    decay(nanos_ago as f64 * PER_NANO)
 }
 
 /// e^−x. Every choice takes it twice, mostly of a small `x`: there by the first five terms of its series, which are right to 0.05 %.

@@ -19,10 +19,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::catalog::{self, Knowledge};
+use crate::growing::Growing;
 use crate::handle::Sees;
 use crate::members::{State, View};
 use crate::mode::ModeSwitch;
-use crate::node::{Node, now};
+use crate::node::{Node, in_time, now};
 use crate::switches::Board;
 use crate::watchers::{Place, Watchers};
 use crate::{
@@ -109,7 +110,7 @@ impl<B: Backend> Cluster<B> {
     pub fn of_one(backend: B, node: NodeConfig<B::Address>, config: Config) -> Result<Self, Error> {
         let (shared, _) = Shared::new(backend, vec![node], config)?;
         let observation = Observation { role: Role::Primary, cluster: None, timeline: None, position: None };
-        let node = &shared.nodes[0];
+        let node = shared.nodes.at(0);
         shared.take_in(node, Input::Answered { node: node.id, asked: now(), observation });
         Ok(Self { shared, tasks: Arc::default() })
     }
@@ -176,12 +177,12 @@ impl<B: Backend> Cluster<B> {
     ///
     /// Cancel safe: pools reached before the drop are closed, and closing again goes on from there.
     pub async fn close(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+        let deadline = in_time(patience);
         self.shared.is_closed.store(true, Ordering::Release);
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.shared.woken();
         let mut all = true;
-        for (_, node) in &self.shared.nodes {
+        for node in self.shared.nodes.iter() {
             all &= node.close(deadline).await;
         }
         all
@@ -196,7 +197,7 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) backend: Arc<B>,
     pub(crate) config: Config,
     /// All that ever were configured, by [`NodeKey`]. Those that were taken out stay, closed: statements may end on them still.
-    pub(crate) nodes: boxcar::Vec<Node<B>>,
+    pub(crate) nodes: Growing<Node<B>>,
     pub(crate) state: Mutex<State<B::Position>>,
     pub(crate) view: ArcSwap<View<B::Position>>,
     pub(crate) max_size: AtomicUsize,
@@ -242,7 +243,7 @@ impl<B: Backend> Shared<B> {
         let shared = Arc::new(Self {
             view: ArcSwap::from_pointee(state.view()),
             state: Mutex::new(state),
-            nodes: boxcar::Vec::with_capacity(nodes.len()),
+            nodes: Growing::default(),
             max_size: AtomicUsize::new(config.max_size),
             changes: watch::Sender::new(()),
             answers: watch::Sender::new(()),
@@ -306,9 +307,9 @@ impl<B: Backend> Shared<B> {
         let is_change = !todos.is_empty();
         for todo in todos {
             match todo {
-                Todo::Evict(node) => self.nodes[node.0].evict(),
+                Todo::Evict(node) => self.node_of(node).evict(),
                 // What reads on it holds a connection that may never answer.
-                Todo::EvictReads(node) => self.nodes[node.0].pool(Purpose::Read).evict(),
+                Todo::EvictReads(node) => self.node_of(node).pool(Purpose::Read).evict(),
                 Todo::Tell(event) => self.tell(&event),
             }
         }
@@ -356,7 +357,7 @@ impl<B: Backend> Shared<B> {
     }
 
     fn todo(&self, state: &State<B::Position>, change: Change) -> impl Iterator<Item = Todo> + use<B> {
-        let named = |node: NodeId| &self.nodes[state.key(node).0];
+        let named = |node: NodeId| self.node_of(state.key(node));
         let name = |node: NodeId| Arc::clone(&named(node).name);
         let mut evicted = None;
         let event = match change {

@@ -9,6 +9,7 @@ mod discovery;
 mod error;
 mod event;
 mod execute;
+mod growing;
 mod handle;
 mod latency;
 mod members;

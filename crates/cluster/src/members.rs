@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use millpond_core::{Input, MAX_NODES, NodeId, NodeView, Position, Snapshot, Topology};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use crate::cluster::Shared;
-use crate::node::Node;
+use crate::node::{Node, in_time};
 use crate::{Backend, Cluster, Error, ErrorKind, Event, Outcome, Purpose, monitor};
 
 /// A node, as it is configured.
@@ -130,7 +129,7 @@ impl<B: Backend> Shared<B> {
     }
 
     pub(crate) fn node_of(&self, key: NodeKey) -> &Node<B> {
-        &self.nodes[key.0]
+        self.nodes.at(key.0)
     }
 
     /// The node that a view means.
@@ -165,10 +164,11 @@ impl<B: Backend> Shared<B> {
             state.free().ok_or_else(|| Error::config(format!("a cluster has at most {MAX_NODES} nodes")))?;
         let is_near = node.zone.is_some() && node.zone == self.config.zone;
         let max_size = self.max_size.load(Ordering::Relaxed);
-        // Numbered as they are added: under the lock nobody else adds one.
-        let key = NodeKey(self.nodes.count());
-        let node = Node::new(&self.backend, id, key, node, &self.config, max_size);
-        self.nodes.push(node.map_err(|error| Error::config(error.to_string()))?);
+        let added = self.nodes.add(|number| {
+            let node = Node::new(&self.backend, id, NodeKey(number), node, &self.config, max_size);
+            node.map_err(|error| Error::config(error.to_string()))
+        });
+        let key = added?.key;
         state.keys[id.index()] = key;
         let todos = self.handle(&mut state, Input::Joined { node: id, is_near });
         drop(state);
@@ -188,24 +188,23 @@ impl<B: Backend> Shared<B> {
     }
 
     pub(crate) async fn remove_node(&self, name: &str, patience: Duration) -> Result<bool, Error> {
-        let shared = self;
-        let node = shared.named(name)?;
+        let node = self.named(name)?;
         let todos = {
-            let mut state = shared.state();
+            let mut state = self.state();
             if state.topology.snapshot().members().count() == 1 {
                 return Err(Error::config(format!("{name} is the only node: close the handle instead")));
             }
             if !state.has(node) {
                 return Err(Error::config(format!("{name} was taken out already")));
             }
-            shared.handle(&mut state, Input::Left { node: node.id })
+            self.handle(&mut state, Input::Left { node: node.id })
         };
         node.end_monitor();
-        shared.follow(todos);
-        shared.woken();
-        shared.tell(&Event::NodeRemoved { node: Arc::clone(&node.name) });
-        let cut_off = CutOff { shared, node };
-        let is_quiet = node.close(Instant::now() + patience).await;
+        self.follow(todos);
+        self.woken();
+        self.tell(&Event::NodeRemoved { node: Arc::clone(&node.name) });
+        let cut_off = CutOff { shared: self, node };
+        let is_quiet = node.close(in_time(patience)).await;
         drop(cut_off);
         Ok(is_quiet)
     }

@@ -343,6 +343,12 @@ fn words<B: Backend>(backend: &B, error: &(dyn std::error::Error + 'static)) -> 
     }
 }
 
+/// When that much time is over; what lies past the end of time is far away.
+pub(crate) fn in_time(patience: Duration) -> tokio::time::Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    tokio::time::Instant::now() + patience.min(FAR)
+}
+
 /// The clock of this crate: tokio's, so that tests can pause it.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()

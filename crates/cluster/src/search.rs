@@ -99,7 +99,7 @@ impl<'a, B: Backend> Search<'a, B> {
             last_error: None,
             is_hopeless: false,
             changes: None,
-            patience: deadline.min(now + handle.wait),
+            patience: now.checked_add(handle.wait).map_or(deadline, |patience| deadline.min(patience)),
             answers: None,
             fallback: None,
         }

@@ -110,7 +110,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "millpond-cluster",
         uses: Uses::Only(&[
             any("arc-swap"),
-            any("boxcar"),
             any("fastrand"),
             any("millpond-core"),
             any("millpond-pool"),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use millpond::postgres::{Db, NodeSettings};
-use millpond::{ErrorKind, Event, Outcome};
+use millpond::{ErrorKind, Event, Outcome, Report};
 use millpond_tests::{Cluster, Events, Readers, reads_on_replica, until, with_events};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,6 +86,25 @@ async fn what_runs_on_a_node_that_is_taken_out_may_end() {
     assert!(!removing.is_finished());
     reader.commit().await.unwrap();
     assert!(removing.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_read_that_runs_on_a_node_that_is_taken_out_ends_there() {
+    let cluster = Cluster::up(1).await;
+    let replica = address(&cluster, "db-1");
+    let report = Report::new();
+    let lengthy = "select count(*) from generate_series(1, 4000000) as lengthy";
+    let reading = tokio::spawn({
+        let db = cluster.db.any().with_report(&report);
+        async move { db.query(lengthy, &[]).await }
+    });
+    let runs = "select count(*)::text from pg_stat_activity
+        where state = 'active' and query like '%lengthy%' and pid <> pg_backend_pid()";
+    until("it runs on the replica", async || cluster.ask("db-1", runs).await == "1").await;
+    assert!(cluster.db.nodes().remove(&replica, PATIENCE).await.unwrap(), "it came back in time");
+    reading.await.unwrap().unwrap();
+    let served = report.last().unwrap();
+    assert_eq!((&*served.node, served.tries), (&*replica, 1));
 }
 
 #[tokio::test]

@@ -178,7 +178,11 @@ impl<B: Backend> Cluster<B> {
     /// Cancel safe: pools reached before the drop are closed, and closing again goes on from there.
     pub async fn close(&self, patience: Duration) -> bool {
         let deadline = in_time(patience);
-        self.shared.is_closed.store(true, Ordering::Release);
+        {
+            // A node that is added at the same time is there, and closed with the others, or is not added.
+            let _state = self.shared.state();
+            self.shared.is_closed.store(true, Ordering::Release);
+        }
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.shared.woken();
         let mut all = true;

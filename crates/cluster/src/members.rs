@@ -124,7 +124,7 @@ impl<P: Position> State<P> {
 }
 
 impl<B: Backend> Shared<B> {
-    fn state(&self) -> MutexGuard<'_, State<B::Position>> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State<B::Position>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -156,6 +156,9 @@ impl<B: Backend> Shared<B> {
     pub(crate) fn join(&self, node: NodeConfig<B::Address>) -> Result<NodeKey, Error> {
         node.check()?;
         let mut state = self.state();
+        if self.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, "the handle is closed"));
+        }
         let view = state.view();
         if self.members(&view).any(|other| other.name == node.name) {
             return Err(Error::config(format!("{} is named twice", node.name)));
@@ -218,9 +221,6 @@ impl<B: Backend> Cluster<B> {
     /// A node of that name is there, or there are [`MAX_NODES`]; a weight that cannot be; a closed cluster.
     pub fn add_node(&self, node: NodeConfig<B::Address>) -> Result<(), Error> {
         let shared = &self.shared;
-        if shared.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, "the handle is closed"));
-        }
         let name = Arc::clone(&node.name);
         let key = shared.join(node)?;
         self.watch(key);
@@ -313,7 +313,11 @@ impl<B: Backend> Cluster<B> {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that ended, as the monitors of nodes that were taken out.
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task)
+        let handle = tasks.spawn(task);
+        if self.shared.is_closed() {
+            handle.abort();
+        }
+        handle
     }
 
     /// What gives a clone as long as there is one.
@@ -335,3 +339,6 @@ impl<B: Backend> Drop for CutOff<'_, B> {
         self.shared.woken();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,7 @@ impl<'a, B: Backend> Search<'a, B> {
             let view = shared.view.load();
             let (decision, wanted) = self.decide(&view);
             if self.access.is_read() && decision.reason.is_fallback() {
-                if self.now < self.patience {
+                if self.now < self.patience && !shared.is_closed() {
                     drop(view);
                     self.wait_for_answer().await;
                     continue;

@@ -1,0 +1,194 @@
+//! Which node writes go to.
+
+use super::{Action, Event, Node, Observation, Topology};
+use crate::{ClusterId, Health, NodeId, Position, Role, Timeline};
+
+impl<P: Position> Topology<P> {
+    /// Looks for the node to write to after something changed.
+    pub(super) fn elect(&mut self) {
+        // The first choice is made over all nodes: whichever of two primaries answers first proves nothing.
+        if !self.is_settled && self.nodes.iter().any(|node| node.health == Health::Unknown) {
+            return;
+        }
+        let incumbent = self.writer.filter(|writer| self.is_writable(*writer));
+        let claims: Vec<_> =
+            self.nodes.iter().filter(|node| self.is_claim(node)).map(|node| node.id).collect();
+        // A restored copy may be on any timeline: what may not be written to hides nothing that may.
+        let may_be = |id: &NodeId| incumbent == Some(*id) || self.may_take_over(*id, incumbent);
+        let rivals = match self.is_settled {
+            true => self.highest_of(&claims.iter().copied().filter(may_be).collect::<Vec<_>>()),
+            false => self.first_rivals(&claims),
+        };
+        match (rivals.as_slice(), incumbent) {
+            ([], _) => {
+                if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
+                    self.writer = None;
+                    self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
+                }
+            }
+            ([one], _) => self.adopt(*one),
+            (_, Some(_)) => {}
+            (_, None) => {
+                if !std::mem::replace(&mut self.ambiguity_told, true) {
+                    self.actions.push_back(Action::Tell(Event::AmbiguousPrimary));
+                }
+            }
+        }
+        let is_ambiguous = rivals.len() > 1 && incumbent.is_none();
+        let others = claims.iter().filter(|id| !is_ambiguous || !rivals.contains(id));
+        self.tell_second_primaries(others);
+        if rivals.len() < 2 {
+            self.ambiguity_told = false;
+        }
+    }
+
+    fn highest_of(&self, claims: &[NodeId]) -> Vec<NodeId> {
+        let highest = claims.iter().filter_map(|id| self.timeline_of(*id)).max();
+        claims.iter().copied().filter(|id| self.timeline_of(*id) == highest).collect()
+    }
+
+    /// Those among which the first choice is. It is of the cluster that most nodes are of, and on the highest timeline there; but where replicas
+    /// follow a lower one and none follows that, it may be that of a restored copy, and nothing tells.
+    fn first_rivals(&self, claims: &[NodeId]) -> Vec<NodeId> {
+        let cluster_of = |id: NodeId| {
+            let latest = self.nodes.get(id.index()).and_then(|node| node.latest.as_ref());
+            latest.and_then(|(_, seen)| seen.cluster)
+        };
+        let is_like = |id: NodeId, node: &Node<P>| {
+            node.health == Health::Up && node.latest.is_some() && cluster_of(node.id) == cluster_of(id)
+        };
+        let size = |id: NodeId| self.nodes.iter().filter(|node| is_like(id, node)).count();
+        let most = claims.iter().map(|id| size(*id)).max();
+        let mut claims: Vec<_> = claims.iter().copied().filter(|id| Some(size(*id)) == most).collect();
+        let Some(cluster) = claims.first().map(|id| cluster_of(*id)) else { return claims };
+        if claims.iter().any(|id| cluster_of(*id) != cluster) {
+            return claims;
+        }
+        let followed = self.followed_in(cluster);
+        claims.retain(|id| self.timeline_of(*id).flatten() >= followed);
+        let highest = self.highest_of(&claims);
+        let is_doubtful =
+            !highest.iter().any(|id| self.is_followed(*id)) && claims.iter().any(|id| self.is_followed(*id));
+        if is_doubtful { claims } else { highest }
+    }
+
+    /// Before a primary named the cluster: that which most nodes are of, once all have answered or failed to.
+    pub(super) fn first_cluster(&self) -> Option<ClusterId> {
+        if self.cluster.is_some() || self.nodes.iter().any(|node| node.health == Health::Unknown) {
+            return None;
+        }
+        let named = || {
+            let up = self.nodes.iter().filter(|node| node.health == Health::Up);
+            up.filter_map(|node| node.latest.as_ref().and_then(|(_, seen)| seen.cluster))
+        };
+        let size = |cluster: ClusterId| named().filter(|named| *named == cluster).count();
+        let largest = named().max_by_key(|cluster| size(*cluster))?;
+        let is_alone = named().all(|other| other == largest || size(other) < size(largest));
+        is_alone.then_some(largest)
+    }
+
+    /// The highest timeline that a replica of a cluster is on.
+    fn followed_in(&self, cluster: Option<ClusterId>) -> Option<Timeline> {
+        let latest = self.nodes.iter().filter_map(|node| node.latest.as_ref().map(|(_, seen)| seen));
+        let replicas = latest.filter(|seen| seen.role == Role::Replica && seen.cluster == cluster);
+        replicas.filter_map(|seen| seen.timeline).max()
+    }
+
+    fn adopt(&mut self, id: NodeId) {
+        let Some((asked, observation)) = self.nodes[id.index()].latest.clone() else { return };
+        if self.writer == Some(id) && observation.timeline == self.timeline {
+            return;
+        }
+        if let Some(before) = self.writer.filter(|before| *before != id) {
+            self.actions.push_back(Action::Evict(before));
+        }
+        self.writer = Some(id);
+        self.is_settled = true;
+        self.epoch = self.epoch.next();
+        self.cluster = self.cluster.or(observation.cluster);
+        self.timeline = observation.timeline;
+        self.highest = self.highest.max(observation.timeline).max(self.followed_in(observation.cluster));
+        self.history.clear();
+        if let Some(position) = observation.position {
+            self.history.record(asked, position);
+        }
+        self.actions.push_back(Action::Tell(Event::PrimaryChanged(id, self.epoch)));
+        self.tell_foreigners();
+    }
+
+    /// Once the cluster is known: who of those that answered before does not belong to it.
+    fn tell_foreigners(&mut self) {
+        for node in &mut self.nodes {
+            let told = node.latest.as_ref().and_then(|(_, seen)| seen.cluster);
+            if let Some(foreign) = told.filter(|id| self.cluster.is_some_and(|cluster| cluster != *id)) {
+                node.has_followed = false;
+                self.actions.push_back(Action::Tell(Event::OtherCluster(node.id, foreign)));
+            }
+        }
+    }
+
+    /// Whether a node that says it takes writes is the one to write to.
+    ///
+    /// The one that was before is. Another must have been seen following this
+    /// cluster: a restored copy has the same identifier and a higher timeline too. A replica that follows the new one is
+    /// evidence as well.
+    fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
+        let known = self.writer == Some(id) || self.has_followed(id);
+        let is_later = incumbent.is_none_or(|incumbent| self.timeline_of(id) > self.timeline_of(incumbent));
+        known || (is_later && self.is_followed(id))
+    }
+
+    fn is_followed(&self, id: NodeId) -> bool {
+        let timeline = self.timeline_of(id);
+        let follows = |node: &Node<P>| {
+            node.health == Health::Up
+                && node.has_followed
+                && self.is_replica(node.id)
+                && self.timeline_of(node.id) == timeline
+        };
+        self.nodes.iter().any(follows)
+    }
+
+    /// Tells of those that are not written to, though they say that they take writes.
+    fn tell_second_primaries<'a>(&mut self, claims: impl Iterator<Item = &'a NodeId>) {
+        for id in claims {
+            let node = &self.nodes[id.index()];
+            if self.writer != Some(*id) && self.is_claim(node) && !node.claim_told {
+                self.nodes[id.index()].claim_told = true;
+                self.actions.push_back(Action::Tell(Event::SecondPrimary(*id)));
+            }
+        }
+    }
+
+    /// Whether the node says that it takes writes, and may.
+    fn is_claim(&self, node: &Node<P>) -> bool {
+        node.health == Health::Up
+            && node.latest.as_ref().is_some_and(|(_, seen)| {
+                seen.role == Role::Primary
+                    && self.is_same_cluster(Some(seen))
+                    && seen.timeline >= self.highest
+            })
+    }
+
+    pub(super) fn is_writable(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|node| self.is_claim(node))
+    }
+
+    fn is_replica(&self, id: NodeId) -> bool {
+        let latest = self.nodes.get(id.index()).and_then(|node| node.latest.as_ref());
+        latest.is_some_and(|(_, seen)| seen.role == Role::Replica)
+    }
+
+    fn has_followed(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|node| node.has_followed)
+    }
+
+    fn timeline_of(&self, id: NodeId) -> Option<Option<Timeline>> {
+        self.nodes.get(id.index())?.latest.as_ref().map(|(_, seen)| seen.timeline)
+    }
+
+    fn is_same_cluster(&self, observation: Option<&Observation<P>>) -> bool {
+        let named = observation.and_then(|seen| seen.cluster);
+        named.zip(self.cluster).is_none_or(|(named, cluster)| named == cluster)
+    }
+}

@@ -157,8 +157,7 @@ impl Operation<Numbers> for Nothing {
     type Output = ();
 
     async fn run(&mut self, lease: NodeLease<Numbers>, _: Target<Lsn>) -> Result<Answer<(), Lsn>, NoServer> {
-        drop(lease);
-        Ok(Answer { value: (), position: None })
+        Ok(Answer::new((), None).with_lease_back(lease))
     }
 }
 

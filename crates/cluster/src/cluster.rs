@@ -429,20 +429,15 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let is_so = |this: &Self| (this.is_so)(&this.shared.view.load());
-        if is_so(&self) {
-            return Poll::Ready(());
-        }
         let watchers = &self.shared.watchers;
-        if self.place.is_some_and(|place| watchers.will_wake(place, context.waker())) {
-            return Poll::Pending;
+        if self.place.is_none_or(|place| !watchers.will_wake(place, context.waker())) {
+            let added = watchers.add(context.waker());
+            if let Some(place) = self.place.replace(added) {
+                watchers.remove(place);
+            }
         }
-        let added = watchers.add(context.waker());
-        if let Some(place) = self.place.replace(added) {
-            watchers.remove(place);
-        }
-        // It may have come about before there was anybody to wake, or while that was another one.
-        if is_so(&self) { Poll::Ready(()) } else { Poll::Pending }
+        // Looked at only now: it may have come about while there was nobody to wake, or that was another one.
+        if (self.is_so)(&self.shared.view.load()) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -44,12 +44,29 @@ pub struct Target<P> {
 
 /// What an [`Operation`] gave.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "backends build it")]
+#[non_exhaustive]
 pub struct Answer<T, P> {
     /// What the caller asked for.
     pub value: T,
     /// Where the primary was behind a write, or the replica before a read, when it was asked.
     pub position: Option<P>,
+    /// When it came, if the clock was looked at.
+    pub at: Option<Instant>,
+}
+
+impl<T, P> Answer<T, P> {
+    /// One whose time is not known.
+    pub const fn new(value: T, position: Option<P>) -> Self {
+        Self { value, position, at: None }
+    }
+
+    /// Gives the connection back behind an answer, with one look at the clock for both.
+    pub fn with_lease_back<B: Backend>(mut self, lease: NodeLease<B>) -> Self {
+        let now = Instant::now();
+        lease.give_back_at(now);
+        self.at = Some(now);
+        self
+    }
 }
 
 /// What [`Handle::run`] knows of the statement.
@@ -176,13 +193,12 @@ impl<B: Backend> Handle<B> {
     ) -> Result<O::Output, Error> {
         let ends = self.end_of_call();
         let mut search = Search::new(self, &statement, ends);
-        let begun = search.now.into_std();
         loop {
             let Leased { node, purpose, lease, epoch, must_show, mut in_flight } =
                 search.next_lease().await?;
-            in_flight.sent(purpose, search.now.into_std());
+            in_flight.sent(purpose, search.tick);
             if sight.is_on() || self.report.is_some() {
-                search.tell(sight, begun, node, purpose);
+                search.tell(sight, node, purpose);
             }
             let (sent, wanted) = (search.now, must_show.clone());
             let target = Target { purpose, access: search.access, must_show };
@@ -211,7 +227,7 @@ impl<B: Backend> Handle<B> {
                     search.look_at_the_clock();
                 }
                 Ok(answer) => {
-                    in_flight.answered();
+                    in_flight.answered(answer.at);
                     if let Some(unanswered) = unanswered {
                         unanswered.acknowledged(answer.position);
                     }
@@ -220,7 +236,7 @@ impl<B: Backend> Handle<B> {
                 Err(error) => {
                     let failure = self.shared().backend.failure(&error).kind;
                     if let (FailureKind::Behind, Some(wanted)) = (failure, wanted) {
-                        in_flight.answered();
+                        in_flight.answered(None);
                         search.is_behind(node, wanted, sent);
                         continue;
                     }

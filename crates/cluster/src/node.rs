@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use crate::error::describe;
 use crate::latency::{Latency, Recorder, Tick};
-use crate::shards::Shards;
+use crate::shards::{Shard, Shards};
 use crate::{Backend, Config, FailureKind, Latencies, NodeConfig, NodeKey, Purpose};
 
 /// A connection on loan from one node's pool.
@@ -251,16 +251,15 @@ impl<B: Backend> Node<B> {
 
     /// Counts a statement in when the node is chosen, and out again when dropped: one that waits for a connection is a
     /// load too.
-    pub(crate) fn begin(&self) -> InFlight<'_, B> {
-        let shard = self.counts.own_index();
+    pub(crate) fn begin(&self, shard: Shard) -> InFlight<'_, B> {
         self.counts.at(shard).in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight { node: self, shard, sent: None }
     }
 
     /// The load that this thread sees: what its own statements do on the node. Of two nodes at random the one that is less loaded by us is as good
     /// a choice as that which is less loaded by all, and it takes no look at what other cores write.
-    pub(crate) fn load(&self, now: Tick) -> Load {
-        let own = self.counts.own();
+    pub(crate) fn load(&self, shard: Shard, now: Tick) -> Load {
+        let own = self.counts.at(shard);
         let in_flight = own.in_flight.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed);
         own.latency.load(in_flight, now).over(self.weight())
     }
@@ -290,7 +289,8 @@ impl<B: Backend> Node<B> {
     pub(crate) fn penalise(&self) {
         let now = Tick::of(now());
         // Who sees a node fail does not wait for every thread to find out by itself.
-        self.counts.all().for_each(|one| one.latency.observe(PeakEwma::PENALTY, now));
+        let penalty = u64::try_from(PeakEwma::PENALTY.as_nanos()).unwrap_or(u64::MAX);
+        self.counts.all().for_each(|one| one.latency.observe(penalty, now));
     }
 
     pub(crate) fn probe_failed(&self, why: Option<Arc<str>>) {
@@ -306,23 +306,23 @@ impl<B: Backend> Node<B> {
 pub(crate) struct InFlight<'a, B: Backend> {
     node: &'a Node<B>,
     /// Where it was counted in: it may end on another thread.
-    shard: usize,
+    shard: Shard,
     sent: Option<Tick>,
 }
 
 impl<B: Backend> InFlight<'_, B> {
     /// It has a connection.
-    pub(crate) fn sent(&mut self, purpose: Purpose, now: Instant) {
+    pub(crate) fn sent(&mut self, purpose: Purpose, now: Tick) {
         let counts = self.node.counts.at(self.shard);
         let counter = if purpose == Purpose::Read { &counts.reads } else { &counts.primary_statements };
         counter.fetch_add(1, Ordering::Relaxed);
-        self.sent = Some(Tick::of(now));
+        self.sent = Some(now);
     }
 
     /// It was answered.
-    pub(crate) fn answered(&self) {
-        let now = Tick::of(now());
-        let elapsed = self.sent.map_or(Duration::ZERO, |sent| now.since(sent));
+    pub(crate) fn answered(&self, at: Option<tokio::time::Instant>) {
+        let now = Tick::of(at.map_or_else(now, tokio::time::Instant::into_std));
+        let elapsed = self.sent.map_or(0, |sent| now.since(sent));
         let counts = self.node.counts.at(self.shard);
         counts.latencies.record(elapsed);
         counts.latency.observe(elapsed, now);

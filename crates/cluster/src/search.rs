@@ -21,6 +21,7 @@ use crate::handle::Wanted;
 use crate::latency::Tick;
 use crate::members::View;
 use crate::node::{InFlight, Node};
+use crate::shards::Shard;
 use crate::sight::Sight;
 use crate::{
     Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose, Served,
@@ -37,6 +38,9 @@ pub(crate) struct Leased<'a, B: Backend> {
     pub(crate) must_show: Option<B::Position>,
     pub(crate) in_flight: InFlight<'a, B>,
 }
+
+/// What came of waiting for a connection, and for how long.
+type Acquired<B> = (Result<NodeLease<B>, AcquireError<<B as Backend>::Error>>, Duration);
 
 /// How soon a search whose plan is used up starts anew while nothing changes.
 const RETRY: Duration = Duration::from_millis(100);
@@ -55,6 +59,8 @@ pub(crate) struct Search<'a, B: Backend> {
     text: Option<&'a str>,
     /// The time, as of the start, or of the end of the last wait.
     pub(crate) now: Instant,
+    /// The same for reckoning with loads.
+    pub(crate) tick: Tick,
     /// How many definitions had been run when the text was judged.
     definitions: u64,
     deadline: Instant,
@@ -69,8 +75,7 @@ pub(crate) struct Search<'a, B: Backend> {
     /// Whether the last node that was asked has too many callers waiting, or does not let us in.
     is_hopeless: bool,
     changes: Option<watch::Receiver<()>>,
-    /// Until when it waits for a replica that may serve it.
-    patience: Instant,
+    begun: Instant,
     answers: Option<watch::Receiver<()>>,
     /// Counts it among the reads that run on the primary for want of a replica.
     fallback: Option<FallbackRead<'a, B>>,
@@ -90,6 +95,7 @@ impl<'a, B: Backend> Search<'a, B> {
             access,
             text: statement.text,
             now,
+            tick: Tick::of(now.into_std()),
             definitions: handle.shared().knowledge.definitions(),
             deadline,
             tried: NodeSet::EMPTY,
@@ -99,7 +105,7 @@ impl<'a, B: Backend> Search<'a, B> {
             last_error: None,
             is_hopeless: false,
             changes: None,
-            patience: now.checked_add(handle.wait).map_or(deadline, |patience| deadline.min(patience)),
+            begun: now,
             answers: None,
             fallback: None,
         }
@@ -113,7 +119,7 @@ impl<'a, B: Backend> Search<'a, B> {
             let view = shared.view.load();
             let (decision, wanted) = self.decide(&view);
             if self.access.is_read() && decision.reason.is_fallback() {
-                if self.now < self.patience && !shared.is_closed() {
+                if self.is_patient() && !shared.is_closed() {
                     drop(view);
                     self.wait_for_answer().await;
                     continue;
@@ -123,8 +129,8 @@ impl<'a, B: Backend> Search<'a, B> {
                 }
             }
             let Decision { mut plan, to_prove, .. } = decision;
-            let now = Tick::of(self.now.into_std());
-            while let Some(id) = plan.next(|id| shared.node(&view, id).load(now)) {
+            let shard = Shard::own();
+            while let Some(id) = plan.next(|id| shared.node(&view, id).load(shard, self.tick)) {
                 let purpose = if view.primary == Some(id) { Purpose::Write } else { Purpose::Read };
                 if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
                     continue;
@@ -136,21 +142,14 @@ impl<'a, B: Backend> Search<'a, B> {
                     self.count_fallback()?;
                 }
                 let node = shared.node(&view, id);
-                let in_flight = node.begin();
-                let mut is_unfit = pin!(shared.wait_until(|view| !may_serve(view, node, purpose)));
-                let options = AcquireOptions::new().deadline(self.deadline_for(&plan)).now(self.now);
-                let mut acquire = pin!(node.pool(purpose).acquire_with(options));
-                let mut has_waited = false;
-                let acquired = poll_fn(|context| match acquire.as_mut().poll(context) {
-                    Poll::Ready(result) => Poll::Ready(Some(result)),
-                    Poll::Pending => {
-                        has_waited = true;
-                        is_unfit.as_mut().poll(context).map(|()| None)
-                    }
-                });
-                let acquired = acquired.await;
-                let waited = if has_waited { self.look_at_the_clock() } else { Duration::ZERO };
-                let Some(acquired) = acquired else { continue };
+                let in_flight = node.begin(shard);
+                let (acquired, waited) = match node.pool(purpose).at_hand(self.now) {
+                    Some(lease) => (Ok(lease), Duration::ZERO),
+                    None => match self.acquire(node, purpose, &plan).await {
+                        Some(acquired) => acquired,
+                        None => continue,
+                    },
+                };
                 match acquired {
                     Ok(_) if !self.is_still_right(node, purpose, waited) => continue 'decision,
                     Ok(lease) => {
@@ -173,6 +172,25 @@ impl<'a, B: Backend> Search<'a, B> {
             }
             self.wait_for_change().await?;
         }
+    }
+
+    /// Waits for a connection, and says how long; not for one to a node that meanwhile may not serve any more.
+    async fn acquire(&mut self, node: &Node<B>, purpose: Purpose, rest: &Plan) -> Option<Acquired<B>> {
+        let shared = self.handle.shared();
+        let mut is_unfit = pin!(shared.wait_until(|view| !may_serve(view, node, purpose)));
+        let options = AcquireOptions::new().deadline(self.deadline_for(rest)).now(self.now);
+        let mut acquire = pin!(node.pool(purpose).acquire_with(options));
+        let mut has_waited = false;
+        let acquired = poll_fn(|context| match acquire.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => {
+                has_waited = true;
+                is_unfit.as_mut().poll(context).map(|()| None)
+            }
+        });
+        let acquired = acquired.await;
+        let waited = if has_waited { self.look_at_the_clock() } else { Duration::ZERO };
+        Some((acquired?, waited))
     }
 
     /// Whether what is known of a replica now does not show what it has to: it may have been asked again, further back, since it was
@@ -223,13 +241,23 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(())
     }
 
+    /// Whether it waits for a replica that may serve it.
+    fn is_patient(&self) -> bool {
+        !self.handle.wait.is_zero() && self.now < self.end_of_patience()
+    }
+
+    fn end_of_patience(&self) -> Instant {
+        let patience = self.begun.checked_add(self.handle.wait);
+        patience.map_or(self.deadline, |patience| self.deadline.min(patience))
+    }
+
     /// No replica may serve it: waits until a node has answered, or a while.
     async fn wait_for_answer(&mut self) {
         let shared = self.handle.shared();
+        // Not every reason for which a replica may serve it comes with an answer.
+        let next_look = self.end_of_patience().min(self.now + LOOK_AGAIN);
         let answers = self.answers.get_or_insert_with(|| shared.answers.subscribe());
         shared.nudge_all();
-        // Not every reason for which a replica may serve it comes with an answer.
-        let next_look = self.patience.min(self.now + LOOK_AGAIN);
         let _ = timeout_at(next_look, answers.changed()).await;
         self.look_at_the_clock();
     }
@@ -246,13 +274,7 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     /// Tells where the statement goes.
-    pub(crate) fn tell(
-        &self,
-        sight: &mut Sight,
-        begun: std::time::Instant,
-        node: &Node<B>,
-        purpose: Purpose,
-    ) {
+    pub(crate) fn tell(&self, sight: &mut Sight, node: &Node<B>, purpose: Purpose) {
         let Some(reason) = self.reason else { return };
         let now = self.now.into_std();
         let role = match purpose {
@@ -264,7 +286,7 @@ impl<'a, B: Backend> Search<'a, B> {
             role,
             reason,
             lag: self.handle.shared().view.load().of(node).map_or(Lag::Unknown, |view| view.lag(now)),
-            waited: now.saturating_duration_since(begun),
+            waited: self.now.saturating_duration_since(self.begun),
             tries: sight.tries_again(),
         };
         sight.sent(&served);
@@ -276,6 +298,7 @@ impl<'a, B: Backend> Search<'a, B> {
     /// How long it is since the last look.
     pub(crate) fn look_at_the_clock(&mut self) -> Duration {
         let before = std::mem::replace(&mut self.now, Instant::now());
+        self.tick = Tick::of(self.now.into_std());
         self.now.saturating_duration_since(before)
     }
 

@@ -29,23 +29,25 @@ impl<T: Default> Default for Shards<T> {
     }
 }
 
-impl<T> Shards<T> {
-    /// The number of this thread's.
-    pub(crate) fn own_index(&self) -> usize {
-        // A thread that is ending has no number any more; any will do.
-        NUMBER.try_with(|number| *number).unwrap_or_default() & (self.shards.len() - 1)
-    }
+/// Which value is a thread's, of all such sets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shard(usize);
 
+impl Shard {
+    /// This thread's.
+    pub(crate) fn own() -> Self {
+        // A thread that is ending has no number any more; any will do.
+        Self(NUMBER.try_with(|number| *number).unwrap_or_default())
+    }
+}
+
+impl<T> Shards<T> {
     pub(crate) const fn len(&self) -> usize {
         self.shards.len()
     }
 
-    pub(crate) fn at(&self, index: usize) -> &T {
-        &self.shards[index].0
-    }
-
-    pub(crate) fn own(&self) -> &T {
-        self.at(self.own_index())
+    pub(crate) fn at(&self, shard: Shard) -> &T {
+        &self.shards[shard.0 & (self.shards.len() - 1)].0
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &T> {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -119,17 +120,38 @@ impl fmt::Display for Switches {
     }
 }
 
-/// The switches in force. Most often none names a statement, and then none is looked at.
-pub(crate) struct Board(ArcSwap<Option<Switches>>);
+/// The switches in force that name statements.
+pub(crate) struct Board {
+    named: ArcSwap<Option<Switches>>,
+    /// So that none is looked at before the first was set.
+    was_used: AtomicBool,
+}
 
 impl Board {
     pub(crate) fn new(switches: &Switches) -> Self {
-        Self(ArcSwap::from_pointee(Some(switches.clone()).filter(Switches::names_statements)))
+        let named = Self::named_in(switches);
+        Self { was_used: AtomicBool::new(named.is_some()), named: ArcSwap::from_pointee(named) }
     }
 
     /// Whether a read is sent to the primary.
     pub(crate) fn names(&self, analysis: impl FnOnce() -> Arc<Analysis>) -> bool {
-        self.0.load().as_ref().as_ref().is_some_and(|switches| switches.names(&analysis()))
+        self.was_used.load(Ordering::Acquire)
+            && self.named.load().as_ref().as_ref().is_some_and(|switches| switches.names(&analysis()))
+    }
+
+    fn get(&self) -> Option<Switches> {
+        Option::clone(&self.named.load())
+    }
+
+    /// Gives those that were in force before.
+    fn set(&self, switches: &Switches) -> Option<Switches> {
+        let before = self.named.swap(Arc::new(Self::named_in(switches)));
+        self.was_used.store(true, Ordering::Release);
+        Option::clone(&before)
+    }
+
+    fn named_in(switches: &Switches) -> Option<Switches> {
+        Some(switches.clone()).filter(Switches::names_statements)
     }
 }
 
@@ -137,8 +159,7 @@ impl<B: Backend> Cluster<B> {
     /// The switches in force.
     #[must_use]
     pub fn switches(&self) -> Switches {
-        let named = Option::clone(&self.shared.board.0.load());
-        Switches { mode: self.shared.mode.get(), ..named.unwrap_or_default() }
+        Switches { mode: self.shared.mode.get(), ..self.shared.board.get().unwrap_or_default() }
     }
 
     /// Sets all switches, from the next statement on. Those of a [watched file](Self::watch_switches) are set again when it changes.
@@ -157,9 +178,9 @@ impl<B: Backend> Cluster<B> {
 impl<B: Backend> Shared<B> {
     fn set_switches(&self, switches: &Switches) {
         self.set_mode(switches.mode);
-        let before = self.board.0.swap(Arc::new(Some(switches.clone()).filter(Switches::names_statements)));
+        let before = self.board.set(switches);
         let named = |switches: &Switches| (switches.digests.clone(), switches.tables.clone());
-        if before.as_ref().as_ref().map(named).unwrap_or_default() != named(switches) {
+        if before.as_ref().map(named).unwrap_or_default() != named(switches) {
             self.tell(&Event::SwitchesChanged { switches: switches.to_string().into() });
         }
     }

@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::shards::Shards;
+use crate::shards::{Shard, Shards};
 
 /// The wakers of those that wait.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ struct List {
 /// Where one is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    shard: usize,
+    shard: Shard,
     index: usize,
 }
 
@@ -33,7 +33,7 @@ fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
 impl Watchers {
     /// Keeps a waker until it is removed.
     pub(crate) fn add(&self, waker: &Waker) -> Place {
-        let shard = self.lists.own_index();
+        let shard = Shard::own();
         // A clone and a drop may run anything, so neither is made under the lock.
         let waker = Some(waker.clone());
         let mut list = lock(self.lists.at(shard));

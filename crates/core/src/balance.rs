@@ -88,9 +88,15 @@ fn weight(nanos_ago: u64) -> f64 {
     decay(nanos_ago as f64 * PER_NANO)
 }
 
-/// e^−x. Every choice takes it twice, mostly of a small `x`: there by the first five terms of its series, which are right to 0.05 %.
+/// e^−x, right to 0.1 %. Every choice takes it twice, mostly of a small `x`: there by the first terms of its series.
 fn decay(x: f64) -> f64 {
-    if x < 0.5 { 1.0 - x * (1.0 - x / 2.0 * (1.0 - x / 3.0 * (1.0 - x / 4.0))) } else { (-x).exp() }
+    if x < 0.001 {
+        1.0
+    } else if x < 0.5 {
+        1.0 - x * (1.0 - x / 2.0 * (1.0 - x / 3.0 * (1.0 - x / 4.0)))
+    } else {
+        (-x).exp()
+    }
 }
 
 /// The nodes that may serve a request, best first. Lazy: each step looks at the loads of that moment.
@@ -247,9 +253,9 @@ mod tests {
 
     #[test]
     fn the_short_way_to_decay_is_right() {
-        for x in [0.0, 1e-6, 0.01, 0.1, 0.3, 0.499_999, 0.5, 1.0, 10.0] {
+        for x in [0.0, 1e-6, 0.000_999, 0.001, 0.01, 0.1, 0.3, 0.499_999, 0.5, 1.0, 10.0] {
             let exact = f64::exp(-x);
-            assert!((decay(x) - exact).abs() <= 5e-4 * exact, "{x}: {} for {exact}", decay(x));
+            assert!((decay(x) - exact).abs() <= 1e-3 * exact, "{x}: {} for {exact}", decay(x));
         }
     }
 

@@ -61,12 +61,9 @@ impl<'p, M: Manager> Acquire<'p, M> {
         }
         self.caller.deadline =
             self.deadline.unwrap_or_else(|| self.caller.asked + self.shared().timeouts.acquire);
-        if let Some(loan) = self.shared().take_parked(self.caller.asked) {
-            if self.shared().is_open(&loan.connection) {
-                self.step = Step::Over;
-                return Poll::Ready(Ok(self.lease(loan)));
-            }
-            Shared::not_used(self.shared(), loan, Fate::Close(CloseReason::Broken));
+        if let Some(lease) = self.owners.at_hand(self.caller.asked) {
+            self.step = Step::Over;
+            return Poll::Ready(Ok(lease));
         }
         self.ask_state(self.caller.asked, context)
     }

@@ -198,10 +198,10 @@ impl<M: Manager> Shared<M> {
 
     /// A connection comes back.
     #[inline]
-    pub(crate) fn take_back(this: &Arc<Self>, mut loan: Loan<M::Connection>) {
+    pub(crate) fn take_back(this: &Arc<Self>, mut loan: Loan<M::Connection>, now: impl FnOnce() -> Instant) {
         let returned = contain(|| this.manager.returned(&mut loan.connection));
         match returned {
-            Some(Returned::Clean) => Self::rest(this, loan),
+            Some(Returned::Clean) => Self::rest(this, loan, now),
             Some(Returned::Broken) | None => Self::release(this, loan, Fate::Close(CloseReason::Broken)),
             Some(Returned::Soiled) => Self::reset(this, loan),
         }
@@ -215,7 +215,7 @@ impl<M: Manager> Shared<M> {
 
     /// A clean connection stays with this thread, or goes to whoever waits, or to the others.
     #[inline]
-    fn rest(this: &Arc<Self>, mut loan: Loan<M::Connection>) {
+    fn rest(this: &Arc<Self>, mut loan: Loan<M::Connection>, now: impl FnOnce() -> Instant) {
         if this.is_crowded() {
             match Self::hand_on(this, loan) {
                 None => return,

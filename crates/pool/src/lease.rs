@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::driver::Shared;
 use crate::owner::Owner;
+use crate::rt::now;
 use crate::state::{Fate, Loan};
 use crate::{CloseReason, Manager};
 
@@ -53,6 +54,14 @@ impl<M: Manager> Lease<M> {
         self.loan.as_ref().expect("a lease holds its connection until it is dropped")
     }
 
+    /// Gives the connection back, as dropping does, without a look at the clock: `now` is the time, by the clock of tokio or of the
+    /// standard library.
+    pub fn give_back_at(mut self, now: impl Into<Instant>) {
+        if let Some(loan) = self.loan.take() {
+            Shared::take_back(&self.owner.shared, loan, || now.into());
+        }
+    }
+
     /// Closes the connection instead of giving it back.
     pub fn close(mut self) {
         if let Some(loan) = self.loan.take() {
@@ -89,7 +98,7 @@ impl<M: Manager> Drop for Lease<M> {
     #[inline]
     fn drop(&mut self) {
         if let Some(loan) = self.loan.take() {
-            Shared::take_back(&self.owner.shared, loan);
+            Shared::take_back(&self.owner.shared, loan, now);
         }
     }
 }

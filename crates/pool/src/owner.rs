@@ -1,11 +1,13 @@
 //! What keeps a pool open.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::Manager;
 use crate::driver::Shared;
 use crate::parking::Apart;
 use crate::rt::{Home, thread_number, threads};
+use crate::state::Fate;
+use crate::{CloseReason, Lease, Manager};
 
 /// What the handles of a pool hold: a share for each thread that the machine runs at a time. A lease holds that of the thread that took it,
 /// since cores that count one `Arc` up and down take turns at its cache line, twice a checkout.
@@ -44,6 +46,17 @@ impl<M: Manager> Owners<M> {
     #[inline]
     pub(crate) fn own(&self) -> Arc<Owner<M>> {
         Arc::clone(&self.shares[thread_number() & (self.shares.len() - 1)].0)
+    }
+
+    /// The connection that this thread parked last, if it may be handed out as it is.
+    #[inline]
+    pub(crate) fn at_hand(&self, now: Instant) -> Option<Lease<M>> {
+        let loan = self.shared.take_parked(now)?;
+        if self.shared.is_open(&loan.connection) {
+            return Some(Lease::new(loan, self.own()));
+        }
+        Shared::not_used(&self.shared, loan, Fate::Close(CloseReason::Broken));
+        None
     }
 
     pub(crate) fn closer(&self) -> &Arc<Closer<M>> {

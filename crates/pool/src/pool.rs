@@ -14,7 +14,7 @@ use crate::driver::Shared;
 use crate::owner::{Closer, Owners};
 use crate::rt::{now, sleep_until};
 use crate::state::{Caller, Deliveries};
-use crate::{Builder, CloseReason, ConfigError, Manager, Snapshot, Status};
+use crate::{Builder, CloseReason, ConfigError, Lease, Manager, Snapshot, Status};
 
 /// A pool of connections. Cheap to clone; all clones are one pool. The last of them, and of the leases, that is dropped
 /// closes it.
@@ -155,6 +155,14 @@ impl<M: Manager> Pool<M> {
     #[track_caller]
     pub fn acquire_with(&self, options: AcquireOptions) -> Acquire<'_, M> {
         self.acquire_at(options, Location::caller())
+    }
+
+    /// Takes the connection that this thread gave back last, if it rests still, nobody waits, and it can be handed out unchecked:
+    /// what [`acquire`](Pool::acquire) tries first, without its future. `None` says nothing of other connections. `now` is the time,
+    /// by the clock of tokio or of the standard library.
+    #[inline]
+    pub fn at_hand(&self, now: impl Into<Instant>) -> Option<Lease<M>> {
+        self.owners.at_hand(now.into())
     }
 
     #[inline]

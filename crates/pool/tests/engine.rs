@@ -764,3 +764,44 @@ async fn behind_every_generation_there_is_another() {
     pool.evict();
     assert!(second.is_evicted());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_this_thread_gave_back_last_is_at_hand_as_long_as_anybody_could_have_it() {
+    let server = Server::new();
+    let pool = server.builder().max_size(1).check_after(Some(1000 * MS)).build().unwrap();
+    assert!(pool.at_hand(Instant::now()).is_none(), "none is open");
+    fill(&pool, 1).await;
+    let lease = pool.at_hand(Instant::now()).unwrap();
+    assert_eq!(lease.uses(), 2);
+    assert!(pool.at_hand(Instant::now()).is_none(), "it is out");
+    let mut waits = pin!(pool.acquire());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    lease.give_back_at(Instant::now());
+    assert!(pool.at_hand(Instant::now()).is_none(), "another one waited for it");
+    drop(waits.await.unwrap());
+    sleep(1001 * MS).await;
+    assert!(pool.at_hand(Instant::now()).is_none(), "it has to be checked");
+    fill(&pool, 1).await;
+    assert_eq!(server.checks.load(Ordering::SeqCst), 1);
+    pool.evict();
+    assert!(pool.at_hand(Instant::now()).is_none(), "it is of another generation");
+    fill(&pool, 1).await;
+    server.set(|script| script.dead = server.alive() - 1);
+    assert!(pool.at_hand(Instant::now()).is_none(), "the other side closed it");
+    until("it is closed", || server.alive() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn given_back_at_a_time_it_rests_from_then_on() {
+    let server = Server::new();
+    let pool = server.builder().check_after(Some(1000 * MS)).idle_timeout(None).build().unwrap();
+    let lease = pool.acquire().await.unwrap();
+    sleep(5000 * MS).await;
+    lease.give_back_at(Instant::now());
+    sleep(900 * MS).await;
+    fill(&pool, 1).await;
+    assert_eq!(server.checks.load(Ordering::SeqCst), 0);
+    sleep(1001 * MS).await;
+    fill(&pool, 1).await;
+    assert_eq!(server.checks.load(Ordering::SeqCst), 1);
+}

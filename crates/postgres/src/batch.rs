@@ -145,7 +145,7 @@ impl Operation<Postgres> for Many<'_> {
                 answer => kept.push(answer),
             }
         }
-        Ok(Answer { value: (kept, Arc::clone(lease.node())), position: position.or(proven) })
+        Ok(Answer::new((kept, Arc::clone(lease.node())), position.or(proven)))
     }
 }
 

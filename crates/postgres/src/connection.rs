@@ -218,6 +218,25 @@ impl Connection {
         verb: &V,
         beside: Beside,
     ) -> Result<(V::Output, Option<Lsn>), DriverError> {
+        let sql = verb.to_prepare().filter(|_| beside == Beside::Nothing);
+        let Some((sql, statement)) = sql.and_then(|sql| Some((sql, self.prepared(sql)?))) else {
+            return Box::pin(self.bare_beside(verb, beside)).await;
+        };
+        // Most statements come here: a future for each step would cost as much as all that we do besides.
+        let answer = self.call(pin!(verb.send(self.client(), Some(&statement)))).await;
+        let is_outdated = answer.is_err() && self.is_outdated(&self.reading.key(sql), &answer);
+        if is_outdated && !self.soil_left().contains(Effects::TRANSACTION) {
+            return Box::pin(self.bare_beside(verb, beside)).await;
+        }
+        answer.map(|output| (output, None))
+    }
+
+    /// The same for one that is not prepared yet, or does not go alone.
+    async fn bare_beside<V: Verb>(
+        &self,
+        verb: &V,
+        beside: Beside,
+    ) -> Result<(V::Output, Option<Lsn>), DriverError> {
         if let Some((sql, params)) = verb.to_describe() {
             self.learn(sql, params).await?;
         }
@@ -234,6 +253,11 @@ impl Connection {
             answer
         };
         answer.map(|(output, position)| (output, position.or(proven)))
+    }
+
+    /// The statement for a text, if it is prepared already.
+    fn prepared(&self, sql: &str) -> Option<Statement> {
+        self.statements.prepared(&self.reading.key(sql))
     }
 
     /// Has the driver ask for what it needs to read the columns of a typed text. Behind a pooler that would leave a statement in a
@@ -255,11 +279,11 @@ impl Connection {
         if !matches!(beside, Beside::Proof(_)) {
             return Ok((self.prepare(sql).await?, beside, None));
         }
-        let key = self.reading.key(sql);
-        if let Some(statement) = self.statements.prepared(&key) {
+        if let Some(statement) = self.prepared(sql) {
             return Ok((statement, beside, None));
         }
-        let (statement, proven) = self.send(beside, pin!(self.prepare_as(&key, sql))).await?;
+        let (statement, proven) =
+            self.send(beside, pin!(self.prepare_as(&self.reading.key(sql), sql))).await?;
         Ok((statement, Beside::Nothing, proven))
     }
 

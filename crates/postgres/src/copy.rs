@@ -296,7 +296,7 @@ impl Operation<Postgres> for StartCopyIn<'_> {
         // The driver has said twice that it is through. A copy that is refused makes two answers of it, of which the second would be taken
         // for that to whatever comes next.
         let sink = Box::pin(begun.inspect_err(|_| lease.interrupt())?);
-        Ok(Answer { value: Started { sink, lease, close }, position: None })
+        Ok(Answer::new(Started { sink, lease, close }, None))
     }
 }
 
@@ -319,7 +319,7 @@ impl Operation<Postgres> for StartCopyOut<'_> {
         let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
         let mut rest = Box::pin(lease.call(pin!(lease.client().copy_out(self.sql))).await?);
         let first = lease.call(pin!(rest.try_next())).await?;
-        Ok(Answer { value: Begun::new(first, rest, lease, close, target.access), position })
+        Ok(Answer::new(Begun::new(first, rest, lease, close, target.access), position))
     }
 }
 

@@ -49,7 +49,7 @@ impl<V: Verb + Send> Operation<Postgres> for Run<'_, V> {
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
         let (value, position) = lease.run(&self.verb, frame, beside).await?;
-        Ok(Answer { value, position })
+        Ok(Answer::new(value, position).with_lease_back(lease))
     }
 }
 
@@ -75,7 +75,7 @@ impl Operation<Postgres> for Stream<'_> {
         let (rest, close) = lease.stream(self.sql, self.values, frame).await?;
         let mut rest = Box::pin(rest);
         let first = lease.call(rest.try_next()).await?;
-        Ok(Answer { value: Begun::new(first, rest, lease, close, target.access), position })
+        Ok(Answer::new(Begun::new(first, rest, lease, close, target.access), position))
     }
 }
 
@@ -112,13 +112,13 @@ impl Operation<Postgres> for Begin<'_> {
         if !self.identify {
             let ((), position) = lease.bare(&Batch(&text), beside).await?;
             let value = Opened { lease, purpose: target.purpose, id: None };
-            return Ok(Answer { value, position });
+            return Ok(Answer::new(value, position));
         }
         text.push_str("; ");
         text.push_str(IDENTIFY);
         let (answers, _) = lease.bare(&Simple(&text), Beside::Nothing).await?;
         let value = Opened { lease, purpose: target.purpose, id: TransactionId::read(&answers) };
-        Ok(Answer { value, position: None })
+        Ok(Answer::new(value, None))
     }
 }
 
@@ -141,6 +141,6 @@ impl Operation<Postgres> for Take<'_> {
             lease.soil(Effects::SETTING);
             lease.bare(&Batch(scope.session()), Beside::Nothing).await?;
         }
-        Ok(Answer { value: (lease, target.purpose), position })
+        Ok(Answer::new((lease, target.purpose), position))
     }
 }

@@ -136,6 +136,6 @@ impl Operation<Postgres> for Resolve<'_> {
             Some("in progress") => TransactionStatus::InProgress,
             _ => TransactionStatus::Unknown,
         };
-        Ok(Answer { value, position: None })
+        Ok(Answer::new(value, None))
     }
 }

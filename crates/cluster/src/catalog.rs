@@ -211,6 +211,9 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
             Ok(classifier) => {
                 let path = knowledge.search_path();
                 let is_new = knowledge.learn(classifier, defined);
+                if is_new {
+                    shared.written.forget_tables();
+                }
                 if path.is_some() && path != knowledge.search_path() {
                     // Connections look names up as they did when they were opened.
                     shared.members(&shared.view.load()).for_each(|node| node.evict());

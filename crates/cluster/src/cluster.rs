@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use millpond_core::{
     Action, Event as Change, Freshness, Health, Input, MAX_NODES, Membership, NodeId, Observation,
-    RetryBudget, Role, Seen,
+    RetryBudget, Role,
 };
 use millpond_sql::{Classifier, Digest, digest};
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use crate::mode::ModeSwitch;
 use crate::node::{Node, in_time, now};
 use crate::switches::Board;
 use crate::watchers::{Place, Watchers};
+use crate::written::Written;
 use crate::{
     Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeConfig, NodeKey, NodeStatus, Outcome,
     Purpose, Status,
@@ -218,7 +219,7 @@ pub(crate) struct Shared<B: Backend> {
     /// What else an operator sends to the primary.
     pub(crate) board: Board,
     /// What this process has written.
-    pub(crate) written: ArcSwap<Seen<B::Position>>,
+    pub(crate) written: Written<B::Position>,
     pub(crate) refused: Refused,
     /// What texts do, as far as they were asked for.
     pub(crate) knowledge: Knowledge,
@@ -256,7 +257,7 @@ impl<B: Backend> Shared<B> {
             is_closed: AtomicBool::new(false),
             mode: ModeSwitch::new(config.switches.mode),
             board: Board::new(&config.switches),
-            written: ArcSwap::default(),
+            written: Written::default(),
             refused: Refused::default(),
             knowledge: Knowledge::new(base, config.catalog_interval),
             healed: AtomicU64::new(0),

@@ -14,6 +14,7 @@ use crate::definition::{is_several_transactions, may_define};
 use crate::node::Node;
 use crate::search::{Leased, Search};
 use crate::sight::Sight;
+use crate::written::Changes;
 use crate::{Backend, Error, ErrorKind, FailureKind, Handle, NodeLease, Outcome, Purpose};
 
 /// What a backend does with one connection. May run several times, each time on another node.
@@ -229,7 +230,8 @@ impl<B: Backend> Handle<B> {
                 Ok(answer) => {
                     in_flight.answered(answer.at);
                     if let Some(unanswered) = unanswered {
-                        unanswered.acknowledged(answer.position);
+                        let changes = self.changes_of(&statement);
+                        unanswered.acknowledged(answer.position, &changes);
                     }
                     return Ok(answer.value);
                 }
@@ -262,6 +264,14 @@ impl<B: Backend> Handle<B> {
 }
 
 impl<B: Backend> Handle<B> {
+    /// What a statement that was run may have changed.
+    fn changes_of(&self, statement: &Statement<'_>) -> Changes {
+        match statement.text {
+            Some(text) => self.changes(text, &self.classify(text)),
+            None => Changes::Anything,
+        }
+    }
+
     /// Waits until there is no point in waiting for the node. A read is given up when the node is down. A write only when
     /// another primary was adopted: one that is silent may only be slow, and giving up would leave the write unknown.
     async fn lost(&self, node: &Node<B>, purpose: Purpose, access: Access, epoch: Epoch) {
@@ -372,11 +382,11 @@ impl<'a, B: Backend> Unanswered<'a, B> {
         is_noted_here.then(|| Self { handle, writes, definitions, begun, is_settled: false })
     }
 
-    fn acknowledged(mut self, position: Option<B::Position>) {
+    fn acknowledged(mut self, position: Option<B::Position>, changes: &Changes) {
         self.is_settled = true;
         self.note_definitions();
         match position {
-            Some(position) => self.handle.wrote_at(position, self.begun.into_std()),
+            Some(position) => self.handle.wrote_at(position, self.begun.into_std(), changes),
             None => self.handle.wrote(),
         }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{
-    Access, ClusterId, Decision, Freshness, Health, Position, Reason, Request, Role, Seen, Snapshot,
-    Timeline, Token, TokenError, TokenPosition, decide,
+    Access, ClusterId, Decision, Freshness, Health, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
+    TokenError, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use crate::cluster::Shared;
 use crate::definition::may_define;
 use crate::members::View;
 use crate::node::now;
+use crate::written::{Changes, merge};
 use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, Statement};
 
 /// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
@@ -41,6 +42,28 @@ pub(crate) enum Sees<P> {
     Process,
     /// This session's.
     Session(Arc<ArcSwap<Seen<P>>>),
+}
+
+/// What is asked of [`Handle::decide`].
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'s> {
+    pub(crate) access: Access,
+    /// The text, if there is one.
+    pub(crate) text: Option<&'s str>,
+    /// Whether an operator sends it to the primary.
+    pub(crate) is_switched: bool,
+    /// For the choice among equals.
+    pub(crate) seed: u64,
+    pub(crate) now: std::time::Instant,
+}
+
+/// What is decided of a statement.
+pub(crate) struct Decided<P> {
+    pub(crate) decision: Decision,
+    /// What replicas can be asked for that have to show the caller's writes.
+    pub(crate) wanted: Wanted<P>,
+    /// What it has to show, if that is less than what its handle's reads show.
+    pub(crate) seen: Option<Seen<P>>,
 }
 
 /// What a read has to show of the caller's writes, as a replica can be asked for it.
@@ -269,7 +292,7 @@ impl<B: Backend> Handle<B> {
         let told = Seen::told(token);
         match &self.sees {
             Sees::Session(session) => merge(session, &told),
-            Sees::Process => merge(&self.shared().written, &told),
+            Sees::Process => self.shared().written.add(&told, &Changes::Anything),
             Sees::Nothing => {}
         }
         Ok(())
@@ -306,6 +329,12 @@ impl<B: Backend> Handle<B> {
         self.shared().knowledge.catalog()
     }
 
+    /// Counts the definitions that were run here, as far as texts show: a catalog of before one does not know it.
+    #[must_use]
+    pub fn definitions(&self) -> u64 {
+        self.shared().knowledge.definitions()
+    }
+
     /// Notes that a definition was run: the catalog is loaded again, if it is loaded at all, and reads go to the primary
     /// until it is.
     pub fn defined(&self) {
@@ -321,7 +350,9 @@ impl<B: Backend> Handle<B> {
         let shared = self.shared();
         let snapshot = shared.view.load();
         let access = self.access_of(&Statement::text(sql, &classification, B::DIALECT));
-        let (decision, _) = self.decide(&snapshot, access, self.is_switched(access, Some(sql)), 0, now());
+        let is_switched = self.is_switched(access, Some(sql));
+        let ask = Ask { access, text: Some(sql), is_switched, seed: 0, now: now() };
+        let Decided { decision, .. } = self.decide(&snapshot, &ask);
         let reason = match decision.reason {
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
             Reason::NotARead(_) => shared.knowledge.why(&classification, sql),
@@ -344,16 +375,17 @@ impl<B: Backend> Handle<B> {
     /// Notes a write of which only the time of its answer is known, or that may or may not have run: reads are not
     /// served by a replica before one is known to show everything up to now.
     pub fn wrote(&self) {
-        self.add_seen(&Seen::written(self.token_at(TokenPosition::Everything), now()));
+        let seen = Seen::written(self.token_at(TokenPosition::Everything), now());
+        self.add_seen(&seen, &Changes::Anything);
     }
 
     /// Notes a write that was acknowledged and lies at or before `position`, for which the primary was asked at `asked` or later.
-    pub fn wrote_at(&self, position: B::Position, asked: std::time::Instant) {
+    pub fn wrote_at(&self, position: B::Position, asked: std::time::Instant, changes: &Changes) {
         let seen = match self.token_at(TokenPosition::UpTo(position)) {
             Some(token) => Seen::written_up_to(token, asked, now()),
             None => Seen::written(None, now()),
         };
-        self.add_seen(&seen);
+        self.add_seen(&seen, changes);
     }
 
     fn token_at(&self, position: TokenPosition<B::Position>) -> Option<Token<B::Position>> {
@@ -362,18 +394,23 @@ impl<B: Backend> Handle<B> {
         place.map(|(cluster, timeline)| Token::new(cluster, timeline, position))
     }
 
-    fn add_seen(&self, seen: &Seen<B::Position>) {
+    fn add_seen(&self, seen: &Seen<B::Position>, changes: &Changes) {
         if let Sees::Session(session) = &self.sees {
             merge(session, seen);
         }
         // A session's writes are the process's too.
-        merge(&self.shared().written, seen);
+        self.shared().written.add(seen, changes);
+    }
+
+    /// Whether its reads show what the whole process has written.
+    pub(crate) const fn sees_process(&self) -> bool {
+        matches!(self.sees, Sees::Process)
     }
 
     pub(crate) fn with_seen<T>(&self, look: impl FnOnce(&Seen<B::Position>) -> T) -> T {
         match &self.sees {
             Sees::Nothing => look(&Seen::default()),
-            Sees::Process => look(&self.shared().written.load()),
+            Sees::Process => look(&self.shared().written.all()),
             Sees::Session(session) => look(&session.load()),
         }
     }
@@ -397,35 +434,34 @@ impl<B: Backend> Handle<B> {
         text.is_some_and(|text| self.shared().board.names(|| self.analyze(text)))
     }
 
-    /// Decides by what is known now, and by the switches. Gives what a replica can be asked for that has to show the caller's writes.
-    pub(crate) fn decide(
-        &self,
-        snapshot: &Snapshot<B::Position>,
-        access: Access,
-        is_switched: bool,
-        seed: u64,
-        now: std::time::Instant,
-    ) -> (Decision, Wanted<B::Position>) {
-        self.with_seen(|seen| {
-            let decision = self.decide_for(seen, snapshot, access, is_switched, seed, now);
+    /// Decides by what is known now, and by the switches.
+    pub(crate) fn decide(&self, snapshot: &Snapshot<B::Position>, ask: &Ask<'_>) -> Decided<B::Position> {
+        let by = |seen: &Seen<B::Position>| {
+            let decision = self.decide_for(seen, snapshot, ask);
             let wanted = match seen.position_on(snapshot.timeline) {
                 Some(position) => Wanted::Position(position.clone()),
                 None if seen.is_nothing() => Wanted::Nothing,
                 None => Wanted::Unknown,
             };
-            (decision, wanted)
-        })
+            Decided { decision, wanted, seen: None }
+        };
+        let decided = self.with_seen(by);
+        // Mostly every replica shows all that was written; only where not, it is worth a look what the read needs of that.
+        let is_held_up = decided.decision.reason == Reason::OwnWrite || !decided.decision.to_prove.is_empty();
+        let less = ask.text.filter(|_| is_held_up).and_then(|text| self.seen_by_tables_of(text));
+        match less {
+            Some(seen) => Decided { seen: Some(seen.clone()), ..by(&seen) },
+            None => decided,
+        }
     }
 
     fn decide_for(
         &self,
         seen: &Seen<B::Position>,
         snapshot: &Snapshot<B::Position>,
-        access: Access,
-        is_switched: bool,
-        seed: u64,
-        now: std::time::Instant,
+        ask: &Ask<'_>,
     ) -> Decision {
+        let Ask { access, is_switched, seed, now, .. } = *ask;
         let request = Request::new(access, self.freshness, seen, seed);
         let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
         let overruled = match self.shared().mode.get() {
@@ -441,14 +477,6 @@ impl<B: Backend> Handle<B> {
         on_primary.reason = overruled;
         on_primary
     }
-}
-
-fn merge<P: Position>(into: &ArcSwap<Seen<P>>, seen: &Seen<P>) {
-    into.rcu(|before| {
-        let mut merged = Seen::clone(before);
-        merged.merge(seen);
-        merged
-    });
 }
 
 /// Where a statement would go, and why. `Display` is one line: `primary: nextval() writes (bytes 7..14)`.

@@ -23,6 +23,7 @@ mod sight;
 mod status;
 mod switches;
 mod watchers;
+mod written;
 
 pub use backend::{Backend, Failure, FailureKind, Purpose};
 pub use cluster::Cluster;
@@ -39,6 +40,7 @@ pub use node::{NodeLease, NodeManager};
 pub use report::{Report, Served};
 pub use status::{NodeStatus, Status};
 pub use switches::{ParseSwitchesError, Switches};
+pub use written::Changes;
 
 pub use millpond_core as core;
 pub use millpond_pool as pool;

@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use millpond_core::{
-    Access, Decision, Epoch, Health, Input, Lag, NodeId, NodeSet, Plan, Position, Reason, Role, Snapshot,
+    Access, Decision, Epoch, Health, Input, Lag, NodeId, NodeSet, Plan, Position, Reason, Role, Seen,
+    Snapshot,
 };
 use millpond_pool::{AcquireError, AcquireOptions, ConnectError};
 use millpond_sql::digest;
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Shared;
 use crate::execute::Statement;
-use crate::handle::Wanted;
+use crate::handle::{Ask, Decided, Wanted};
 use crate::latency::Tick;
 use crate::members::View;
 use crate::node::{InFlight, Node};
@@ -117,7 +118,7 @@ impl<'a, B: Backend> Search<'a, B> {
         'decision: loop {
             // Kept until there is a connection: it says which nodes are meant.
             let view = shared.view.load();
-            let (decision, wanted) = self.decide(&view);
+            let Decided { decision, wanted, seen } = self.decide(&view);
             if self.access.is_read() && decision.reason.is_fallback() {
                 if self.is_patient() && !shared.is_closed() {
                     drop(view);
@@ -153,8 +154,8 @@ impl<'a, B: Backend> Search<'a, B> {
                 match acquired {
                     Ok(_) if !self.is_still_right(node, purpose, waited) => continue 'decision,
                     Ok(lease) => {
-                        let is_to_prove =
-                            to_prove.contains(id) || self.must_prove(node, purpose, &lease, &wanted);
+                        let is_to_prove = to_prove.contains(id)
+                            || self.must_prove(node, purpose, &lease, &wanted, seen.as_ref());
                         let must_show = match &wanted {
                             Wanted::Position(position) if is_to_prove => Some(position.clone()),
                             Wanted::Unknown if is_to_prove => {
@@ -202,6 +203,7 @@ impl<'a, B: Backend> Search<'a, B> {
         purpose: Purpose,
         lease: &NodeLease<B>,
         wanted: &Wanted<B::Position>,
+        seen: Option<&Seen<B::Position>>,
     ) -> bool {
         let shared = self.handle.shared();
         let may_be =
@@ -210,7 +212,10 @@ impl<'a, B: Backend> Search<'a, B> {
             let view = shared.view.load();
             view.of(node).is_none_or(|view| {
                 view.observed.is_none_or(|asked| asked < lease.opened_at())
-                    || !self.handle.with_seen(|seen| seen.is_shown_by(view))
+                    || !seen.map_or_else(
+                        || self.handle.with_seen(|seen| seen.is_shown_by(view)),
+                        |seen| seen.is_shown_by(view),
+                    )
             })
         }
     }
@@ -322,7 +327,7 @@ impl<'a, B: Backend> Search<'a, B> {
             Purpose::Write => view.is_primary(node),
             Purpose::Read | Purpose::Probe => {
                 let is_replica = view.of(node).is_some() && !view.is_primary(node);
-                is_replica && self.decided(&view, 0).0.plan.nodes().contains(node.id)
+                is_replica && self.decided(&view, 0).decision.plan.nodes().contains(node.id)
             }
         }
     }
@@ -339,18 +344,19 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> (Decision, Wanted<B::Position>) {
-        self.handle.decide(snapshot, self.access, self.is_switched, seed, self.now.into_std())
+    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> Decided<B::Position> {
+        let (access, text, is_switched) = (self.access, self.text, self.is_switched);
+        self.handle.decide(snapshot, &Ask { access, text, is_switched, seed, now: self.now.into_std() })
     }
 
-    /// What is decided, and what replicas can be asked for that have to show the caller's writes.
-    fn decide(&mut self, snapshot: &View<B::Position>) -> (Decision, Wanted<B::Position>) {
+    fn decide(&mut self, snapshot: &View<B::Position>) -> Decided<B::Position> {
         let shared = self.handle.shared();
         self.judge_anew(snapshot);
-        let (decision, wanted) = self.decided(snapshot, fastrand::u64(..));
-        self.reason = Some(decision.reason);
-        tracing::trace!(target: "millpond", reason = decision.reason.as_str(), "decided");
-        match decision.reason {
+        let decided = self.decided(snapshot, fastrand::u64(..));
+        let reason = decided.decision.reason;
+        self.reason = Some(reason);
+        tracing::trace!(target: "millpond", reason = reason.as_str(), "decided");
+        match reason {
             Reason::ShadowMode if shared.mode.get() == Mode::Shadow => {
                 shared.shadowed.fetch_add(1, Ordering::Relaxed);
             }
@@ -358,7 +364,7 @@ impl<'a, B: Backend> Search<'a, B> {
             Reason::OwnWrite | Reason::TooOld => shared.nudge_all(),
             _ => {}
         }
-        (decision, wanted)
+        decided
     }
 
     /// Takes in what a replica said before a read: whether what it gave then can be handed out. Behind a change of the primary its

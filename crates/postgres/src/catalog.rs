@@ -163,6 +163,7 @@ impl<'r> Object<'r> {
             _ => Persistence::Temporary,
         };
         let relation = Relation::new(self.schema, self.name, kind).persistence(persistence);
+        let relation = relation.written_alone(self.word(2) == "alone");
         let relation = self.texts().fold(relation, |relation, text| match kind {
             RelationKind::View => relation.definition(text),
             _ => relation.policy(text),
@@ -213,6 +214,7 @@ fn add(builder: Builder, object: &Object<'_>) -> Builder {
         }
         ("unnamed", Some((_, schema, name))) => builder.unnamed_function(schema, name),
         ("encoding", _) => builder.folds_all_letters(true),
+        ("code", _) => builder.names_all_code(true),
         _ => builder,
     }
 }

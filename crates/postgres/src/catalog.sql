@@ -96,6 +96,51 @@ with recursive operator_group (start, oid) as (
         select 'c' where x.is_cast and (b.oid in (select oid from cast_to) or b.typelem in (select oid from cast_to))
     ) as kind
     group by x.type
+), users_code as (
+    -- Functions that may do anything: of those in C it is known what they declare.
+    select p.oid
+    from pg_catalog.pg_proc as p
+    join pg_catalog.pg_language as l on l.oid = p.prolang
+    where p.oid >= 16384 and l.lanname not in ('c', 'internal')
+), not_written_alone as (
+    -- What triggers and rules do is not looked at. Foreign keys pass changes on by triggers that are the server's own.
+    select t.tgrelid as relation from pg_catalog.pg_trigger as t where not t.tgisinternal
+    union
+    select r.ev_class from pg_catalog.pg_rewrite as r where r.ev_type <> '1'
+    union
+    select k.confrelid
+    from pg_catalog.pg_constraint as k
+    where k.contype = 'f' and (k.confupdtype in ('c', 'n', 'd') or k.confdeltype in ('c', 'n', 'd'))
+    union
+    -- Defaults and what is generated, checks, indexes.
+    select coalesce(a.adrelid, k.conrelid, i.indrelid)
+    from pg_catalog.pg_depend as d
+    join users_code as u on u.oid = d.refobjid
+    left join pg_catalog.pg_attrdef as a
+        on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and a.oid = d.objid
+    left join pg_catalog.pg_constraint as k
+        on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = d.objid
+    left join pg_catalog.pg_index as i
+        on d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and i.indexrelid = d.objid
+    where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+), unnamed_code as (
+    -- What runs though no statement names it.
+    select u.oid
+    from users_code as u
+    where u.oid in (select o.oprcode from pg_catalog.pg_operator as o where o.oid >= 16384)
+       or u.oid in (select c.castfunc from pg_catalog.pg_cast as c where c.oid >= 16384)
+       or u.oid in (select a.amproc from pg_catalog.pg_amproc as a where a.oid >= 16384)
+       or u.oid in (select r.rngcanonical from pg_catalog.pg_range as r where r.rngtypid >= 16384)
+       or u.oid in (select r.rngsubdiff from pg_catalog.pg_range as r where r.rngtypid >= 16384)
+    union all
+    -- The checks and defaults of types.
+    select u.oid
+    from pg_catalog.pg_depend as d
+    join users_code as u on u.oid = d.refobjid
+    left join pg_catalog.pg_constraint as k
+        on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = d.objid
+    where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      and (d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass or k.contypid <> 0)
 ), policies as (
     select y.polrelid as relation, pg_catalog.array_agg(coalesce(pg_catalog.pg_get_expr(y.polqual, y.polrelid), 'true'))
         as texts
@@ -112,6 +157,10 @@ select 'encoding', null::text, pg_catalog.pg_encoding_to_char(d.encoding)::text,
        null::text[], null::text[]
 from pg_catalog.pg_database as d
 where d.datname = pg_catalog.current_database() and pg_catalog.pg_encoding_max_length(d.encoding) = 1
+
+union all
+select 'code', null, null, null, null, null, null, null
+where not exists (select from unnamed_code)
 
 union all
 select 'path', null, s::text, null, null, null, null, null
@@ -141,7 +190,8 @@ where p.oid >= 16384
 
 union all
 select 'relation', n.nspname::text, c.relname::text,
-       array[c.relkind::text, c.relpersistence::text],
+       array[c.relkind::text, c.relpersistence::text,
+             case when c.oid in (select relation from not_written_alone where relation is not null) then '' else 'alone' end],
        case when c.relkind = 'v' then array[pg_catalog.pg_get_viewdef(c.oid)]
             when c.relrowsecurity then policies.texts
        end,

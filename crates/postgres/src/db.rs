@@ -23,7 +23,8 @@ use crate::{
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
 ///
 /// Each statement is read and sent where it may run: plain reads to a replica that is fresh enough, everything else to
-/// the primary. Reads of a plain handle show what this process has written, and are at most `max_lag` (1 s) old;
+/// the primary. Reads of a plain handle show what this process has written (of tables that it did not write to any fresh replica does, where the
+/// catalog shows which tables a write changes), and are at most `max_lag` (1 s) old;
 /// [`within`](Db::within) and [`any`](Db::any) relax that, [`latest`](Db::latest) asks for the primary, and a
 /// [`session`](Db::session) shows what was written through it.
 ///

@@ -1,9 +1,10 @@
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use millpond_cluster::sql::{Classification, Effects};
-use millpond_cluster::{GivenUp, Handle, NodeLease, timed_out};
+use millpond_cluster::{Changes, GivenUp, Handle, NodeLease, timed_out};
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
@@ -33,6 +34,10 @@ pub struct Transaction {
     is_on_primary: bool,
     /// Whether anything but plain reads was among its statements.
     may_write: AtomicBool,
+    /// What its statements may have changed.
+    changes: Mutex<Changes>,
+    /// How many definitions had been run when it began.
+    definitions: u64,
     /// Whether a definition may have been among its statements.
     defines: AtomicBool,
     /// Whether the server gave up a statement in favour of another transaction.
@@ -49,19 +54,22 @@ pub(crate) enum TransactionAccess {
 }
 
 impl Transaction {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         connection: NodeLease<Postgres>,
         handle: Handle<Postgres>,
         access: TransactionAccess,
         is_on_primary: bool,
         id: Option<TransactionId>,
     ) -> Self {
+        let definitions = handle.definitions();
         Self {
             connection,
             handle,
             access,
             is_on_primary,
             may_write: AtomicBool::new(false),
+            changes: Mutex::default(),
+            definitions,
             defines: AtomicBool::new(false),
             has_conflicted: AtomicBool::new(false),
             savepoints: AtomicU64::new(0),
@@ -267,7 +275,7 @@ impl Transaction {
             access => access,
         };
         let begun = Instant::now().into_std();
-        let commit = Commit { handle: &self.handle, access, defines, begun, is_settled: false };
+        let commit = Commit { transaction: &self, access, defines, begun, is_settled: false };
         let kind = self.connection.kind();
         let beside = match access {
             TransactionAccess::ReadWrite if kind != Kind::Test => Beside::Position,
@@ -323,6 +331,7 @@ impl Transaction {
         self.check_usable()?;
         let classification = self.handle.classify(sql);
         is_copy(sql, &classification, copies)?;
+        self.may_change(self.handle.changes(sql, &classification));
         self.connection.soil_by(&classification);
         Ok(())
     }
@@ -334,6 +343,7 @@ impl Transaction {
             // Even in one that began to read only: there is `SET TRANSACTION READ WRITE`, in many words.
             self.may_write.store(true, Ordering::Relaxed);
         }
+        self.may_change(self.handle.changes(sql, classification));
         if self.handle.may_define(sql, classification) {
             self.defines.store(true, Ordering::Relaxed);
         }
@@ -346,6 +356,10 @@ impl Transaction {
         }
         self.connection.soil_by(classification);
         Ok(())
+    }
+
+    fn may_change(&self, changes: Changes) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).add(changes);
     }
 
     /// Refuses to go on on a node that has lost the primary role since: whatever it takes, the cluster will not have. And where a call was
@@ -431,7 +445,7 @@ impl fmt::Debug for Transaction {
 
 /// A commit that was sent and not answered yet. Dropped so, it may have run.
 struct Commit<'a> {
-    handle: &'a Handle<Postgres>,
+    transaction: &'a Transaction,
     access: TransactionAccess,
     defines: bool,
     begun: std::time::Instant,
@@ -444,9 +458,20 @@ impl Commit<'_> {
         self.note_definitions();
         match (self.access, position) {
             (TransactionAccess::ReadOnly, _) => {}
-            (TransactionAccess::ReadWrite, Some(position)) => self.handle.wrote_at(position, self.begun),
-            (TransactionAccess::ReadWrite, None) => self.handle.wrote(),
+            (TransactionAccess::ReadWrite, Some(position)) => {
+                self.transaction.handle.wrote_at(position, self.begun, &self.changes());
+            }
+            (TransactionAccess::ReadWrite, None) => self.transaction.handle.wrote(),
         }
+    }
+
+    /// What was committed. A definition that was run meanwhile may have given a table a trigger.
+    fn changes(&self) -> Changes {
+        let Transaction { changes, handle, definitions, .. } = self.transaction;
+        if handle.definitions() != *definitions {
+            return Changes::Anything;
+        }
+        changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn failed(mut self, outcome: Outcome) {
@@ -455,7 +480,7 @@ impl Commit<'_> {
 
     fn note_definitions(&self) {
         if self.defines {
-            self.handle.defined();
+            self.transaction.handle.defined();
         }
     }
 }
@@ -464,7 +489,7 @@ impl Drop for Commit<'_> {
     fn drop(&mut self) {
         if !self.is_settled && self.access == TransactionAccess::ReadWrite {
             self.note_definitions();
-            self.handle.wrote();
+            self.transaction.handle.wrote();
         }
     }
 }

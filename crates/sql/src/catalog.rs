@@ -48,6 +48,8 @@ pub struct Catalog {
     looks_in_its_own_first: bool,
     /// Whether names with letters outside of ASCII can be others.
     folds_all_letters: bool,
+    /// Whether no code of the user's runs without being named, but for C.
+    names_all_code: bool,
     functions: Names,
     relations: Names,
     /// Domains and what is made of them, by type.
@@ -81,6 +83,8 @@ struct Entry {
     pending_covered: usize,
     /// Whether it brings tables with it that a text does not name: a view, a parent of others, one with row security.
     brings_tables: bool,
+    /// Whether a write to it changes nothing else.
+    is_written_alone: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -268,6 +272,21 @@ impl Catalog {
     pub(crate) fn brings_tables(&self, schema: Option<&str>, name: &str) -> bool {
         let mut entries = self.relations.entries(name).iter();
         entries.any(|entry| entry.brings_tables && schema.is_none_or(|schema| *schema == *entry.schema))
+    }
+
+    /// Whether the relations of that name are known, and all that is read or, with `is_written`, changed with them is themselves.
+    pub(crate) fn is_alone(&self, schema: Option<&str>, name: &str, is_written: bool) -> bool {
+        let entries = self.relations.entries(name).iter();
+        let mut meant =
+            entries.filter(|entry| schema.is_none_or(|schema| *schema == *entry.schema)).peekable();
+        self.other_name(name).is_none()
+            && meant.peek().is_some()
+            && meant.all(|entry| !entry.brings_tables && (entry.is_written_alone || !is_written))
+    }
+
+    /// Whether all code of the user's is named where it runs, or is in C.
+    pub(crate) const fn names_all_code(&self) -> bool {
+        self.names_all_code
     }
 
     pub(crate) fn type_name(&self, schema: Option<&str>, name: &str, scope: Scope) -> Option<ReasonKind> {

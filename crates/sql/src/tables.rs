@@ -16,7 +16,7 @@ use std::fmt;
 use millpond_core::Access;
 
 use crate::classifier::{Functions, Options};
-use crate::{Classification, Span};
+use crate::{Catalog, Classification, Span};
 use finder::Finder;
 
 /// The tables that a text names, each once, in the order of their first mention.
@@ -30,6 +30,7 @@ use finder::Finder;
 pub struct Tables {
     all: Box<[Table]>,
     completeness: Completeness,
+    is_closed: bool,
 }
 
 /// Whether every table is listed.
@@ -51,6 +52,16 @@ impl Tables {
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         matches!(self.completeness, Completeness::Complete)
+    }
+
+    /// Whether the text reads and changes these tables and nothing else, whatever the database has. Known with a
+    /// [catalog](crate::Catalog) only, and for tables that it knows: none of them [brings others with it](Self), what is written
+    /// triggers nothing, and no code of the user's runs that is not named, but for C.
+    ///
+    /// Then a read is not touched by writes of which none is of its tables by [name](Table::name).
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Whether one of them may be the table of that name, written as [`Table::name`] has it, or is not known. What a text
@@ -245,6 +256,13 @@ impl Collector {
         if self.all.iter().any(brings_tables) {
             self.completeness = Completeness::Partial;
         }
-        Tables { all: self.all.into(), completeness: self.completeness }
+        let is_alone = |catalog: &Catalog, table: &Table| {
+            catalog.is_alone(table.schema(), table.name(), table.usage == TableUse::Write)
+        };
+        let is_closed = self.completeness == Completeness::Complete
+            && catalog.is_some_and(|catalog| {
+                catalog.names_all_code() && self.all.iter().all(|table| is_alone(catalog, table))
+            });
+        Tables { all: self.all.into(), completeness: self.completeness, is_closed }
     }
 }

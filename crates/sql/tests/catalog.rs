@@ -389,6 +389,65 @@ fn a_list_of_tables_is_incomplete_where_the_catalog_knows_of_more_behind_a_name(
 }
 
 #[test]
+fn a_list_of_tables_is_closed_only_where_everything_behind_it_is_known() {
+    let table = |name| relation(name, RelationKind::Table).written_alone(true);
+    let builder = || {
+        Catalog::builder()
+            .search_path(["public"])
+            .relation(table("item"))
+            .relation(table("part"))
+            .relation(relation("noted", RelationKind::Table))
+            .relation(relation("sums", RelationKind::MaterializedView))
+            .relation(view("cheap", "select * from item"))
+            .relation(table("parted").child("public", "part"))
+            .relation(Relation::new("other", "part", RelationKind::Table))
+            .function(Function::new("public", "price", FunctionKind::Function).volatility(Volatility::Stable))
+    };
+    let closed = |builder: Builder, sql: &str| {
+        let classifier = Classifier::new(Dialect::Postgres).with_catalog(builder.build().into());
+        classifier.analyze(sql).tables().is_closed()
+    };
+    for sql in [
+        "select lower(name) from item where id = 1",
+        "select * from noted join sums using (id)",
+        "insert into item select * from noted",
+        "with gone as (delete from item returning id) insert into public.part select id from gone",
+        "update item set sold = sold + 1; select count(*) from part",
+        "select 1",
+    ] {
+        assert!(closed(builder().names_all_code(true), sql), "{sql}");
+        assert!(!closed(builder(), sql), "what runs unnamed: {sql}");
+        assert!(!Classifier::new(Dialect::Postgres).analyze(sql).tables().is_closed(), "no catalog: {sql}");
+    }
+    for sql in [
+        "insert into noted values (1)",
+        "with new as (insert into noted values (1) returning id) select * from item",
+        "delete from part",
+        "select * from cheap",
+        "select * from parted",
+        "select * from somewhere",
+        "select * from pg_class",
+        "select * from information_schema.tables",
+        "select price(1)",
+        "select item.price from item",
+        "insert into item values (price(1))",
+        "select nextval('s')",
+        "select lo_get(1)",
+        "insert into item values (lo_create(0))",
+        "truncate item",
+        "truncate item cascade",
+        "create table item2 (a int)",
+        "do $$ begin end $$",
+        "call proceed()",
+        "execute prepared",
+        "select * from item where (",
+    ] {
+        let is_truncate = sql == "truncate item";
+        assert_eq!(closed(builder().names_all_code(true), sql), is_truncate, "{sql}");
+    }
+}
+
+#[test]
 fn a_call_without_a_schema_means_the_servers_own_function_of_the_same_arguments() {
     let with = |path: &[&str], covered| {
         let function = Function::new("public", "gen_random_uuid", FunctionKind::Function).covered(covered);

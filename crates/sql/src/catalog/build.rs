@@ -19,6 +19,7 @@ pub struct Builder {
     functions: Functions,
     path: Vec<Box<str>>,
     folds_all_letters: bool,
+    names_all_code: bool,
     objects: Vec<Object>,
 }
 
@@ -39,6 +40,8 @@ struct Object {
     is_covered: bool,
     /// A relation with which tables come that a text does not name.
     brings_tables: bool,
+    /// A relation whose writes change nothing else.
+    is_written_alone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,7 @@ impl Object {
             arity: Arity::Other,
             is_covered: false,
             brings_tables: false,
+            is_written_alone: false,
         }
     }
 
@@ -112,6 +116,14 @@ impl Builder {
     #[must_use]
     pub const fn folds_all_letters(mut self, folds: bool) -> Self {
         self.folds_all_letters = folds;
+        self
+    }
+
+    /// Says that all code of the user's is named where it runs, or is in C: no operator, cast, operator class, range or type calls a
+    /// function in another language. Default: not known to.
+    #[must_use]
+    pub const fn names_all_code(mut self, names_all: bool) -> Self {
+        self.names_all_code = names_all;
         self
     }
 
@@ -181,6 +193,7 @@ impl Builder {
         object.brings_tables = matches!(row.kind, RelationKind::View | RelationKind::ForeignTable)
             || !row.policies.is_empty()
             || row.needs.iter().any(|need| need.what == Kind::Relation);
+        object.is_written_alone = row.is_written_alone && row.kind == RelationKind::Table;
         object.needs = row.needs;
         object.never = match kind {
             ReasonKind::ForeignTable => Some("a foreign table"),
@@ -248,8 +261,9 @@ impl Builder {
     #[must_use]
     pub fn build(mut self) -> Catalog {
         self.allow();
+        let (folds_all_letters, names_all_code) = (self.folds_all_letters, self.names_all_code);
         let mut catalog =
-            Catalog { path: self.path, folds_all_letters: self.folds_all_letters, ..Catalog::default() };
+            Catalog { path: self.path, folds_all_letters, names_all_code, ..Catalog::default() };
         // The server looks in its own schema first when the path does not name it. Functions are not looked for among
         // temporary objects.
         let first = catalog.path.iter().find(|schema| !schema.starts_with("pg_temp"));
@@ -318,6 +332,7 @@ impl Catalog {
             pending_attributes: attributes,
             pending_covered: covered,
             brings_tables: object.brings_tables,
+            is_written_alone: object.is_written_alone,
         };
         for name in spellings(object) {
             let Some(names) = self.names_mut(object.what) else { continue };
@@ -328,6 +343,7 @@ impl Catalog {
                     entry.pending_attributes += attributes;
                     entry.pending_covered += covered;
                     entry.brings_tables |= object.brings_tables;
+                    entry.is_written_alone &= object.is_written_alone;
                 }
                 None => entries.push(entry(&object.schema)),
             }

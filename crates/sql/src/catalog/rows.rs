@@ -190,6 +190,7 @@ pub struct Relation {
     pub(crate) persistence: Persistence,
     pub(crate) definition: Option<Box<str>>,
     pub(crate) policies: Vec<Box<str>>,
+    pub(crate) is_written_alone: bool,
     pub(crate) needs: Vec<Need>,
 }
 
@@ -204,6 +205,7 @@ impl Relation {
             persistence: Persistence::Permanent,
             definition: None,
             policies: Vec::new(),
+            is_written_alone: false,
             needs: Vec::new(),
         }
     }
@@ -226,6 +228,14 @@ impl Relation {
     #[must_use]
     pub fn policy(mut self, expression: &str) -> Self {
         self.policies.push(expression.into());
+        self
+    }
+
+    /// Whether a write to it changes nothing else: it has no triggers and no rules, no foreign key passes changes on from it, and its
+    /// defaults, checks and indexes run no code of the user's but C. Default: not known to.
+    #[must_use]
+    pub const fn written_alone(mut self, is_written_alone: bool) -> Self {
+        self.is_written_alone = is_written_alone;
         self
     }
 

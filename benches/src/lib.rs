@@ -21,6 +21,7 @@ pub mod pools;
 pub mod rounds;
 pub mod route;
 pub mod server;
+pub mod shop;
 pub mod spread;
 pub mod statements;
 pub mod systems;

@@ -27,7 +27,7 @@ enum Needs {
 /// How the program of a group is told that libpg_query can be built.
 const PG_QUERY: &str = "--pg-query";
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     Group {
         name: "classify",
         what: "reading a statement: millpond beside sqlparser, libpg_query, a scan and a look-up",
@@ -52,6 +52,11 @@ const GROUPS: [Group; 5] = [
         name: "route",
         what: "deciding where a statement runs, and the whole way without a server, beside a checkout of deadpool's",
         needs: Needs::Nothing,
+    },
+    Group {
+        name: "shop",
+        what: "a shop's traffic by one plain handle over two replicas: how much of it they serve",
+        needs: Needs::Servers,
     },
 ];
 

@@ -41,6 +41,8 @@ pub struct Target<P> {
     /// What the replica must show: asked of it first, by a statement of its own whose answer comes before, on the same connection. Only
     /// where the backend [can](Backend::can_prove).
     pub must_show: Option<P>,
+    /// Whether a primary is asked how far it is behind a read, as it is behind a write.
+    pub is_placed: bool,
 }
 
 /// What an [`Operation`] gave.
@@ -202,7 +204,9 @@ impl<B: Backend> Handle<B> {
                 search.tell(sight, node, purpose);
             }
             let (sent, wanted) = (search.now, must_show.clone());
-            let target = Target { purpose, access: search.access, must_show };
+            let is_placed =
+                self.is_monotonic() && purpose == Purpose::Write && !self.shared().view.load().is_lone();
+            let target = Target { purpose, access: search.access, must_show, is_placed };
             let unanswered = Unanswered::of(self, statement, search.access, sent);
             let lost = pin!(self.lost(node, purpose, search.access, epoch));
             let running = pin!(operation.run(lease, target));
@@ -229,6 +233,7 @@ impl<B: Backend> Handle<B> {
                 }
                 Ok(answer) => {
                     in_flight.answered(answer.at);
+                    search.has_read(node, purpose, sent, answer.position.clone());
                     if let Some(unanswered) = unanswered {
                         let changes = self.changes_of(&statement);
                         unanswered.acknowledged(answer.position, &changes);

@@ -2,10 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use millpond_core::{
-    Access, ClusterId, Decision, Freshness, Health, Reason, Request, Role, Seen, Snapshot, Timeline, Token,
-    TokenError, TokenPosition, decide,
+    Access, ClusterId, Decision, Freshness, Health, LastRead, Reason, Request, Role, Seen, Snapshot,
+    Timeline, Token, TokenError, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
 use tokio::time::Instant;
@@ -13,9 +12,10 @@ use tokio::time::Instant;
 use crate::catalog::SearchPath;
 use crate::cluster::Shared;
 use crate::definition::may_define;
+use crate::line::{Line, Shown};
 use crate::members::View;
 use crate::node::now;
-use crate::written::{Changes, merge};
+use crate::written::Changes;
 use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, Statement};
 
 /// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
@@ -29,6 +29,8 @@ pub struct Handle<B: Backend> {
     pub(crate) wait: Duration,
     /// Whether reads go to no primary.
     pub(crate) is_replicas_only: bool,
+    /// Whether a session's reads never show less than one before did.
+    is_monotonic: bool,
     /// Says where statements ran.
     pub(crate) report: Option<Report>,
     search_path: SearchPath,
@@ -41,7 +43,7 @@ pub(crate) enum Sees<P> {
     /// This process's.
     Process,
     /// This session's.
-    Session(Arc<ArcSwap<Seen<P>>>),
+    Session(Arc<Line<P>>),
 }
 
 /// What is asked of [`Handle::decide`].
@@ -52,6 +54,8 @@ pub(crate) struct Ask<'s> {
     pub(crate) text: Option<&'s str>,
     /// Whether an operator sends it to the primary.
     pub(crate) is_switched: bool,
+    /// What it must not show less of than.
+    pub(crate) last_read: Option<LastRead>,
     /// For the choice among equals.
     pub(crate) seed: u64,
     pub(crate) now: std::time::Instant,
@@ -81,7 +85,7 @@ impl<P> Clone for Sees<P> {
         match self {
             Self::Nothing => Self::Nothing,
             Self::Process => Self::Process,
-            Self::Session(seen) => Self::Session(Arc::clone(seen)),
+            Self::Session(line) => Self::Session(Arc::clone(line)),
         }
     }
 }
@@ -95,6 +99,7 @@ impl<B: Backend> Clone for Handle<B> {
             timeout: self.timeout,
             wait: self.wait,
             is_replicas_only: self.is_replicas_only,
+            is_monotonic: self.is_monotonic,
             report: self.report.clone(),
             search_path: self.search_path,
         }
@@ -116,6 +121,7 @@ impl<B: Backend> Handle<B> {
             timeout: None,
             wait: Duration::ZERO,
             is_replicas_only: false,
+            is_monotonic: false,
             report: None,
             search_path: SearchPath::Usual,
         }
@@ -138,7 +144,7 @@ impl<B: Backend> Handle<B> {
     #[must_use]
     pub fn with_freshness(&self, freshness: Freshness) -> Self {
         let sees = match &self.sees {
-            Sees::Session(seen) => Sees::Session(Arc::clone(seen)),
+            Sees::Session(line) => Sees::Session(Arc::clone(line)),
             Sees::Process | Sees::Nothing => Sees::Nothing,
         };
         Self { freshness, sees, ..self.clone() }
@@ -199,8 +205,49 @@ impl<B: Backend> Handle<B> {
     #[must_use]
     pub fn session(&self) -> Self {
         let freshness = Freshness::Within(self.shared().config.max_lag);
-        let sees = Sees::Session(Arc::new(ArcSwap::default()));
+        let sees = Sees::Session(Arc::default());
         Self { freshness, sees, ..self.clone() }
+    }
+
+    /// The same handle for reads that never show less than one of the same session before. They stay on one replica as long as it may serve
+    /// them, and the primary is asked behind a read how far it is.
+    #[must_use]
+    pub fn with_monotonic_reads(&self) -> Self {
+        Self { is_monotonic: true, ..self.clone() }
+    }
+
+    /// What its reads must not show less of than; nothing, where they may.
+    pub(crate) fn monotonic(&self) -> Option<&Line<B::Position>> {
+        match &self.sees {
+            Sees::Session(line) if self.is_monotonic => Some(line),
+            _ => None,
+        }
+    }
+
+    /// Notes, where its reads never show less than one before, that one ran of which nobody knows what it showed, as in a transaction or on a
+    /// lease.
+    pub fn has_read(&self) {
+        if let Some(line) = self.monotonic() {
+            line.add(&Seen::written(self.token_at(TokenPosition::Everything), now()));
+        }
+    }
+
+    /// Does [`has_read`](Self::has_read) when what it gives is dropped: for what reads until then.
+    #[must_use]
+    pub fn reads_until_dropped(&self) -> ReadsUntilDropped<B> {
+        ReadsUntilDropped(self.is_monotonic().then(|| self.clone()))
+    }
+
+    /// Notes a read on the primary, which showed no more than up to `position`.
+    pub(crate) fn has_read_at(&self, line: &Line<B::Position>, position: B::Position, before: Option<Shown>) {
+        line.add(&Seen::written(self.token_at(TokenPosition::UpTo(position)), now()));
+        line.read_on_primary(before);
+    }
+
+    /// Whether [`has_read`](Self::has_read) does anything.
+    #[must_use]
+    pub fn is_monotonic(&self) -> bool {
+        self.monotonic().is_some()
     }
 
     /// Waits for a primary; gives it and its name.
@@ -291,7 +338,7 @@ impl<B: Backend> Handle<B> {
         }
         let told = Seen::told(token);
         match &self.sees {
-            Sees::Session(session) => merge(session, &told),
+            Sees::Session(line) => line.add(&told),
             Sees::Process => self.shared().written.add(&told, &Changes::Anything),
             Sees::Nothing => {}
         }
@@ -351,7 +398,8 @@ impl<B: Backend> Handle<B> {
         let snapshot = shared.view.load();
         let access = self.access_of(&Statement::text(sql, &classification, B::DIALECT));
         let is_switched = self.is_switched(access, Some(sql));
-        let ask = Ask { access, text: Some(sql), is_switched, seed: 0, now: now() };
+        let last_read = self.monotonic().and_then(|line| line.last_read(&snapshot));
+        let ask = Ask { access, text: Some(sql), is_switched, last_read, seed: 0, now: now() };
         let Decided { decision, .. } = self.decide(&snapshot, &ask);
         let reason = match decision.reason {
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
@@ -395,8 +443,8 @@ impl<B: Backend> Handle<B> {
     }
 
     fn add_seen(&self, seen: &Seen<B::Position>, changes: &Changes) {
-        if let Sees::Session(session) = &self.sees {
-            merge(session, seen);
+        if let Sees::Session(line) = &self.sees {
+            line.add(seen);
         }
         // A session's writes are the process's too.
         self.shared().written.add(seen, changes);
@@ -411,7 +459,7 @@ impl<B: Backend> Handle<B> {
         match &self.sees {
             Sees::Nothing => look(&Seen::default()),
             Sees::Process => look(&self.shared().written.all()),
-            Sees::Session(session) => look(&session.load()),
+            Sees::Session(line) => look(&line.seen()),
         }
     }
 
@@ -461,8 +509,8 @@ impl<B: Backend> Handle<B> {
         snapshot: &Snapshot<B::Position>,
         ask: &Ask<'_>,
     ) -> Decision {
-        let Ask { access, is_switched, seed, now, .. } = *ask;
-        let request = Request::new(access, self.freshness, seen, seed);
+        let Ask { access, is_switched, last_read, seed, now, .. } = *ask;
+        let request = Request::new(access, self.freshness, seen, seed).behind(last_read);
         let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
         let overruled = match self.shared().mode.get() {
             _ if !matches!(decision.reason, Reason::FreshReplica | Reason::ProvingReplica) => {
@@ -476,6 +524,18 @@ impl<B: Backend> Handle<B> {
         let mut on_primary = decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
         on_primary.reason = overruled;
         on_primary
+    }
+}
+
+/// Reads that nobody sees; made by [`Handle::reads_until_dropped`].
+#[derive(Debug)]
+pub struct ReadsUntilDropped<B: Backend>(Option<Handle<B>>);
+
+impl<B: Backend> Drop for ReadsUntilDropped<B> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.0 {
+            handle.has_read();
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use millpond_core::{
-    Access, Decision, Epoch, Health, Input, Lag, NodeId, NodeSet, Plan, Position, Reason, Role, Seen,
-    Snapshot,
+    Access, Decision, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, Plan, Position, Reason, Role,
+    Seen,
 };
 use millpond_pool::{AcquireError, AcquireOptions, ConnectError};
 use millpond_sql::digest;
@@ -20,8 +20,9 @@ use crate::cluster::Shared;
 use crate::execute::Statement;
 use crate::handle::{Ask, Decided, Wanted};
 use crate::latency::Tick;
+use crate::line::{Line, Shown};
 use crate::members::View;
-use crate::node::{InFlight, Node};
+use crate::node::{InFlight, Node, now};
 use crate::shards::Shard;
 use crate::sight::Sight;
 use crate::{
@@ -72,6 +73,8 @@ pub(crate) struct Search<'a, B: Backend> {
     /// it.
     is_off_primaries: bool,
     reason: Option<Reason>,
+    /// What it must not show less of than.
+    shown: Option<Shown>,
     last_error: Option<Error>,
     /// Whether the last node that was asked has too many callers waiting, or does not let us in.
     is_hopeless: bool,
@@ -103,6 +106,7 @@ impl<'a, B: Backend> Search<'a, B> {
             is_switched: handle.is_switched(access, statement.text),
             is_off_primaries: false,
             reason: None,
+            shown: handle.monotonic().filter(|_| access.is_read()).and_then(Line::shown),
             last_error: None,
             is_hopeless: false,
             changes: None,
@@ -153,6 +157,11 @@ impl<'a, B: Backend> Search<'a, B> {
                 };
                 match acquired {
                     Ok(_) if !self.is_still_right(node, purpose, waited) => continue 'decision,
+                    Ok(lease) if self.may_have_gone_back(&view, node, purpose, &lease) => {
+                        // Nobody knows it for the one that served the last read.
+                        self.shown = self.shown.map(Shown::without_node);
+                        continue 'decision;
+                    }
                     Ok(lease) => {
                         let is_to_prove = to_prove.contains(id)
                             || self.must_prove(node, purpose, &lease, &wanted, seen.as_ref());
@@ -192,6 +201,20 @@ impl<'a, B: Backend> Search<'a, B> {
         let acquired = acquired.await;
         let waited = if has_waited { self.look_at_the_clock() } else { Duration::ZERO };
         Some((acquired?, waited))
+    }
+
+    /// Whether the replica that served the last read may have crashed since, and shows less: its connection is newer than that read.
+    fn may_have_gone_back(
+        &self,
+        view: &View<B::Position>,
+        node: &Node<B>,
+        purpose: Purpose,
+        lease: &NodeLease<B>,
+    ) -> bool {
+        let Some(shown) = self.shown.filter(|_| purpose == Purpose::Read) else { return false };
+        let last = LastRead { node: None, answered: shown.answered };
+        let is_shown_by_age = || view.of(node).is_some_and(|view| last.is_shown_by(view));
+        shown.is_on(node.key) && lease.opened_at() >= shown.sent && !is_shown_by_age()
     }
 
     /// Whether what is known of a replica now does not show what it has to: it may have been asked again, further back, since it was
@@ -344,9 +367,28 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    fn decided(&self, snapshot: &Snapshot<B::Position>, seed: u64) -> Decided<B::Position> {
+    fn decided(&self, view: &View<B::Position>, seed: u64) -> Decided<B::Position> {
         let (access, text, is_switched) = (self.access, self.text, self.is_switched);
-        self.handle.decide(snapshot, &Ask { access, text, is_switched, seed, now: self.now.into_std() })
+        let last_read = self.shown.map(|shown| shown.last_read(view));
+        let now = self.now.into_std();
+        self.handle.decide(view, &Ask { access, text, is_switched, last_read, seed, now })
+    }
+
+    /// Takes in what a read showed at most, in a session that never shows less later.
+    pub(crate) fn has_read(
+        &self,
+        node: &Node<B>,
+        purpose: Purpose,
+        sent: Instant,
+        position: Option<B::Position>,
+    ) {
+        // A write is noted with its position, and shows no more.
+        let Some(line) = self.handle.monotonic().filter(|_| self.access.is_read()) else { return };
+        match (purpose, position) {
+            (Purpose::Read, _) => line.read_on(node.key, sent.into_std(), now(), self.shown),
+            (_, Some(position)) => self.handle.has_read_at(line, position, self.shown),
+            (_, None) => self.handle.has_read(),
+        }
     }
 
     fn decide(&mut self, snapshot: &View<B::Position>) -> Decided<B::Position> {
@@ -361,7 +403,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 shared.shadowed.fetch_add(1, Ordering::Relaxed);
             }
             // Fresher answers from the monitors let the next read go to a replica.
-            Reason::OwnWrite | Reason::TooOld => shared.nudge_all(),
+            Reason::OwnWrite | Reason::LastRead | Reason::TooOld => shared.nudge_all(),
             _ => {}
         }
         decided
@@ -494,7 +536,7 @@ impl<'a, B: Backend> Search<'a, B> {
             let text = format!("no node can serve it: {}", Reason::LaterTimeline);
             return Error::new(ErrorKind::Token, Outcome::NotSent, text);
         }
-        let is_old = matches!(self.reason, Some(Reason::TooOld | Reason::OwnWrite));
+        let is_old = matches!(self.reason, Some(Reason::TooOld | Reason::OwnWrite | Reason::LastRead));
         let no_primary = || {
             let error = self.handle.shared().no_primary();
             if self.access.is_read() && is_old { error.about_old_replicas() } else { error }

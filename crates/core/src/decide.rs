@@ -2,7 +2,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::{
-    Access, Health, Membership, NodeSet, NodeView, Plan, Position, Role, Snapshot, Timeline, Token,
+    Access, Health, Membership, NodeId, NodeSet, NodeView, Plan, Position, Role, Snapshot, Timeline, Token,
     TokenPosition,
 };
 
@@ -158,6 +158,26 @@ impl<P: Position> Seen<P> {
     }
 }
 
+/// What a caller has read last, where later reads must not show less.
+///
+/// The node that served it goes on from there, and a replica that shows all that the primary had then shows it too: no replica had more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it")]
+pub struct LastRead {
+    /// The replica that served it, if it is sure to show as much again.
+    pub node: Option<NodeId>,
+    /// When it was answered.
+    pub answered: Instant,
+}
+
+impl LastRead {
+    /// Whether the node certainly shows as much.
+    #[must_use]
+    pub fn is_shown_by<P: Position>(&self, node: &NodeView<P>) -> bool {
+        self.node == Some(node.id) || node.as_of.is_some_and(|as_of| as_of >= self.answered)
+    }
+}
+
 /// One statement's question to [`decide`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -168,6 +188,8 @@ pub struct Request<'a, P> {
     pub freshness: Freshness,
     /// What its answer must show.
     pub seen: &'a Seen<P>,
+    /// What its answer must not show less of than.
+    pub last_read: Option<LastRead>,
     /// A seed for the choice among equals.
     pub seed: u64,
     /// Whether the caller can ask a replica, right before the statement, how far it has come.
@@ -178,7 +200,14 @@ impl<'a, P> Request<'a, P> {
     /// A question about a statement with this access.
     #[must_use]
     pub const fn new(access: Access, freshness: Freshness, seen: &'a Seen<P>, seed: u64) -> Self {
-        Self { access, freshness, seen, seed, may_prove: false }
+        Self { access, freshness, seen, last_read: None, seed, may_prove: false }
+    }
+
+    /// The same question of a caller whose reads never show less than the last one did.
+    #[must_use]
+    pub const fn behind(mut self, last_read: Option<LastRead>) -> Self {
+        self.last_read = last_read;
+        self
     }
 
     /// The same question of a caller that can ask a replica, right before the statement, how far it has come.
@@ -228,6 +257,8 @@ pub enum Reason {
     TooOld,
     /// A read, but no replica is known to have the caller's last write.
     OwnWrite,
+    /// A read, but no replica is known to show as much as the caller's last read did.
+    LastRead,
     /// The caller's token is of a later timeline than any that is known: a primary was promoted that this process has
     /// not found yet, or the token is forged.
     LaterTimeline,
@@ -254,6 +285,7 @@ impl Reason {
                 | Self::OtherTimeline
                 | Self::TooOld
                 | Self::OwnWrite
+                | Self::LastRead
         )
     }
 
@@ -272,6 +304,7 @@ impl Reason {
             Self::OtherTimeline => "other_timeline",
             Self::TooOld => "too_old",
             Self::OwnWrite => "own_write",
+            Self::LastRead => "last_read",
             Self::LaterTimeline => "later_timeline",
             Self::RefusedBefore => "refused_before",
             Self::SwitchedToPrimary => "switched_to_primary",
@@ -297,6 +330,7 @@ impl fmt::Display for Reason {
             Self::OtherTimeline => "no replica is known to be on the primary's timeline",
             Self::TooOld => "no replica is known to be fresh enough",
             Self::OwnWrite => "no replica is known to have the caller's last write",
+            Self::LastRead => "no replica is known to show as much as the caller's last read",
             Self::LaterTimeline => "the token is of a later timeline than any that is known",
             Self::RefusedBefore => "a replica refused this statement before",
             Self::SwitchedToPrimary => {
@@ -330,8 +364,11 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     if request.freshness == Freshness::Latest {
         return on_primary(Reason::AskedForPrimary);
     }
-    let plan =
-        |eligible| Plan::new(eligible, snapshot.primary, request.seed).preferring(snapshot.replicas.near);
+    let plan = |eligible: NodeSet| {
+        let last = request.last_read.and_then(|last| last.node).filter(|node| eligible.contains(*node));
+        let preferred = last.map_or(snapshot.replicas.near, |last| [last].into_iter().collect());
+        Plan::new(eligible, snapshot.primary, request.seed).preferring(preferred)
+    };
     if let Some(eligible) = all_replicas(request, snapshot, now) {
         let plan = plan(eligible);
         return Decision { plan, to_prove: NodeSet::EMPTY, reason: Reason::FreshReplica };
@@ -363,6 +400,9 @@ fn all_replicas<P: Position>(
 ) -> Option<NodeSet> {
     let replicas = &snapshot.replicas;
     let Freshness::Within(limit) = request.freshness else { return None };
+    if request.last_read.is_some() {
+        return None;
+    }
     let as_of = replicas.as_of?;
     let is_fresh = now.saturating_duration_since(as_of) <= limit;
     let is_shown = || {
@@ -398,6 +438,7 @@ enum Obstacle {
     Down,
     OtherTimeline,
     TooOld,
+    LastRead,
     OwnWrite,
 }
 
@@ -410,6 +451,7 @@ impl From<Obstacle> for Reason {
             Obstacle::Down => Self::ReplicasDown,
             Obstacle::OtherTimeline => Self::OtherTimeline,
             Obstacle::TooOld => Self::TooOld,
+            Obstacle::LastRead => Self::LastRead,
             Obstacle::OwnWrite => Self::OwnWrite,
         }
     }
@@ -446,6 +488,9 @@ fn obstacle<P: Position>(
         if !node.lag(now).is_within(time) || node.behind.is_none_or(|behind| behind > distance) {
             return Some(Obstacle::TooOld);
         }
+    }
+    if request.last_read.is_some_and(|last| !last.is_shown_by(node)) {
+        return Some(Obstacle::LastRead);
     }
     (!request.seen.is_shown_by(node)).then_some(Obstacle::OwnWrite)
 }

@@ -14,7 +14,7 @@ mod topology;
 pub use access::Access;
 pub use balance::{Load, PeakEwma, Plan};
 pub use budget::RetryBudget;
-pub use decide::{Decision, Freshness, Reason, Request, Seen, decide};
+pub use decide::{Decision, Freshness, LastRead, Reason, Request, Seen, decide};
 pub use history::PrimaryHistory;
 pub use node::{ClusterId, Epoch, MAX_NODES, NodeId, NodeSet, Role, Timeline};
 pub use position::Position;

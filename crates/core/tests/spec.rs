@@ -7,8 +7,8 @@ use std::{fmt, fs, io};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use millpond_core::{
-    Access, ClusterId, Freshness, Input, NodeId, NodeSet, Observation, Position, Request, Role, Seen,
-    Timeline, Token, TokenPosition, Topology, decide,
+    Access, ClusterId, Freshness, Input, LastRead, NodeId, NodeSet, Observation, Position, Request, Role,
+    Seen, Timeline, Token, TokenPosition, Topology, decide,
 };
 use serde::Deserialize;
 
@@ -80,6 +80,8 @@ struct Asks {
     /// What the caller has written, one after the other.
     #[serde(default)]
     written: Many,
+    /// What the caller has read last, where it must not see less.
+    read: Option<LastReadOn>,
     /// Whether the caller can ask a replica with the read.
     #[serde(default)]
     proves: bool,
@@ -89,6 +91,13 @@ struct Asks {
     /// The nodes that may serve it, the fallback among them, by number.
     nodes: Vec<usize>,
     reason: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LastReadOn {
+    node: Option<usize>,
+    at: u64,
 }
 
 #[derive(Clone, Deserialize)]
@@ -244,7 +253,11 @@ fn check(case: &Case) -> Result<(), Failed> {
             Fresh::Word(other) => return Err(format!("no such freshness: {other}").into()),
         };
         let seen = seen(&asks.written, start);
-        let request = Request::new(access, freshness, &seen, 7).proving(asks.proves);
+        let last_read = asks.read.map(|read| LastRead {
+            node: read.node.and_then(NodeId::new),
+            answered: start + Duration::from_millis(read.at),
+        });
+        let request = Request::new(access, freshness, &seen, 7).behind(last_read).proving(asks.proves);
         let decision = decide(&request, &snapshot, start + Duration::from_millis(asks.at));
         let indices = |nodes: NodeSet| nodes.iter().map(NodeId::index).collect::<Vec<_>>();
         let got = (indices(decision.plan.nodes()), indices(decision.to_prove), decision.reason.as_str());

@@ -600,6 +600,17 @@ impl Session {
         Self { db: self.db.latest() }
     }
 
+    /// The same session, for reads that never show less than one of its earlier ones did, as two replicas could, one after the other.
+    ///
+    /// Its reads stay on one replica, as long as that may serve them; from there they go to the primary, which is asked behind a read how far it
+    /// is, and on to whichever replica has come so far. Behind a transaction or a lease that lasts until a replica is known to show all that was
+    /// there. Reads that run at the same time have no order, and what a failover discarded is not seen again. The [`token`](Session::token) asks
+    /// for what was written, and for no less.
+    #[must_use]
+    pub fn monotonic(&self) -> Self {
+        Self { db: self.db.with(self.db.handle.with_monotonic_reads()) }
+    }
+
     /// The same session, for calls that may take so long in all: see [`Db::timeout`].
     #[must_use]
     pub fn timeout(&self, limit: Duration) -> Self {

@@ -256,6 +256,7 @@ impl Drop for Lease {
         if self.purpose == Purpose::Write && self.is_unseen.load(Ordering::Relaxed) {
             self.handle.wrote();
         }
+        self.handle.has_read();
     }
 }
 

@@ -17,7 +17,9 @@ use crate::{DriverError, Lsn, Postgres, TransactionId};
 pub(crate) fn beside(lease: &NodeLease<Postgres>, target: Target<Lsn>) -> Beside {
     match target.purpose {
         Purpose::Read | Purpose::Probe => target.must_show.map_or(Beside::Nothing, Beside::Proof),
-        Purpose::Write if !target.access.is_read() && lease.kind() != Kind::Test => Beside::Position,
+        Purpose::Write if (!target.access.is_read() || target.is_placed) && lease.kind() != Kind::Test => {
+            Beside::Position
+        }
         Purpose::Write => Beside::Nothing,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use millpond_cluster::sql::{Classification, Effects};
-use millpond_cluster::{Changes, GivenUp, Handle, NodeLease, timed_out};
+use millpond_cluster::{Changes, GivenUp, Handle, NodeLease, ReadsUntilDropped, timed_out};
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
@@ -44,6 +44,8 @@ pub struct Transaction {
     has_conflicted: AtomicBool,
     savepoints: AtomicU64,
     id: Option<TransactionId>,
+    /// Noted behind the last statement, whatever becomes of it.
+    _reads: ReadsUntilDropped<Postgres>,
 }
 
 /// What a transaction may do.
@@ -61,7 +63,7 @@ impl Transaction {
         is_on_primary: bool,
         id: Option<TransactionId>,
     ) -> Self {
-        let definitions = handle.definitions();
+        let (definitions, reads) = (handle.definitions(), handle.reads_until_dropped());
         Self {
             connection,
             handle,
@@ -74,6 +76,7 @@ impl Transaction {
             has_conflicted: AtomicBool::new(false),
             savepoints: AtomicU64::new(0),
             id,
+            _reads: reads,
         }
     }
 

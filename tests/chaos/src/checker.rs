@@ -1,10 +1,10 @@
 //! Holds what users were told against what the cluster kept.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::history::{Asks, Entry, Fate, History, Write};
+use crate::history::{Asks, Entry, Fate, History, Read, Write};
 
 /// What the servers promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,13 @@ pub enum Violation {
         /// When the read was sent.
         at: Duration,
     },
+    /// A read did not show what one of the same session before did.
+    WentBack {
+        /// What was missing.
+        entry: Entry,
+        /// When the read was sent.
+        at: Duration,
+    },
     /// A reader with the token of a write did not see it.
     TokenMissed(Entry),
     /// A write went to a lower timeline when one on a higher had been acknowledged.
@@ -71,6 +78,7 @@ impl fmt::Display for Violation {
             Self::DoneAfterAll(entry) => write!(f, "told as not done, and done: {entry}"),
             Self::OwnWriteMissing { entry, at } => write!(f, "own write {entry} not read at {at:?}"),
             Self::TooOld { entry, at } => write!(f, "read too old at {at:?}: {entry} was missing"),
+            Self::WentBack { entry, at } => write!(f, "{entry} was read, and not again at {at:?}"),
             Self::TokenMissed(entry) => write!(f, "not read with its token: {entry}"),
             Self::LowerTimeline { entry, timeline, known } => {
                 write!(f, "{entry} written to timeline {timeline} when {known} was known")
@@ -121,6 +129,7 @@ pub fn check(history: &History, durability: Durability) -> Findings {
     check_kept(history, &kept, &mut findings.violations);
     check_timelines(history, &mut findings.violations);
     check_reads(history, &lost, &mut findings.violations);
+    check_order(history, &kept, &mut findings.violations);
     let missed = history.token_reads.iter().filter(|read| !read.saw && !lost.contains_key(&read.entry));
     findings.violations.extend(missed.map(|read| Violation::TokenMissed(read.entry)));
     findings
@@ -189,6 +198,7 @@ fn check_reads(history: &History, lost: &HashMap<Entry, &Write>, violations: &mu
         let until = match read.asks {
             Asks::OwnWrites => Some(read.begun),
             Asks::Within(limit) => read.begun.checked_sub(limit),
+            Asks::NoLess { .. } => None,
         };
         let entry = |number| Entry { writer: read.writer, number };
         let due = acknowledged.get(&read.writer).into_iter().flat_map(|of| of.range(read.above + 1..));
@@ -200,7 +210,7 @@ fn check_reads(history: &History, lost: &HashMap<Entry, &Write>, violations: &mu
             let (entry, at) = (entry(number), read.begun);
             violations.push(match read.asks {
                 Asks::OwnWrites => Violation::OwnWriteMissing { entry, at },
-                Asks::Within(_) => Violation::TooOld { entry, at },
+                Asks::Within(_) | Asks::NoLess { .. } => Violation::TooOld { entry, at },
             });
         }
         for number in &read.saw {
@@ -213,10 +223,33 @@ fn check_reads(history: &History, lost: &HashMap<Entry, &Write>, violations: &mu
     }
 }
 
+/// Whether each client's reads that may not show less than before did not.
+fn check_order(history: &History, kept: &HashSet<Entry>, violations: &mut Vec<Violation>) {
+    let client = |read: &&Read| match read.asks {
+        Asks::NoLess { client } => Some(client),
+        Asks::OwnWrites | Asks::Within(_) => None,
+    };
+    let mut reads: Vec<&Read> = history.reads.iter().filter(|read| client(read).is_some()).collect();
+    reads.sort_by_key(|read| read.begun);
+    // By client and writer.
+    let mut shown: HashMap<_, BTreeSet<u32>> = HashMap::new();
+    for read in reads {
+        let shown = shown.entry((client(&read), read.writer)).or_default();
+        let saw: BTreeSet<u32> = read.saw.iter().copied().collect();
+        let entry = |number: u32| Entry { writer: read.writer, number };
+        let missing = shown
+            .range(read.above + 1..)
+            .find(|number| !saw.contains(number) && kept.contains(&entry(**number)));
+        violations
+            .extend(missing.map(|number| Violation::WentBack { entry: entry(*number), at: read.begun }));
+        shown.extend(saw);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Fork, Read, TokenRead};
+    use crate::history::{Fork, TokenRead};
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -244,6 +277,9 @@ mod tests {
                 read(25, Asks::OwnWrites, &[1, 2]),
                 read(60, Asks::OwnWrites, &[1, 3]),
                 read(60, Asks::Within(ms(20)), &[1]),
+                read(25, Asks::NoLess { client: 7 }, &[1, 2]),
+                read(60, Asks::NoLess { client: 7 }, &[1]),
+                read(20, Asks::NoLess { client: 8 }, &[1]),
             ],
             token_reads: vec![
                 TokenRead { entry: entry(1), saw: true },
@@ -289,6 +325,8 @@ mod tests {
         assert_eq!(violations(|history| history.reads[2].saw = vec![1]), [missing(3, 60)]);
         let found = violations(|history| history.reads[3].asks = Asks::Within(ms(9)));
         assert_eq!(found, [Violation::TooOld { entry: entry(3), at: ms(60) }]);
+        let found = violations(|history| history.reads[5].saw.clear());
+        assert_eq!(found, [Violation::WentBack { entry: entry(1), at: ms(60) }]);
         let found = violations(|history| history.token_reads[0].saw = false);
         assert_eq!(found, [Violation::TokenMissed(entry(1))]);
         let found = violations(|history| {

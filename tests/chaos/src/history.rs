@@ -69,6 +69,11 @@ pub enum Asks {
     OwnWrites,
     /// All that was acknowledged so long before it was sent.
     Within(Duration),
+    /// All that an earlier read of this client's asked the same way has shown.
+    NoLess {
+        /// The client, by its writer.
+        client: u32,
+    },
 }
 
 /// A row looked for in another process, with its writer's token.

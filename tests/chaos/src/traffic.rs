@@ -105,6 +105,8 @@ impl Traffic {
     /// One client: writes, and reads its own and others' rows, until the end.
     pub async fn write_and_read(self: Arc<Self>, writer: u32, mut random: fastrand::Rng) -> Notes {
         let session = self.db.timeout(PATIENCE).session();
+        // However old, but never older than before.
+        let monotonic = self.db.timeout(PATIENCE).session().any().monotonic();
         let mut notes = Notes::default();
         let mut number = 0;
         while !self.is_over.load(Ordering::Relaxed) {
@@ -112,7 +114,7 @@ impl Traffic {
             let write = self.write(&session, Entry { writer, number }, &mut random).await;
             notes.writes.push(write);
             for _ in 0..random.u8(1..=3) {
-                notes.reads.extend(self.read(&session, writer, &mut random).await);
+                notes.reads.extend(self.read(&session, &monotonic, writer, &mut random).await);
             }
             sleep(Duration::from_micros(random.u64(200..8000))).await;
         }
@@ -153,24 +155,33 @@ impl Traffic {
         Write { entry, begun, ended, fate }
     }
 
-    async fn read(&self, session: &Session, own: u32, random: &mut fastrand::Rng) -> Option<Read> {
+    async fn read(
+        &self,
+        session: &Session,
+        monotonic: &Session,
+        own: u32,
+        random: &mut fastrand::Rng,
+    ) -> Option<Read> {
         let writers = u32::try_from(self.last.len()).unwrap_or(u32::MAX);
-        let (writer, asks) = match random.u8(0..10) {
-            0..5 => (own, Asks::OwnWrites),
-            5..8 => (random.u32(0..writers), Asks::OwnWrites),
-            _ => (random.u32(0..writers), Asks::Within(LIMIT)),
-        };
+        // The same one each time: reads in an order have to be of the same rows.
+        let next = (own + 1) % writers;
+        let any = random.u32(0..writers);
+        let plain = self.db.timeout(PATIENCE);
+        match random.u8(0..10) {
+            0..4 => self.noted(session, Asks::OwnWrites, own).await,
+            4..6 => self.noted(&plain, Asks::OwnWrites, any).await,
+            6..8 => self.noted(monotonic, Asks::NoLess { client: own }, next).await,
+            _ => self.noted(&plain.within(LIMIT), Asks::Within(LIMIT), any).await,
+        }
+    }
+
+    /// Reads a writer's last rows.
+    async fn noted(&self, client: &Db, asks: Asks, writer: u32) -> Option<Read> {
         let last = self.last[writer as usize].load(Ordering::Relaxed);
         // What a bounded read may miss lies further back.
         let window = if matches!(asks, Asks::Within(_)) { 20 * WINDOW } else { WINDOW };
         let above = last.saturating_sub(window);
         let begun = self.now();
-        let plain = || self.db.timeout(PATIENCE);
-        let client: &Db = match asks {
-            Asks::OwnWrites if writer == own => session,
-            Asks::OwnWrites => &plain(),
-            Asks::Within(limit) => &plain().within(limit),
-        };
         match numbers(client, writer, above).await {
             Ok(saw) => Some(Read { begun, ended: self.now(), asks, writer, above, saw }),
             Err(error) => {

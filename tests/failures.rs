@@ -212,6 +212,22 @@ async fn a_commit_on_a_frozen_primary_ends_when_another_has_taken_over() {
 }
 
 #[tokio::test]
+async fn a_promotion_is_found_by_the_reads_that_run_there() {
+    let hour = Duration::from_secs(3600);
+    let cluster = Cluster::up_with(1, |builder| builder.probe_interval(hour).max_lag(hour)).await;
+    let replica = cluster.lab.node("db-1").unwrap();
+    // Nothing fails, and no monitor asks: the server says it with the answer to a read.
+    replica.promote().await.unwrap();
+    until("the new primary is known", async || {
+        cluster.db.query("select 1", &[]).await.unwrap();
+        cluster.events.any(|event| matches!(event, Event::PrimaryChanged { epoch: 2, .. }))
+    })
+    .await;
+    cluster.db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    assert_eq!(replica.ask("postgres", "select name from item").await.unwrap().as_deref(), Some("pond"));
+}
+
+#[tokio::test]
 async fn a_lone_node_that_is_promoted_takes_writes() {
     let cluster = Cluster::up(1).await;
     let replica = cluster.lab.node("db-1").unwrap();

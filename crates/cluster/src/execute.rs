@@ -55,12 +55,20 @@ pub struct Answer<T, P> {
     pub position: Option<P>,
     /// When it came, if the clock was looked at.
     pub at: Option<Instant>,
+    /// Whether the server said with it that its role is another than the one that the connection was opened for.
+    pub is_other_role: bool,
 }
 
 impl<T, P> Answer<T, P> {
     /// One whose time is not known.
     pub const fn new(value: T, position: Option<P>) -> Self {
-        Self { value, position, at: None }
+        Self { value, position, at: None, is_other_role: false }
+    }
+
+    /// The same, with whether the server said that its role is another now: then all nodes are asked who they are.
+    #[must_use]
+    pub fn with_other_role(self, is_other_role: bool) -> Self {
+        Self { is_other_role, ..self }
     }
 
     /// Gives the connection back behind an answer, with one look at the clock for both.
@@ -233,6 +241,9 @@ impl<B: Backend> Handle<B> {
                 }
                 Ok(answer) => {
                     in_flight.answered(answer.at);
+                    if answer.is_other_role {
+                        self.shared().nudge_all();
+                    }
                     search.has_read(node, purpose, sent, answer.position.clone());
                     if let Some(unanswered) = unanswered {
                         let changes = self.changes_of(&statement);

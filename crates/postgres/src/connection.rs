@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::beside::Beside;
 use crate::client::TypedParams;
-use crate::connector::Canceller;
+use crate::connector::{Canceller, Promoted};
 use crate::frame::{Frame, Kind, Nesting};
 use crate::known::Known;
 use crate::reading::Reading;
@@ -53,6 +53,8 @@ pub struct Connection {
     canceller: Option<Canceller>,
     /// Whether what was given up is over.
     is_quiet: AtomicBool,
+    /// Whether the server has said that it is no replica any more.
+    is_promoted: Promoted,
     /// For the cancel, which may have to be sent from outside a runtime.
     runtime: Handle,
 }
@@ -72,7 +74,12 @@ pub(crate) struct Setup {
 }
 
 impl Connection {
-    pub(crate) fn new(setup: Arc<Setup>, client: Client, canceller: Canceller) -> Self {
+    pub(crate) fn new(
+        setup: Arc<Setup>,
+        client: Client,
+        canceller: Canceller,
+        is_promoted: Promoted,
+    ) -> Self {
         Self {
             setup,
             client: Some(client),
@@ -87,6 +94,7 @@ impl Connection {
             is_draining: AtomicBool::new(false),
             is_quiet: AtomicBool::new(false),
             canceller: Some(canceller),
+            is_promoted,
             runtime: Handle::current(),
         }
     }
@@ -117,6 +125,11 @@ impl Connection {
 
     pub(crate) fn kind(&self) -> Kind {
         self.setup.kind
+    }
+
+    /// Whether the server has said, on a connection for reads on a replica, that it is none any more.
+    pub(crate) fn is_promoted(&self) -> bool {
+        self.is_promoted.is_so()
     }
 
     pub(crate) const fn client(&self) -> &Client {

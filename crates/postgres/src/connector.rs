@@ -1,12 +1,13 @@
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use millpond_cluster::Purpose;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{CancelToken, Config, NoTls, Socket};
+use tokio_postgres::{CancelToken, Config, Error, NoTls, Socket};
 
 use crate::DriverError;
 use crate::connection::{Connection, Setup};
@@ -72,9 +73,11 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, DriverError> {
-        let (client, task) = self.open(purpose, None).await?;
+        let promoted = Promoted::default();
+        let watched = (purpose == Purpose::Read && self.setup.kind == Kind::Direct).then(|| promoted.clone());
+        let (client, task) = self.open(purpose, watched.map(Watched::Role)).await?;
         let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone(), task };
-        Ok(Connection::new(Arc::clone(&self.setup), client, canceller))
+        Ok(Connection::new(Arc::clone(&self.setup), client, canceller, promoted))
     }
 
     /// A connection for notifications, which go to `notes`.
@@ -82,13 +85,13 @@ impl Connector {
         &self,
         notes: Notes,
     ) -> Result<tokio_postgres::Client, DriverError> {
-        Ok(self.open(Purpose::Write, Some(notes)).await?.0)
+        Ok(self.open(Purpose::Write, Some(Watched::Notes(notes))).await?.0)
     }
 
     async fn open(
         &self,
         purpose: Purpose,
-        notes: Option<Notes>,
+        watched: Option<Watched>,
     ) -> Result<(tokio_postgres::Client, AbortHandle), DriverError> {
         let mut config = self.config.clone();
         if let Some(password) = self.password.clone() {
@@ -109,9 +112,9 @@ impl Connector {
             config.options(options.trim());
         }
         let (client, task) = match &self.tls {
-            Tls::Plain => open(&config, NoTls, notes).await?,
+            Tls::Plain => open(&config, NoTls, watched).await?,
             #[cfg(feature = "rustls")]
-            Tls::Rustls(tls) => open(&config, tls.clone(), notes).await?,
+            Tls::Rustls(tls) => open(&config, tls.clone(), watched).await?,
         };
         if let Some(text) = &self.setup.after_connect {
             client.batch_execute(text).await.map_err(DriverError::AfterConnect)?;
@@ -120,10 +123,44 @@ impl Connector {
     }
 }
 
+/// What the server says of itself on a connection, besides answers.
+enum Watched {
+    /// Notifications.
+    Notes(Notes),
+    /// That it is no replica any more.
+    Role(Promoted),
+}
+
+/// Whether a server has said that it is no replica any more. PostgreSQL does so from version 14 on, with the next answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Promoted(Arc<AtomicBool>);
+
+impl Promoted {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Drives a connection to its end, and looks at what the server says of its role.
+    async fn watch<S, T>(self, mut connection: tokio_postgres::Connection<S, T>) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        poll_fn(|cx| {
+            let ended = Pin::new(&mut connection).poll(cx);
+            if connection.parameter("in_hot_standby") == Some("off") {
+                self.0.store(true, Ordering::Relaxed);
+            }
+            ended
+        })
+        .await
+    }
+}
+
 async fn open<T>(
     config: &Config,
     tls: T,
-    notes: Option<Notes>,
+    watched: Option<Watched>,
 ) -> Result<(tokio_postgres::Client, AbortHandle), DriverError>
 where
     T: MakeTlsConnect<Socket> + Send,
@@ -137,10 +174,12 @@ where
     }
     // It ends when the client is dropped or the server hangs up; the client then says that it is closed.
     let task = tokio::spawn(async move {
-        if let Some(notes) = notes {
-            return notes.take(connection).await;
-        }
-        if let Err(error) = connection.await {
+        let ended = match watched {
+            Some(Watched::Notes(notes)) => return notes.take(connection).await,
+            Some(Watched::Role(promoted)) => promoted.watch(connection).await,
+            None => connection.await,
+        };
+        if let Err(error) = ended {
             tracing::debug!(target: "millpond", %error, "a connection ended");
         }
     });
@@ -160,7 +199,7 @@ impl Canceller {
         self.task.abort();
     }
 
-    pub(crate) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
+    pub(crate) async fn cancel(&self) -> Result<(), Error> {
         match &self.tls {
             Tls::Plain => self.token.cancel_query(NoTls).await,
             #[cfg(feature = "rustls")]

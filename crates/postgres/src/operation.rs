@@ -51,7 +51,8 @@ impl<V: Verb + Send> Operation<Postgres> for Run<'_, V> {
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
         let (value, position) = lease.run(&self.verb, frame, beside).await?;
-        Ok(Answer::new(value, position).with_lease_back(lease))
+        let is_other_role = lease.is_promoted();
+        Ok(Answer::new(value, position).with_other_role(is_other_role).with_lease_back(lease))
     }
 }
 

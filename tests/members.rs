@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millpond::postgres::{Db, NodeSettings};
-use millpond::{ErrorKind, Event, Outcome, Report};
+use millpond::{ErrorKind, Event, Outcome, Report, Role};
 use millpond_tests::{Cluster, Events, Readers, reads_on_replica, until, with_events};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -256,4 +256,25 @@ async fn what_cannot_be_is_refused_by_name() {
     assert_eq!((status.nodes.len(), status.nodes[0].weight), (1, 2.0), "settings of one of the URL");
     db.close(PATIENCE).await;
     assert_eq!(nodes.add(&*replica).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_server_with_too_few_connections_for_all_processes_is_told_once() {
+    // The lab's servers have 100, of which 3 are kept for superusers.
+    let cluster = Cluster::up_with(1, |builder| builder.max_size(7).processes(10)).await;
+    let told = || cluster.events.count(|event| matches!(event, Event::TooFewConnections { .. }));
+    assert_eq!(told(), 0);
+    cluster.db.nodes().set_max_size(8).unwrap();
+    until("both are told", async || told() == 2).await;
+    assert!(
+        cluster.events.any(|event| matches!(event, Event::TooFewConnections { wanted: 100, limit: 97, .. }))
+    );
+    // Further answers of theirs tell nothing new.
+    let (asked, some_probes) = (Instant::now(), Duration::from_millis(200));
+    let fresh = cluster.db.within(some_probes);
+    until("they were asked again", async || {
+        asked.elapsed() > some_probes && fresh.explain("select").role() == Some(Role::Replica)
+    })
+    .await;
+    assert_eq!(told(), 2);
 }

@@ -63,6 +63,12 @@ pub trait Backend: Send + Sync + 'static {
     /// [`Target::must_show`](crate::Target::must_show).
     fn can_prove(&self) -> bool;
 
+    /// How many connections a node has for users like ours, if it said so; [`observe`](Self::observe) may ask it.
+    fn connection_limit(&self, address: &Self::Address) -> Option<usize> {
+        let _ = address;
+        None
+    }
+
     /// Says what an error means.
     fn failure(&self, error: &Self::Error) -> Failure;
 }

@@ -15,6 +15,8 @@ pub type EventListener = Arc<dyn Fn(&Event) + Send + Sync>;
 pub struct Config {
     /// The most connections per node. Default 10.
     pub max_size: usize,
+    /// How many processes open so many: what the servers' limits are held against. Default 1.
+    pub processes: usize,
     /// How long one statement may wait for a connection, over all nodes that are tried. Default 5 s.
     pub acquire_timeout: Duration,
     /// How long opening one connection may take, login included. Default 5 s.
@@ -60,6 +62,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_size: 10,
+            processes: 1,
             acquire_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             max_connecting: 2,
@@ -82,14 +85,22 @@ impl Default for Config {
     }
 }
 
+/// The most connections that so many processes open to one node: those of the pool, a monitor's, and one for the catalog.
+#[must_use]
+pub const fn connections_per_node(max_size: usize, processes: usize) -> usize {
+    max_size.saturating_add(2).saturating_mul(processes)
+}
+
 /// Longer ones are mistakes, and would overflow the clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Config {
     /// Refuses settings that cannot be, by name.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.max_size == 0 {
-            return Err(Error::config("max_size must be at least 1"));
+        for (name, count) in [("max_size", self.max_size), ("processes", self.processes)] {
+            if count == 0 {
+                return Err(Error::config(format!("{name} must be at least 1")));
+            }
         }
         let durations = [
             ("acquire_timeout", self.acquire_timeout),
@@ -112,6 +123,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("max_size", &self.max_size)
+            .field("processes", &self.processes)
             .field("acquire_timeout", &self.acquire_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_connecting", &self.max_connecting)

@@ -29,6 +29,15 @@ pub enum Event {
         /// What it or the network said.
         cause: Arc<str>,
     },
+    /// A node has fewer connections than all [processes](crate::Config::processes) together may open. Told once, until it has enough.
+    TooFewConnections {
+        /// Which node.
+        node: Arc<str>,
+        /// How many may be opened.
+        wanted: usize,
+        /// How many it has.
+        limit: usize,
+    },
     /// A node is what it was not before.
     RoleChanged {
         /// Which node.
@@ -155,6 +164,11 @@ impl fmt::Display for Event {
             Self::ConnectFailed { node, cause } => {
                 write!(f, "{node}: connections for statements cannot be opened: {cause}")
             }
+            Self::TooFewConnections { node, wanted, limit } => write!(
+                f,
+                "{node} has {limit} connections, and all processes together may open {wanted}: lower max_size, raise the server's \
+                 max_connections, or put a pooler in between"
+            ),
             Self::RoleChanged { node, role } => write!(f, "{node} is a {role} now"),
             Self::PrimaryChanged { node, epoch } => write!(f, "{node} takes writes (epoch {epoch})"),
             Self::PrimaryLost { node } => write!(f, "{node} takes no writes any more"),

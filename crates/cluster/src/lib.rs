@@ -28,7 +28,7 @@ mod written;
 
 pub use backend::{Backend, Failure, FailureKind, Purpose};
 pub use cluster::Cluster;
-pub use config::{Config, EventListener};
+pub use config::{Config, EventListener, connections_per_node};
 pub use discovery::{Discovered, Discovery, DiscoveryError};
 pub use error::{Error, ErrorKind, Outcome, Result};
 pub use event::Event;

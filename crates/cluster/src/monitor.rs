@@ -1,6 +1,7 @@
 //! One task per node: asks it who it is, over a connection of its own, and tells the topology.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use millpond_core::{Health, Input};
@@ -9,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::cluster::Shared;
 use crate::error::describe;
 use crate::node::{Node, now};
-use crate::{Backend, Event, NodeKey, Purpose};
+use crate::{Backend, Event, NodeKey, Purpose, connections_per_node};
 
 /// Nudges come as often as reads find a replica too old; probes do not.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
@@ -23,6 +24,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         let is_silent = matches!(input, Input::Silent { .. });
         shared.take_in(node, input);
         node.look_at_held();
+        look_at_limit(&shared, node);
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
@@ -38,6 +40,17 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
             // Either way the next probe is due.
             let _ = timeout(shared.config.probe_interval, node.nudged.notified()).await;
         }
+    }
+}
+
+/// Warns where a node cannot have as many connections as may be opened to it.
+fn look_at_limit<B: Backend>(shared: &Shared<B>, node: &Node<B>) {
+    let Some(limit) = shared.backend.connection_limit(&node.address) else { return };
+    let wanted = connections_per_node(shared.max_size.load(Ordering::Relaxed), shared.config.processes);
+    let has_too_few = wanted > limit;
+    let was_told = node.has_too_few.swap(has_too_few, Ordering::Relaxed);
+    if has_too_few && !was_told {
+        shared.tell(&Event::TooFewConnections { node: Arc::clone(&node.name), wanted, limit });
     }
 }
 

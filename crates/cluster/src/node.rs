@@ -87,6 +87,8 @@ pub(crate) struct Node<B: Backend> {
     read: Pool<NodeManager<B>>,
     /// Plain connections, for when it is the primary.
     write: Pool<NodeManager<B>>,
+    /// Whether it was told that its server has fewer connections than may be opened.
+    pub(crate) has_too_few: AtomicBool,
     /// Asks the monitor to probe now.
     pub(crate) nudged: Notify,
     /// What failed last in a probe.
@@ -195,6 +197,7 @@ impl<B: Backend> Node<B> {
             weight: AtomicU64::new(weight.to_bits()),
             monitor: OnceLock::new(),
             is_cut_off: AtomicBool::new(false),
+            has_too_few: AtomicBool::new(false),
             nudged: Notify::new(),
             last_failure: Mutex::new(None),
             connects: Arc::clone(&connects),

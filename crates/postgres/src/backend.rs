@@ -71,7 +71,10 @@ select r.is_replica,
             then coalesce((select received_tli from pg_catalog.pg_stat_wal_receiver),
                           greatest(c.min_recovery_end_timeline, p.timeline_id))::int8
             else ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int8 end,
-       (select setting::int8 from pg_catalog.pg_settings where name = 'wal_segment_size')
+       pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')),
+       pg_catalog.current_setting('max_connections')::int8
+           - pg_catalog.current_setting('superuser_reserved_connections')::int8
+           - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0)
 from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
      pg_catalog.pg_control_system() as s,
      pg_catalog.pg_control_recovery() as c,
@@ -99,6 +102,8 @@ impl Backend for Postgres {
 
     async fn observe(&self, connection: &mut Connection) -> Result<Observation<Lsn>, DriverError> {
         let row = connection.query_one(IDENTITY).await?;
+        let limit = row.try_get::<_, i64>(5)?;
+        connection.setup.connection_limit.store(usize::try_from(limit).unwrap_or(0), Ordering::Relaxed);
         self.read_identity(&row).map_err(DriverError::from)
     }
 
@@ -130,6 +135,17 @@ impl Backend for Postgres {
     fn can_prove(&self) -> bool {
         // A pooler may send the question and the statement to two servers.
         self.kind() == Kind::Direct
+    }
+
+    fn connection_limit(&self, server: &Server) -> Option<usize> {
+        match &server.0 {
+            // Behind a pooler nobody opens server connections but the pooler.
+            Source::Opened(connector) if self.kind() == Kind::Direct => {
+                let limit = connector.setup.connection_limit.load(Ordering::Relaxed);
+                (limit > 0).then_some(limit)
+            }
+            Source::Opened(_) | Source::Test(_) => None,
+        }
     }
 
     fn failure(&self, error: &DriverError) -> Failure {

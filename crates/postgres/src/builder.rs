@@ -8,6 +8,7 @@ use std::time::Duration;
 use millpond_cluster::sql::{Classifier, Dialect, FunctionNameError};
 use millpond_cluster::{
     Cluster, Config as ClusterConfig, Discovery, DiscoveryError, Event, Mode, NodeConfig,
+    connections_per_node,
 };
 use tokio::time::timeout;
 
@@ -246,6 +247,29 @@ impl Builder {
         self
     }
 
+    /// How many processes connect with these settings, as the instances of a service do. Where a server has fewer connections than all of them
+    /// together may open, an event says so ([`Event::TooFewConnections`](crate::Event::TooFewConnections)). Default 1.
+    #[must_use]
+    pub const fn processes(mut self, count: usize) -> Self {
+        self.config.processes = count;
+        self
+    }
+
+    /// The most connections that so many processes with these settings open to one node, besides those of
+    /// [listeners](Db::listener): those of the pool, one that asks who the node is, and, to the primary now and then, one that
+    /// asks what the database holds. A server has `max_connections` less those that it reserves.
+    ///
+    /// ```
+    /// # use millpond_postgres::Db;
+    /// let builder = Db::builder("postgres://app@db-0,db-1/shop")?.max_size(8);
+    /// assert_eq!(builder.connections_per_node(20), 200);
+    /// # Ok::<(), millpond_postgres::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn connections_per_node(&self, processes: usize) -> usize {
+        connections_per_node(self.config.max_size, processes)
+    }
+
     /// How many reads may run on the primary at a time since no replica may serve them: when the replicas are down or behind, the primary must
     /// not melt under their load. Who comes then is told at once ([`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded)). Reads that are
     /// meant for the primary do not count, nor do transactions, leases and streams once they have begun. Default `None`: no limit.
@@ -478,6 +502,7 @@ impl Builder {
             after_connect: self.after_connect,
             password: self.password,
             segment_size: Arc::clone(&segment_size),
+            probe_limit: self.config.connect_timeout,
         });
         let mut settings: Vec<_> = named.into_iter().map(NodeSettings::at).collect();
         for node in self.nodes {

@@ -71,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) known: Known,
     /// The servers' WAL segment size in bytes, 0 while it is not known.
     pub(crate) segment_size: Arc<AtomicU64>,
+    /// How many connections the server has for users without special rights, 0 while it is not known.
+    pub(crate) connection_limit: AtomicUsize,
 }
 
 impl Connection {
@@ -107,6 +109,7 @@ impl Connection {
             after_connect: None,
             known: Known::default(),
             segment_size: Arc::clone(&self.setup.segment_size),
+            connection_limit: AtomicUsize::new(0),
         });
         *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;
         *self.is_unseen.get_mut() = false;

@@ -1,7 +1,8 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use millpond_cluster::Purpose;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,6 +32,8 @@ pub(crate) struct Connectors {
     pub(crate) after_connect: Option<Box<str>>,
     pub(crate) password: Option<PasswordCallback>,
     pub(crate) segment_size: Arc<AtomicU64>,
+    /// How long the server works at a monitor's question at most, should nobody wait for the answer any more.
+    pub(crate) probe_limit: Duration,
 }
 
 impl Connectors {
@@ -57,8 +60,10 @@ impl Connectors {
             after_connect: self.after_connect.clone(),
             known: Known::default(),
             segment_size: Arc::clone(&self.segment_size),
+            connection_limit: AtomicUsize::new(0),
         };
-        Ok(Connector { setup: Arc::new(setup), config, tls, password: self.password.clone() })
+        let (password, probe_limit) = (self.password.clone(), self.probe_limit);
+        Ok(Connector { setup: Arc::new(setup), config, tls, password, probe_limit })
     }
 }
 
@@ -69,6 +74,7 @@ pub(crate) struct Connector {
     pub(crate) config: Config,
     pub(crate) tls: Tls,
     pub(crate) password: Option<PasswordCallback>,
+    probe_limit: Duration,
 }
 
 impl Connector {
@@ -102,13 +108,7 @@ impl Connector {
         }
         // A pooler refuses them, or gives another server connection without them.
         if self.setup.kind == Kind::Direct {
-            // In the startup options they survive RESET ALL, and stand over those of the role and the database. Last, so that
-            // they stand over what the user set there too. The classifier reads literals as the standard has them.
-            let options = config.get_options().unwrap_or_default();
-            let mut options = format!("{options} -c standard_conforming_strings=on");
-            if purpose == Purpose::Read {
-                options.push_str(" -c default_transaction_read_only=on");
-            }
+            let options = options_for(purpose, config.get_options().unwrap_or_default(), self.probe_limit);
             config.options(options.trim());
         }
         let (client, task) = match &self.tls {
@@ -120,6 +120,18 @@ impl Connector {
             client.batch_execute(text).await.map_err(DriverError::AfterConnect)?;
         }
         Ok((client, task))
+    }
+}
+
+/// The startup options of a connection, on top of the user's. There they survive RESET ALL, and stand over those of the role and the
+/// database. Last, so that they stand over what the user set there too.
+fn options_for(purpose: Purpose, users: &str, probe_limit: Duration) -> String {
+    // The classifier reads literals as the standard has them.
+    let ours = format!("{users} -c standard_conforming_strings=on");
+    match purpose {
+        Purpose::Write => ours,
+        Purpose::Read => ours + " -c default_transaction_read_only=on",
+        Purpose::Probe => format!("{ours} -c statement_timeout={}", probe_limit.as_millis().max(1)),
     }
 }
 
@@ -205,5 +217,19 @@ impl Canceller {
             #[cfg(feature = "rustls")]
             Tls::Rustls(tls) => self.token.cancel_query(tls.clone()).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_need_stands_behind_what_the_user_sets() {
+        let options = |purpose| options_for(purpose, "-c statement_timeout=7", Duration::from_secs(5));
+        let ours = "-c statement_timeout=7 -c standard_conforming_strings=on";
+        assert_eq!(options(Purpose::Write), ours);
+        assert_eq!(options(Purpose::Read), format!("{ours} -c default_transaction_read_only=on"));
+        assert_eq!(options(Purpose::Probe), format!("{ours} -c statement_timeout=5000"));
     }
 }

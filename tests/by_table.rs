@@ -158,6 +158,14 @@ async fn what_is_not_seen_is_behind_every_read() {
 }
 
 #[tokio::test]
+async fn a_very_long_write_is_behind_every_read() {
+    let cluster = up().await;
+    let rows: Vec<_> = (0..1000).map(|id| format!("({id}, {id})")).collect();
+    let write = format!("insert into cart (id, item) values {}", rows.join(", "));
+    check(&cluster, &write, &[], &["select * from item"]).await;
+}
+
+#[tokio::test]
 async fn where_code_runs_unnamed_every_write_is_behind_every_read() {
     let cluster = up().await;
     let replica = cluster.lab.node("db-1").unwrap();

@@ -1,4 +1,4 @@
-//! The group `shop`: a shop's traffic over a primary and two replicas, by one plain handle, and how much of it the replicas serve.
+//! The group `shop-mix`: a shop's traffic over a primary and two replicas, by one plain handle, and how much of it the replicas serve.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

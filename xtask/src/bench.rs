@@ -54,7 +54,7 @@ const GROUPS: [Group; 6] = [
         needs: Needs::Nothing,
     },
     Group {
-        name: "shop",
+        name: "shop-mix",
         what: "a shop's traffic by one plain handle over two replicas: how much of it they serve",
         needs: Needs::Servers,
     },

@@ -33,6 +33,9 @@ impl Changes {
     }
 }
 
+/// Longer texts are read anew each time, and are not worth that.
+const LONGEST: usize = 8 * 1024;
+
 impl<B: Backend> Handle<B> {
     /// What a text may change, as far as the catalog shows. Asked when the text was run: a trigger that was defined here before is known by then.
     #[must_use]
@@ -40,7 +43,7 @@ impl<B: Backend> Handle<B> {
         if classification.is_plain_read() {
             return Changes::Nothing;
         }
-        if !self.shared().knowledge.is_current() {
+        if sql.len() > LONGEST || !self.shared().knowledge.is_current() {
             return Changes::Anything;
         }
         let analysis = self.analyze(sql);
@@ -59,7 +62,7 @@ impl<B: Backend> Handle<B> {
     /// What a read has to show of this process's writes: less than all of them, where it is known which tables it reads.
     pub(crate) fn seen_by_tables_of(&self, sql: &str) -> Option<Seen<B::Position>> {
         let shared = self.shared();
-        if !self.sees_process() || !shared.knowledge.is_current() {
+        if sql.len() > LONGEST || !self.sees_process() || !shared.knowledge.is_current() {
             return None;
         }
         let analysis = self.analyze(sql);

@@ -67,7 +67,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(xtask("chaos", &["chaos", "--quick"]));
         steps.push(xtask("bench compare", &["bench", "compare", "--quick"]));
         steps.push(xtask("bench own-writes", &["bench", "own-writes", "--quick"]));
-        steps.push(xtask("bench shop", &["bench", "shop", "--quick"]));
+        steps.push(xtask("bench shop-mix", &["bench", "shop-mix", "--quick"]));
     }
     if full {
         const SHORT: &[&str] = &["bench", "pool", "--quick", "--", "--rounds", "1", "--window-ms", "20"];

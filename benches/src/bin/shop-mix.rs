@@ -1,4 +1,4 @@
-//! The group `shop`: a shop's traffic by one plain handle, and how much of it replicas serve.
+//! The group `shop-mix`: a shop's traffic by one plain handle, and how much of it replicas serve.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use millpond_benches::rounds::interleave;
 use millpond_benches::shop::{Bed, COLUMNS, PACKAGES, SYSTEM, checks, systems};
 use millpond_benches::table::table;
 
-/// Measures a shop's traffic over a primary and two replicas: a table on standard output, and target/figures/shop.json.
+/// Measures a shop's traffic over a primary and two replicas: a table on standard output, and target/figures/shop-mix.json.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The short form: fewer rounds, shorter turns.
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
         eprintln!("this is a development build: its figures say nothing; use --release");
     }
     let mut bed = Bed::up(window)?;
-    let mut report = Report::new("shop", versions(&PACKAGES));
+    let mut report = Report::new("shop-mix", versions(&PACKAGES));
     for tasks in arguments.tasks {
         bed.crowd(tasks);
         let measured = interleave(bed.scenario(), &bed, &systems(), rounds)?;

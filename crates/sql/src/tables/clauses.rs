@@ -165,7 +165,8 @@ impl Finder<'_, '_> {
     /// `ON`: the condition of a join, or what an `INSERT` does with a row that is there already.
     fn on(&mut self) {
         let (next, after) = self.next_two();
-        let is_duplicate = self.is_any(next, &["duplicate"]) && after.is(K::Key);
+        // In PostgreSQL it is a column behind any other join.
+        let is_duplicate = !self.is_postgres && self.is_any(next, &["duplicate"]) && after.is(K::Key);
         let is_conflict = self.is_postgres && next.is(K::Conflict);
         let frame = self.frame();
         let is_clause = frame.verb == Verb::Insert

@@ -296,47 +296,14 @@ async fn load<B: Backend>(shared: &Shared<B>, node: NodeKey) -> Result<Classifie
 
 #[cfg(test)]
 mod tests {
-    use std::fmt;
-    use std::str::FromStr;
-
-    use millpond_core::{Position, Topology};
+    use millpond_core::Topology;
     use millpond_sql::Dialect;
 
     use super::*;
-
-    #[derive(Clone, Debug, PartialEq)]
-    struct Nowhere;
-
-    impl Position for Nowhere {
-        fn covers(&self, _: &Self) -> bool {
-            false
-        }
-
-        fn merge(&self, _: &Self) -> Self {
-            Self
-        }
-
-        fn distance(&self, _: &Self) -> u64 {
-            0
-        }
-    }
-
-    impl fmt::Display for Nowhere {
-        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-            Ok(())
-        }
-    }
-
-    impl FromStr for Nowhere {
-        type Err = fmt::Error;
-
-        fn from_str(_: &str) -> Result<Self, fmt::Error> {
-            Ok(Self)
-        }
-    }
+    use crate::testing::At;
 
     /// Node 0 is down, node 1 is a replica.
-    fn without_primary() -> Snapshot<Nowhere> {
+    fn without_primary() -> Snapshot<At> {
         let mut snapshot = Topology::new(2).snapshot();
         snapshot.nodes[0].health = Health::Down;
         snapshot.nodes[1].health = Health::Up;
@@ -405,11 +372,11 @@ mod tests {
 
     #[test]
     fn a_lone_primary_needs_no_catalog_and_a_lone_replica_does() {
-        let mut snapshot = Topology::<Nowhere>::new(1).snapshot();
+        let mut snapshot = Topology::<At>::new(1).snapshot();
         snapshot.nodes[0].role = Some(Role::Primary);
         assert!(!is_needed(&snapshot));
         snapshot.nodes[0].role = Some(Role::Replica);
         assert!(is_needed(&snapshot));
-        assert!(is_needed(&Topology::<Nowhere>::new(2).snapshot()));
+        assert!(is_needed(&Topology::<At>::new(2).snapshot()));
     }
 }

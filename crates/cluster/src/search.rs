@@ -158,7 +158,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 match acquired {
                     Ok(_) if !self.is_still_right(node, purpose, waited) => continue 'decision,
                     Ok(lease) if self.may_have_gone_back(&view, node, purpose, &lease) => {
-                        // Nobody knows it for the one that served the last read.
+                        // It is one like any other then.
                         self.shown = self.shown.map(Shown::without_node);
                         continue 'decision;
                     }

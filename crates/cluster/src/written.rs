@@ -37,7 +37,8 @@ impl Changes {
 const LONGEST: usize = 8 * 1024;
 
 impl<B: Backend> Handle<B> {
-    /// What a text may change, as far as the catalog shows. Asked when the text was run: a trigger that was defined here before is known by then.
+    /// What a text may change, as far as the catalog shows. Asked when the text was run, or before with a look at
+    /// [`definitions`](Self::definitions) behind it: what was defined here meanwhile, a trigger say, counts.
     #[must_use]
     pub fn changes(&self, sql: &str, classification: &Classification) -> Changes {
         if classification.is_plain_read() {
@@ -163,44 +164,12 @@ pub(crate) fn merge<P: Position>(into: &ArcSwap<Seen<P>>, seen: &Seen<P>) {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt;
-    use std::str::FromStr;
     use std::time::Instant;
 
     use millpond_core::{ClusterId, Timeline, Token, TokenPosition};
 
     use super::*;
-
-    #[derive(Clone, Debug, PartialEq)]
-    struct At(u64);
-
-    impl Position for At {
-        fn covers(&self, other: &Self) -> bool {
-            self.0 >= other.0
-        }
-
-        fn merge(&self, other: &Self) -> Self {
-            Self(self.0.max(other.0))
-        }
-
-        fn distance(&self, other: &Self) -> u64 {
-            self.0.saturating_sub(other.0)
-        }
-    }
-
-    impl fmt::Display for At {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.fmt(f)
-        }
-    }
-
-    impl FromStr for At {
-        type Err = std::num::ParseIntError;
-
-        fn from_str(text: &str) -> Result<Self, Self::Err> {
-            text.parse().map(Self)
-        }
-    }
+    use crate::testing::At;
 
     fn at(position: u64) -> Seen<At> {
         let token = Token::new(ClusterId::new(1), Timeline::new(1), TokenPosition::UpTo(At(position)));

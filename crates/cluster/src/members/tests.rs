@@ -1,49 +1,19 @@
 use std::convert::Infallible;
-use std::{fmt, time};
+use std::time;
 
 use millpond_core::{Health, Observation, Role};
 use millpond_pool::Returned;
 use millpond_sql::{Classifier, Dialect};
 
 use super::*;
+use crate::testing::At;
 use crate::{Config, Failure, FailureKind};
-
-#[derive(Clone, Debug, PartialEq)]
-struct Nowhere;
-
-impl Position for Nowhere {
-    fn covers(&self, _: &Self) -> bool {
-        true
-    }
-
-    fn merge(&self, _: &Self) -> Self {
-        Self
-    }
-
-    fn distance(&self, _: &Self) -> u64 {
-        0
-    }
-}
-
-impl fmt::Display for Nowhere {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
-    }
-}
-
-impl std::str::FromStr for Nowhere {
-    type Err = Infallible;
-
-    fn from_str(_: &str) -> Result<Self, Infallible> {
-        Ok(Self)
-    }
-}
 
 /// Servers that never answer.
 struct Silent;
 
 impl Backend for Silent {
-    type Position = Nowhere;
+    type Position = At;
     type Address = ();
     type Connection = ();
     type Error = Infallible;
@@ -54,7 +24,7 @@ impl Backend for Silent {
         std::future::pending().await
     }
 
-    async fn observe(&self, (): &mut ()) -> Result<Observation<Nowhere>, Infallible> {
+    async fn observe(&self, (): &mut ()) -> Result<Observation<At>, Infallible> {
         std::future::pending().await
     }
 

@@ -63,7 +63,8 @@ const TIMELINE: Timeline = Timeline::new(1);
 const END: Lsn = Lsn::new(1000);
 
 fn observation(role: Role) -> Observation<Lsn> {
-    Observation { role, cluster: Some(CLUSTER), timeline: Some(TIMELINE), position: Some(END) }
+    let (cluster, timeline, position) = (Some(CLUSTER), Some(TIMELINE), Some(END));
+    Observation { cluster, timeline, position, ..Observation::of(role) }
 }
 
 const fn role(node: usize) -> Role {
@@ -95,7 +96,8 @@ impl<const NODES: usize> Pool for Decide<NODES> {
     async fn open(_: usize) -> Result<Self> {
         let (mut topology, now) = (Topology::new(NODES), Instant::now());
         for (index, node) in (0..NODES).filter_map(NodeId::new).enumerate() {
-            topology.handle(Input::Answered { node, asked: now, observation: observation(role(index)) });
+            let (took, observation) = (Duration::ZERO, observation(role(index)));
+            topology.handle(Input::Answered { node, asked: now, took, observation });
             while topology.poll_action().is_some() {}
         }
         let token = Token::new(CLUSTER, TIMELINE, TokenPosition::UpTo(END));
@@ -208,6 +210,10 @@ impl Backend for Numbers {
 
     fn can_prove(&self) -> bool {
         true
+    }
+
+    fn wrong_server(&self) -> Self::Error {
+        unreachable!("they do not say who they are")
     }
 
     fn failure(&self, _: &NoServer) -> Failure {

@@ -1,5 +1,7 @@
 //! What the whole-system tests share: a cluster in the lab, a handle to it, and waiting for what is seen.
 
+mod front;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +10,8 @@ use millpond::Event;
 use millpond::postgres::{Builder, Db};
 use millpond_lab::Lab;
 use tokio::task::JoinSet;
+
+pub use front::Front;
 
 /// A real cluster and a handle to it.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 use std::future::Future;
+use std::sync::Arc;
 
-use millpond_core::{Observation, Position};
+use millpond_core::{Observation, Position, ServerId};
 use millpond_pool::Returned;
 use millpond_sql::{Classifier, Dialect};
 
@@ -62,6 +63,30 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether a connection can be asked, right before a read, how far its replica has come: whether operations heed
     /// [`Target::must_show`](crate::Target::must_show).
     fn can_prove(&self) -> bool;
+
+    /// The server that a connection leads to, where that can be told: connections that lead to another one than the monitor's do not count as
+    /// ones to its node.
+    fn server(&self, connection: &Self::Connection) -> Option<ServerId> {
+        let _ = connection;
+        None
+    }
+
+    /// The error of a connection that is refused since it leads to another server than its node's monitor asks.
+    fn wrong_server(&self) -> Self::Error;
+
+    /// What the name of a node stands for now, as a number that is another when that is: the monitor then asks whoever is there.
+    /// `None` where it can stand for nothing else, or nobody can say.
+    fn resolve(&self, address: &Self::Address) -> impl Future<Output = Option<u64>> + Send {
+        let _ = address;
+        std::future::ready(None)
+    }
+
+    /// What [`observe`](Self::observe) could not find out when it asked a node last though it answered, and why: it is told as an event when it
+    /// is another than before.
+    fn complaint(&self, address: &Self::Address) -> Option<Arc<str>> {
+        let _ = address;
+        None
+    }
 
     /// How many connections a node has for users like ours, if it said so; [`observe`](Self::observe) may ask it.
     fn connection_limit(&self, address: &Self::Address) -> Option<usize> {

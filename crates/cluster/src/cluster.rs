@@ -110,9 +110,9 @@ impl<B: Backend> Cluster<B> {
     /// A setting that cannot be.
     pub fn of_one(backend: B, node: NodeConfig<B::Address>, config: Config) -> Result<Self, Error> {
         let (shared, _) = Shared::new(backend, vec![node], config)?;
-        let observation = Observation { role: Role::Primary, cluster: None, timeline: None, position: None };
         let node = shared.nodes.at(0);
-        shared.take_in(node, Input::Answered { node: node.id, asked: now(), observation });
+        let (took, observation) = (Duration::ZERO, Observation::of(Role::Primary));
+        shared.take_in(node, Input::Answered { node: node.id, asked: now(), took, observation });
         Ok(Self { shared, tasks: Arc::default() })
     }
 
@@ -139,6 +139,9 @@ impl<B: Backend> Cluster<B> {
                 is_drained: view.is_some_and(|view| view.membership == Membership::Drained),
                 role: view.and_then(|view| view.role),
                 health: view.map_or(Health::Unknown, |view| view.health),
+                is_slow: view.is_some_and(|view| view.slow_since.is_some()),
+                is_lagging: view.is_some_and(|view| view.is_lagging),
+                is_saturated: node.is_saturated.load(Ordering::Relaxed),
                 lag: view.map_or(millpond_core::Lag::Unknown, |view| view.lag(now)),
                 in_flight: node.in_flight(),
                 connections: read.size + write.size,
@@ -241,7 +244,7 @@ impl<B: Backend> Shared<B> {
         if nodes.is_empty() || nodes.len() > MAX_NODES {
             return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", nodes.len())));
         }
-        let state = State::default();
+        let state = State::new(config.max_lag);
         // When a node goes down, all that runs on it may go on.
         let reserve = u32::try_from(nodes.len() * config.max_size).unwrap_or(u32::MAX).max(10);
         let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));
@@ -379,6 +382,9 @@ impl<B: Backend> Shared<B> {
             Change::SecondPrimary(node) => Event::SecondPrimary { node: name(node) },
             Change::AmbiguousPrimary => Event::AmbiguousPrimary,
             Change::OtherCluster(node, cluster) => Event::OtherCluster { node: name(node), cluster },
+            Change::Slow(node, is_slow) => Event::NodeSlow { node: name(node), is_slow },
+            Change::Lagging(node, is_lagging) => Event::NodeLagging { node: name(node), is_lagging },
+            Change::ManyServers(node, are_many) => Event::ManyServers { node: name(node), are_many },
             _ => return evicted.into_iter().chain(None),
         };
         evicted.into_iter().chain(Some(Todo::Tell(event)))

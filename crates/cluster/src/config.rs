@@ -39,6 +39,9 @@ pub struct Config {
     pub max_lag: Duration,
     /// How often each node is asked who it is. Default 200 ms: it is part of every lag.
     pub probe_interval: Duration,
+    /// How often a node is asked while nothing was asked of the cluster for some time: the interval doubles up to this. At least
+    /// [`probe_interval`](Self::probe_interval). Default 2 s.
+    pub idle_probe_interval: Duration,
     /// How long a node may take to answer a probe. Default 350 ms; two in a row without an answer, and it is down: with the default
     /// interval a second after it went silent at the latest.
     pub probe_timeout: Duration,
@@ -74,6 +77,7 @@ impl Default for Config {
             keepalive: None,
             max_lag: Duration::from_secs(1),
             probe_interval: Duration::from_millis(200),
+            idle_probe_interval: Duration::from_secs(2),
             probe_timeout: Duration::from_millis(350),
             classifier: None,
             catalog_interval: Some(Duration::from_secs(60)),
@@ -106,6 +110,7 @@ impl Config {
             ("acquire_timeout", self.acquire_timeout),
             ("connect_timeout", self.connect_timeout),
             ("probe_interval", self.probe_interval),
+            ("idle_probe_interval", self.idle_probe_interval),
             ("probe_timeout", self.probe_timeout),
             ("the catalog's interval", self.catalog_interval.unwrap_or(LONGEST)),
         ];
@@ -135,6 +140,7 @@ impl fmt::Debug for Config {
             .field("keepalive", &self.keepalive)
             .field("max_lag", &self.max_lag)
             .field("probe_interval", &self.probe_interval)
+            .field("idle_probe_interval", &self.idle_probe_interval)
             .field("probe_timeout", &self.probe_timeout)
             .field("classifier", &self.classifier)
             .field("catalog_interval", &self.catalog_interval)

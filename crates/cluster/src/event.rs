@@ -97,6 +97,44 @@ pub enum Event {
         /// The first of it, and why.
         hazard: Arc<str>,
     },
+    /// A node takes long to answer its monitor beside the others, or no longer does: while it does, reads go to others first, though never away
+    /// from more than half of the replicas.
+    NodeSlow {
+        /// Which node.
+        node: Arc<str>,
+        /// Whether it does.
+        is_slow: bool,
+    },
+    /// A replica has been older than [`max_lag`](crate::Config::max_lag), or of an unknown age, for some answers in a row, or has not been for
+    /// as many: while it is, it serves only reads that may be as old.
+    NodeLagging {
+        /// Which node.
+        node: Arc<str>,
+        /// Whether it is.
+        is_lagging: bool,
+    },
+    /// All our connections to a node are in use and callers wait, or no longer. That says nothing against the node.
+    NodeSaturated {
+        /// Which node.
+        node: Arc<str>,
+        /// Whether they wait.
+        is_saturated: bool,
+    },
+    /// Connections to a node lead to several servers, as those to a balancer do, or no longer. While they do, nothing is known of its age: it serves
+    /// reads that may be of any, and connections for writes only where they lead to the server that was asked.
+    ManyServers {
+        /// Which node.
+        node: Arc<str>,
+        /// Whether there are several.
+        are_many: bool,
+    },
+    /// A node answers its monitor, and does not say all that it was asked. What is not known counts against it.
+    ProbeIncomplete {
+        /// Which node.
+        node: Arc<str>,
+        /// What it did not say, and why.
+        cause: Arc<str>,
+    },
     /// A node was added.
     NodeAdded {
         /// Which node.
@@ -150,6 +188,10 @@ impl Event {
                 | Self::NodeAdded { .. }
                 | Self::NodeRemoved { .. }
                 | Self::NodeDrained { .. }
+                | Self::NodeSlow { is_slow: false, .. }
+                | Self::NodeLagging { is_lagging: false, .. }
+                | Self::NodeSaturated { is_saturated: false, .. }
+                | Self::ManyServers { are_many: false, .. }
                 | Self::ModeChanged { .. }
         )
     }
@@ -201,6 +243,28 @@ impl fmt::Display for Event {
                 "every statement may run {hazard}: all of them go to the primary until that code is known to only read; \
                  allow_function says so of its function"
             ),
+            Self::NodeSlow { node, is_slow: true } => {
+                write!(f, "{node} is slow beside the others: reads go to those first")
+            }
+            Self::NodeSlow { node, is_slow: false } => write!(f, "{node} is no longer slow"),
+            Self::NodeLagging { node, is_lagging: true } => {
+                write!(f, "{node} is too old for most reads, or nobody knows how old")
+            }
+            Self::NodeLagging { node, is_lagging: false } => write!(f, "{node} has caught up"),
+            Self::NodeSaturated { node, is_saturated: true } => write!(
+                f,
+                "all connections of this process to {node} are in use, and callers wait: raise max_size, or see what holds them"
+            ),
+            Self::NodeSaturated { node, is_saturated: false } => {
+                write!(f, "nobody waits for {node} any more")
+            }
+            Self::ManyServers { node, are_many: true } => write!(
+                f,
+                "{node} stands for several servers, so that nobody knows the age of its data: name the servers themselves, \
+                 or have the name looked up (resolve_names)"
+            ),
+            Self::ManyServers { node, are_many: false } => write!(f, "{node} stands for one server again"),
+            Self::ProbeIncomplete { node, cause } => write!(f, "{node} does not say {cause}"),
             Self::NodeAdded { node } => write!(f, "{node} was added"),
             Self::NodeRemoved { node } => write!(f, "{node} was taken out"),
             Self::NodeDrained { node, is_drained: true } => write!(f, "{node} is drained: it gets no reads"),

@@ -11,6 +11,7 @@ mod event;
 mod execute;
 mod growing;
 mod handle;
+mod identity;
 mod latency;
 mod line;
 mod members;

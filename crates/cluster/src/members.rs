@@ -24,6 +24,9 @@ pub struct NodeConfig<A> {
     /// How much it can do beside others: of two that are equally fast, one of weight 2 gets reads until it has twice as many in flight.
     /// Default 1.
     pub weight: f64,
+    /// Whether its name stands for whichever server takes writes, as the writer endpoint of a managed service: then that name alone decides who is
+    /// written to, and it is looked up again and again. At most one node is such. Default no: who takes writes is found by evidence.
+    pub is_endpoint: bool,
     /// Where it is. Reads go first to the nodes that are where the process is: [`Config::zone`](crate::Config::zone). Default nowhere in
     /// particular.
     pub zone: Option<Arc<str>>,
@@ -33,7 +36,7 @@ impl<A> NodeConfig<A> {
     /// One of that name, there, with the defaults.
     #[must_use]
     pub const fn new(name: Arc<str>, address: A) -> Self {
-        Self { name, address, weight: 1.0, zone: None }
+        Self { name, address, weight: 1.0, is_endpoint: false, zone: None }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -97,13 +100,12 @@ pub(crate) struct State<P> {
     keys: Keys,
 }
 
-impl<P: Position> Default for State<P> {
-    fn default() -> Self {
-        Self { topology: Topology::new(0), keys: [NodeKey(0); MAX_NODES] }
-    }
-}
-
 impl<P: Position> State<P> {
+    /// That of a cluster without nodes.
+    pub(crate) fn new(max_lag: Duration) -> Self {
+        Self { topology: Topology::new(0).with_max_lag(max_lag), keys: [NodeKey(0); MAX_NODES] }
+    }
+
     pub(crate) fn view(&self) -> View<P> {
         View { snapshot: self.topology.snapshot(), keys: self.keys }
     }
@@ -163,6 +165,13 @@ impl<B: Backend> Shared<B> {
         if self.members(&view).any(|other| other.name == node.name) {
             return Err(Error::config(format!("{} is named twice", node.name)));
         }
+        let is_endpoint = node.is_endpoint;
+        if let Some(other) = self.members(&view).find(|other| is_endpoint && other.is_endpoint) {
+            let names = format!("{} and {}", other.name, node.name);
+            return Err(Error::config(format!(
+                "{names} cannot both be the name that decides who is written to"
+            )));
+        }
         let id =
             state.free().ok_or_else(|| Error::config(format!("a cluster has at most {MAX_NODES} nodes")))?;
         let is_near = node.zone.is_some() && node.zone == self.config.zone;
@@ -173,7 +182,7 @@ impl<B: Backend> Shared<B> {
         });
         let key = added?.key;
         state.keys[id.index()] = key;
-        let todos = self.handle(&mut state, Input::Joined { node: id, is_near });
+        let todos = self.handle(&mut state, Input::Joined { node: id, is_near, is_endpoint });
         drop(state);
         self.follow(todos);
         Ok(key)
@@ -186,6 +195,9 @@ impl<B: Backend> Shared<B> {
             return;
         }
         let todos = self.handle(&mut state, input);
+        if let Some(view) = self.view.load().of(node) {
+            node.identity.learn(view);
+        }
         drop(state);
         self.follow(todos);
     }

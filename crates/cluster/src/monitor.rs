@@ -1,12 +1,17 @@
 //! One task per node: asks it who it is, over a connection of its own, and tells the topology.
 
+mod name;
+mod pace;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use millpond_core::{Health, Input};
-use tokio::time::{sleep, timeout};
+use millpond_core::{Health, Hysteresis, Input, Role};
+use tokio::time::{Instant, sleep, timeout};
 
+use self::name::Name;
+use self::pace::Pace;
 use crate::cluster::Shared;
 use crate::error::describe;
 use crate::node::{Node, now};
@@ -15,16 +20,40 @@ use crate::{Backend, Event, NodeKey, Purpose, connections_per_node};
 /// Nudges come as often as reads find a replica too old; probes do not.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How often a lone node is looked at from here, without asking it.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Runs until it is aborted, with its node or with the last clone of its cluster.
 pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
     let node = shared.node_of(key);
     let mut connection = None;
-    loop {
+    let (mut pace, mut name, mut strain) = (Pace::default(), Name::default(), Hysteresis::NO);
+    let mut complaint = None;
+    'probes: loop {
+        if let Some((at, server)) = node.identity.take_elsewhere() {
+            // The next answer says where the name leads now.
+            shared.take_in(node, Input::Elsewhere { node: node.id, server, at });
+            connection = None;
+        }
+        if name.has_moved(&shared.backend, &node.address) {
+            connection = None;
+        }
         let input = probe(&shared, node, &mut connection).await;
         let is_silent = matches!(input, Input::Silent { .. });
+        if node.is_endpoint && is_replica(&input) {
+            // Whoever takes writes is behind the name, sooner or later.
+            connection = None;
+        }
         shared.take_in(node, input);
-        node.look_at_held();
+        look_at_load(&shared, node, &mut strain);
         look_at_limit(&shared, node);
+        let complains = shared.backend.complaint(&node.address);
+        if complaint != complains {
+            complaint.clone_from(&complains);
+            if let Some(cause) = complains {
+                shared.tell(&Event::ProbeIncomplete { node: Arc::clone(&node.name), cause });
+            }
+        }
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
@@ -33,13 +62,24 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
             // Traffic still goes to it: one more silence decides.
             continue;
         }
-        if is_settled(&shared) {
-            // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.
-            node.nudged.notified().await;
-        } else {
-            // Either way the next probe is due.
-            let _ = timeout(shared.config.probe_interval, node.nudged.notified()).await;
+        // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.
+        while is_settled(&shared) && !node.is_endpoint {
+            if timeout(LOOK_INTERVAL, node.nudged.notified()).await.is_ok() {
+                continue 'probes;
+            }
+            look_at_load(&shared, node, &mut strain);
         }
+        // Either way the next probe is due.
+        let _ = timeout(pace.next(&shared), node.nudged.notified()).await;
+    }
+}
+
+/// Looks how the node is loaded: by what is held of it, and by who waits for it.
+fn look_at_load<B: Backend>(shared: &Shared<B>, node: &Node<B>, strain: &mut Hysteresis) {
+    node.look_at_held();
+    if let Some(is_saturated) = strain.take(node.strain(), now()) {
+        node.is_saturated.store(is_saturated, Ordering::Relaxed);
+        shared.tell(&Event::NodeSaturated { node: Arc::clone(&node.name), is_saturated });
     }
 }
 
@@ -56,6 +96,10 @@ fn look_at_limit<B: Backend>(shared: &Shared<B>, node: &Node<B>) {
 
 fn is_in_use<B: Backend>(shared: &Shared<B>, node: &Node<B>) -> bool {
     shared.view.load().of(node).is_some_and(|view| view.health == Health::Up)
+}
+
+fn is_replica<P>(input: &Input<P>) -> bool {
+    matches!(input, Input::Answered { observation, .. } if observation.role == Role::Replica)
 }
 
 /// Whether there is one node, and it takes writes.
@@ -81,12 +125,13 @@ async fn probe<B: Backend>(
         Ok(Err(error)) => return unreachable(shared, node, "connecting", &error),
         Err(_) => return silent(node, "no connection", patience),
     };
-    let asked = now();
+    let asked = Instant::now();
     match timeout(shared.config.probe_timeout, shared.backend.observe(&mut open)).await {
         Ok(Ok(observation)) => {
             *connection = Some(open);
             node.probe_failed(None);
-            Input::Answered { node: node.id, asked, observation }
+            let (took, asked) = (asked.elapsed(), asked.into_std());
+            Input::Answered { node: node.id, asked, took, observation }
         }
         Ok(Err(error)) => unreachable(shared, node, "asking who it is", &error),
         Err(_) => silent(node, "no answer to a probe", shared.config.probe_timeout),

@@ -3,12 +3,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use millpond_core::{Load, NodeId, PeakEwma};
+use millpond_core::{Load, Look, NodeId, PeakEwma};
 use millpond_pool::{ConfigError, ConnectError, Lease, Manager, Pool, Returned, Severity};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::describe;
+use crate::identity::Identity;
 use crate::latency::{Latency, Recorder, Tick};
 use crate::shards::{Shard, Shards};
 use crate::{Backend, Config, FailureKind, Latencies, NodeConfig, NodeKey, Purpose};
@@ -22,6 +23,9 @@ pub struct NodeManager<B: Backend> {
     name: Arc<str>,
     address: Arc<B::Address>,
     purpose: Purpose,
+    identity: Arc<Identity>,
+    /// How long the monitor is given to say what a connection leads to.
+    patience: Duration,
 }
 
 impl<B: Backend> fmt::Debug for NodeManager<B> {
@@ -38,7 +42,13 @@ impl<B: Backend> Manager for NodeManager<B> {
     type Error = B::Error;
 
     async fn connect(&self) -> Result<B::Connection, B::Error> {
-        self.backend.connect(&self.address, self.purpose).await
+        let connection = self.backend.connect(&self.address, self.purpose).await?;
+        match self.backend.server(&connection) {
+            Some(server) if !self.identity.admits(server, self.purpose, self.patience).await => {
+                Err(self.backend.wrong_server())
+            }
+            _ => Ok(connection),
+        }
     }
 
     fn is_open(&self, connection: &B::Connection) -> bool {
@@ -77,6 +87,8 @@ pub(crate) struct Node<B: Backend> {
     pub(crate) name: Arc<str>,
     pub(crate) address: Arc<B::Address>,
     pub(crate) zone: Option<Arc<str>>,
+    /// Whether its name stands for whichever server takes writes.
+    pub(crate) is_endpoint: bool,
     /// The bits of a number.
     weight: AtomicU64,
     /// Ends its monitor.
@@ -90,7 +102,10 @@ pub(crate) struct Node<B: Backend> {
     /// Whether it was told that its server has fewer connections than may be opened.
     pub(crate) has_too_few: AtomicBool,
     /// Asks the monitor to probe now.
-    pub(crate) nudged: Notify,
+    pub(crate) nudged: Arc<Notify>,
+    pub(crate) identity: Arc<Identity>,
+    /// Whether callers wait for our connections.
+    pub(crate) is_saturated: AtomicBool,
     /// What failed last in a probe.
     last_failure: Mutex<Option<Arc<str>>>,
     /// How opening connections goes.
@@ -159,7 +174,10 @@ impl<B: Backend> Node<B> {
         config: &Config,
         max_size: usize,
     ) -> Result<Self, ConfigError> {
-        let NodeConfig { name, address, weight, zone } = node;
+        let NodeConfig { name, address, weight, is_endpoint, zone } = node;
+        let nudged = Arc::<Notify>::default();
+        let identity = Arc::new(Identity::new(Arc::clone(&nudged)));
+        let patience = config.probe_timeout;
         let address = Arc::new(address);
         let connects = Arc::<Connects>::default();
         let pool = |purpose| {
@@ -171,8 +189,9 @@ impl<B: Backend> Node<B> {
                 }
                 _ => {}
             };
-            let (name, address) = (Arc::clone(&name), Arc::clone(&address));
-            Pool::builder(NodeManager { backend: Arc::clone(backend), name, address, purpose })
+            let (name, address, identity) = (Arc::clone(&name), Arc::clone(&address), Arc::clone(&identity));
+            let backend = Arc::clone(backend);
+            Pool::builder(NodeManager { backend, name, address, purpose, identity, patience })
                 .max_size(max_size)
                 .acquire_timeout(config.acquire_timeout)
                 .connect_timeout(config.connect_timeout)
@@ -194,11 +213,14 @@ impl<B: Backend> Node<B> {
             name,
             address,
             zone,
+            is_endpoint,
             weight: AtomicU64::new(weight.to_bits()),
             monitor: OnceLock::new(),
             is_cut_off: AtomicBool::new(false),
             has_too_few: AtomicBool::new(false),
-            nudged: Notify::new(),
+            nudged,
+            identity: Arc::clone(&identity),
+            is_saturated: AtomicBool::new(false),
             last_failure: Mutex::new(None),
             connects: Arc::clone(&connects),
             held: AtomicUsize::new(0),
@@ -276,6 +298,19 @@ impl<B: Backend> Node<B> {
         let held = |pool: &Pool<_>| pool.status().in_use() + pool.status().waiting;
         let held = (held(&self.read) + held(&self.write)).saturating_sub(self.in_flight());
         self.held.store(held / self.counts.len(), Ordering::Relaxed);
+    }
+
+    /// Whether anything runs on it, or holds or waits for a connection.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let is_held = |pool: &Pool<_>| pool.status().in_use() + pool.status().waiting > 0;
+        self.in_flight() > 0 || is_held(&self.read) || is_held(&self.write)
+    }
+
+    /// Whether callers wait though all connections are in use, and whether nobody waits.
+    pub(crate) fn strain(&self) -> Look {
+        let pools = [self.read.status(), self.write.status()];
+        let is_full = |pool: &millpond_pool::Status| pool.waiting > 0 && pool.in_use() >= pool.max_size;
+        Look::of(pools.iter().any(is_full), pools.iter().all(|pool| pool.waiting == 0))
     }
 
     pub(crate) fn counts(&self) -> (u64, u64) {

@@ -42,6 +42,12 @@ pub struct NodeStatus {
     pub role: Option<Role>,
     /// Whether it answers.
     pub health: Health,
+    /// Whether it takes long to answer beside the others: reads go to those first.
+    pub is_slow: bool,
+    /// Whether it is a replica that is too old for most reads, or of an unknown age.
+    pub is_lagging: bool,
+    /// Whether all our connections to it are in use and callers wait, which says nothing against the node.
+    pub is_saturated: bool,
     /// How far it is behind.
     pub lag: Lag,
     /// Statements that run on it now.
@@ -60,21 +66,34 @@ pub struct NodeStatus {
     pub latencies: Latencies,
 }
 
+impl NodeStatus {
+    /// How it is, in words: `up`, `down` or `unknown`, and where it is up but not well, in what way.
+    fn condition(&self) -> String {
+        let ills = [(self.is_slow, "slow"), (self.is_lagging, "lagging"), (self.is_saturated, "saturated")];
+        let ills: Vec<_> = ills.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word).collect();
+        match self.health {
+            Health::Up if !ills.is_empty() => ills.join(","),
+            health => health.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widest = self.nodes.iter().map(|node| node.name.len()).max().unwrap_or_default();
+        let condition = self.nodes.iter().map(|node| node.condition().len()).max().unwrap_or_default().max(7);
         writeln!(
             f,
-            "{:widest$}  {:8} {:7} {:>9} {:>9} {:>5} {:>7} {:>10} {:>10}",
+            "{:widest$}  {:8} {:condition$} {:>9} {:>9} {:>5} {:>7} {:>10} {:>10}",
             "node", "role", "health", "lag", "in flight", "conns", "waiting", "as replica", "as primary"
         )?;
         for node in &self.nodes {
             let role = node.role.map_or("unknown", Role::as_str);
             writeln!(
                 f,
-                "{:widest$}  {role:8} {:7} {:>9} {:>9} {:>5} {:>7} {:>10} {:>10}",
+                "{:widest$}  {role:8} {:condition$} {:>9} {:>9} {:>5} {:>7} {:>10} {:>10}",
                 node.name,
-                node.health,
+                node.condition(),
                 node.lag,
                 node.in_flight,
                 node.connections,

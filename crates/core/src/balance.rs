@@ -99,6 +99,31 @@ fn decay(x: f64) -> f64 {
     }
 }
 
+/// How long a node that begins to serve, or to serve again, gets less than its share: a server that was just started has nothing in its
+/// caches.
+pub const SLOW_START: Duration = Duration::from_secs(10);
+
+/// The part of the choices in which a node is looked at like any other so long after it began: a tenth at first, all after [`SLOW_START`].
+fn share_after(serving_for: Duration) -> f64 {
+    let passed = serving_for.as_secs_f64() / SLOW_START.as_secs_f64();
+    passed.clamp(0.1, 1.0)
+}
+
+/// Of nodes that began to serve then, those that are avoided in this choice.
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+pub(crate) fn eased(starts: &[(Instant, NodeId)], now: Instant, seed: u64) -> NodeSet {
+    // Not the numbers that the plan with this seed takes.
+    let mut random = SplitMix64(!seed);
+    let is_eased = |since: &Instant| {
+        let drawn = (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        drawn >= share_after(now.saturating_duration_since(*since))
+    };
+    let mut eased = NodeSet::EMPTY;
+    let (mut is_eased, starts) = (is_eased, starts.iter());
+    starts.filter(|(since, _)| is_eased(since)).for_each(|(_, node)| eased.insert(*node));
+    eased
+}
+
 /// The nodes that may serve a request, best first. Lazy: each step looks at the loads of that moment.
 ///
 /// A step takes two of the eligible nodes at random and the less loaded of the two (power of two choices,
@@ -108,6 +133,8 @@ pub struct Plan {
     eligible: NodeSet,
     /// Those that come before all others, eligible or not.
     preferred: NodeSet,
+    /// Those that come behind all others.
+    avoided: NodeSet,
     fallback: Option<NodeId>,
     random: SplitMix64,
 }
@@ -116,7 +143,8 @@ impl Plan {
     /// A plan over `eligible`, then `fallback`.
     #[must_use]
     pub const fn new(eligible: NodeSet, fallback: Option<NodeId>, seed: u64) -> Self {
-        Self { eligible, preferred: NodeSet::EMPTY, fallback, random: SplitMix64(seed) }
+        let (preferred, avoided) = (NodeSet::EMPTY, NodeSet::EMPTY);
+        Self { eligible, preferred, avoided, fallback, random: SplitMix64(seed) }
     }
 
     /// The same plan, with these before all others, as far as they are eligible.
@@ -125,12 +153,20 @@ impl Plan {
         Self { preferred, ..self }
     }
 
+    /// The same plan, with these behind all others, before the fallback.
+    #[must_use]
+    pub const fn avoiding(self, avoided: NodeSet) -> Self {
+        Self { avoided, ..self }
+    }
+
     /// The next node to try.
     #[must_use]
     pub fn next(&mut self, load: impl Fn(NodeId) -> Load) -> Option<NodeId> {
-        let mut candidates = self.eligible.intersection(self.preferred);
+        let well = self.eligible.difference(self.avoided);
+        let eligible = if well.is_empty() { self.eligible } else { well };
+        let mut candidates = eligible.intersection(self.preferred);
         if candidates.is_empty() {
-            candidates = self.eligible;
+            candidates = eligible;
         }
         let Some(first) = self.pick(candidates) else {
             return self.fallback.take();
@@ -229,6 +265,30 @@ mod tests {
             let order: Vec<_> =
                 std::iter::from_fn(|| plan.next(|node| Load(if node == near { 9.0 } else { 1.0 }))).collect();
             assert_eq!((order.len(), order[0]), (3, near));
+        }
+    }
+
+    #[test]
+    fn avoided_nodes_come_behind_all_others_however_idle_and_near() {
+        let (slow, fallback) = (NodeId::new(1).unwrap(), NodeId::new(9).unwrap());
+        let of_slow: NodeSet = [slow].into_iter().collect();
+        for seed in 0..50 {
+            let mut plan = Plan::new(nodes(3), Some(fallback), seed).preferring(of_slow).avoiding(of_slow);
+            let order: Vec<_> =
+                std::iter::from_fn(|| plan.next(|node| Load(if node == slow { 0.1 } else { 1.0 }))).collect();
+            assert_eq!((order.len(), order[2], order[3]), (4, slow, fallback));
+        }
+    }
+
+    #[test]
+    fn a_node_that_comes_back_gets_its_share_little_by_little() {
+        let (start, node) = (Instant::now(), NodeId::new(1).unwrap());
+        let times_eased = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            (0..1000).filter(|seed| eased(&[(start, node)], now, *seed).contains(node)).count()
+        };
+        for (seconds, expected) in [(0, 850..950), (1, 850..950), (5, 450..550), (10, 0..1), (60, 0..1)] {
+            assert!(expected.contains(&times_eased(seconds)), "after {seconds} s: {}", times_eased(seconds));
         }
     }
 

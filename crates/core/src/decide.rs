@@ -174,7 +174,9 @@ impl LastRead {
     /// Whether the node certainly shows as much.
     #[must_use]
     pub fn is_shown_by<P: Position>(&self, node: &NodeView<P>) -> bool {
-        self.node == Some(node.id) || node.as_of.is_some_and(|as_of| as_of >= self.answered)
+        // Behind a name of many servers the next connection may lead to another one.
+        (self.node == Some(node.id) && !node.hides_many)
+            || node.as_of.is_some_and(|as_of| as_of >= self.answered)
     }
 }
 
@@ -367,7 +369,9 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     let plan = |eligible: NodeSet| {
         let last = request.last_read.and_then(|last| last.node).filter(|node| eligible.contains(*node));
         let preferred = last.map_or(snapshot.replicas.near, |last| [last].into_iter().collect());
-        Plan::new(eligible, snapshot.primary, request.seed).preferring(preferred)
+        Plan::new(eligible, snapshot.primary, request.seed)
+            .preferring(preferred)
+            .avoiding(snapshot.replicas.avoided(now, request.seed))
     };
     if let Some(eligible) = all_replicas(request, snapshot, now) {
         let plan = plan(eligible);

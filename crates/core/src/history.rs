@@ -64,6 +64,14 @@ impl<P: Position> PrimaryHistory<P> {
         self.samples.get(passed.checked_sub(1)?).map(|(asked, _)| *asked)
     }
 
+    /// The same for marks that somebody raises from time to time: when a sample was taken it may have been so for long. So a node that has
+    /// reached a mark shows the data as of the last sample in which the primary had not.
+    #[must_use]
+    pub fn as_of_mark(&self, mark: &P) -> Option<Instant> {
+        let lower = self.samples.partition_point(|(_, sample)| !sample.covers(mark));
+        self.samples.get(lower.checked_sub(1)?).map(|(asked, _)| *asked)
+    }
+
     /// The latest sample.
     #[must_use]
     pub fn latest(&self) -> Option<(Instant, &P)> {
@@ -114,6 +122,19 @@ mod tests {
         }
         history.record(seconds(start, 10), 101);
         assert_eq!(history.as_of(&100), Some(seconds(start, 9)));
+    }
+
+    #[test]
+    fn a_mark_is_as_old_as_the_last_sample_without_it() {
+        let start = Instant::now();
+        let mut history = PrimaryHistory::new(KEEP);
+        for (second, mark) in [(0, 7_u64), (1, 7), (2, 8), (3, 8), (4, 9)] {
+            history.record(seconds(start, second), mark);
+        }
+        assert_eq!(history.as_of_mark(&10), Some(seconds(start, 4)));
+        assert_eq!(history.as_of_mark(&9), Some(seconds(start, 3)));
+        assert_eq!(history.as_of_mark(&8), Some(seconds(start, 1)));
+        assert_eq!(history.as_of_mark(&7), None, "nobody knows since when");
     }
 
     #[test]

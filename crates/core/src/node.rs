@@ -120,6 +120,27 @@ impl fmt::Display for Timeline {
     }
 }
 
+/// One run of one server: no other server has the same, nor has this one when it was started anew. It tells apart what hides behind one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServerId {
+    place: u64,
+    start: u64,
+}
+
+impl ServerId {
+    /// The server that calls this its place, a hash of its own address say, since it was started then.
+    #[must_use]
+    pub const fn new(place: u64, start: u64) -> Self {
+        Self { place, start }
+    }
+
+    /// Whether both are at one place: one server, before and after it was started anew.
+    #[must_use]
+    pub const fn is_where(self, other: Self) -> bool {
+        self.place == other.place
+    }
+}
+
 /// A set of nodes, one bit each: copied, never allocated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeSet(u64);
@@ -154,6 +175,12 @@ impl NodeSet {
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// The nodes of this one that are not in the other.
+    #[must_use]
+    pub const fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// How many nodes are in.

@@ -18,7 +18,7 @@ pub trait Position: Clone + Debug + Display + FromStr + PartialEq + Send + Sync 
     fn distance(&self, other: &Self) -> u64;
 }
 
-#[cfg(test)]
+/// A count, as of marks or in tests.
 impl Position for u64 {
     fn covers(&self, other: &Self) -> bool {
         self >= other

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::{ClusterId, Epoch, NodeId, NodeSet, Position, Role, Timeline};
+use crate::balance::eased;
+use crate::{ClusterId, Epoch, NodeId, NodeSet, Position, Role, SLOW_START, ServerId, Timeline};
 
 /// What is known of the cluster at one moment. Immutable: a change makes a new one.
 #[derive(Clone, Debug)]
@@ -27,6 +28,12 @@ pub(crate) struct Replicas<P> {
     pub(crate) up: NodeSet,
     /// All nodes that are where this process is.
     pub(crate) near: NodeSet,
+    /// When those that answer began to.
+    pub(crate) starts: Vec<(Instant, NodeId)>,
+    /// Until when one of them gets less than its share for that.
+    pub(crate) eased_until: Option<Instant>,
+    /// Those that are slow beside the others, at most half of them: the rest must not drown for it.
+    pub(crate) slow: NodeSet,
     /// Those of them that are on the primary's timeline.
     pub(crate) on_timeline: NodeSet,
     /// All of those show at least what was acknowledged before; `None` when that is not known of one.
@@ -42,15 +49,41 @@ impl<P: Position> Replicas<P> {
             let serves = node.membership == Membership::Member && node.health == Health::Up;
             node.role == Some(Role::Replica) && node.same_cluster && serves
         };
+        let starts: Vec<_> =
+            nodes.iter().filter(up).filter_map(|node| node.serves_since.zip(Some(node.id))).collect();
         let on_timeline: Vec<_> = nodes.iter().filter(up).filter(|node| node.timeline == timeline).collect();
         Self {
             up: nodes.iter().filter(up).map(|node| node.id).collect(),
             near: nodes.iter().filter(|node| node.is_near).map(|node| node.id).collect(),
+            slow: slow_half(nodes.iter().filter(up)),
+            eased_until: starts.iter().map(|(since, _)| *since + SLOW_START).max(),
+            starts,
             on_timeline: on_timeline.iter().map(|node| node.id).collect(),
             as_of: on_timeline.iter().map(|node| node.as_of).min().flatten(),
             reached: on_timeline.iter().map(|node| node.reached()).reduce(least).flatten(),
         }
     }
+}
+
+impl<P> Replicas<P> {
+    /// Those that come behind the others in this choice: the slow ones, and mostly those that have just begun.
+    pub(crate) fn avoided(&self, now: Instant, seed: u64) -> NodeSet {
+        match self.eased_until {
+            Some(until) if now < until => self.slow.union(eased(&self.starts, now, seed)),
+            _ => self.slow,
+        }
+    }
+}
+
+/// Those that are slow, half of all at most: those that have been so for longest.
+fn slow_half<'n, P: 'n>(nodes: impl Iterator<Item = &'n NodeView<P>>) -> NodeSet {
+    let (mut slow, mut all) = (Vec::new(), 0);
+    for node in nodes {
+        all += 1;
+        slow.extend(node.slow_since.map(|since| (since, node.id)));
+    }
+    slow.sort_unstable();
+    slow.into_iter().take(all / 2).map(|(_, id)| id).collect()
 }
 
 /// That of two which the other covers. Sets of transactions may be so that neither covers the other.
@@ -118,6 +151,18 @@ pub struct NodeView<P> {
     pub as_of: Option<Instant>,
     /// How far its position is behind the primary's last known one.
     pub behind: Option<u64>,
+    /// Since when it answers its monitor slowly beside the others, if it does: reads go elsewhere first.
+    pub slow_since: Option<Instant>,
+    /// Whether it is a replica that is, for some time now, of an unknown age or an older one than [`Topology::with_max_lag`] says.
+    ///
+    /// [`Topology::with_max_lag`]: crate::Topology::with_max_lag
+    pub is_lagging: bool,
+    /// The server that answered last, as far as it said.
+    pub server: Option<ServerId>,
+    /// Whether connections to it lead to several servers: of none of them anything is known then but that it is there.
+    pub hides_many: bool,
+    /// Since when it serves again, or was added: for [a while](crate::SLOW_START) it gets less than its share.
+    pub serves_since: Option<Instant>,
 }
 
 impl<P: Position> NodeView<P> {

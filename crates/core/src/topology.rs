@@ -1,4 +1,7 @@
+mod condition;
 mod election;
+mod node;
+mod servers;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,8 +9,9 @@ use std::time::{Duration, Instant};
 use crate::snapshot::Replicas;
 use crate::{
     ClusterId, Epoch, Health, MAX_NODES, Membership, NodeId, NodeView, Position, PrimaryHistory, Role,
-    Snapshot, Timeline,
+    ServerId, Snapshot, Timeline,
 };
+use node::{Behind, Node};
 
 /// What a node answered when it was asked who it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +28,32 @@ pub struct Observation<P> {
     pub timeline: Option<Timeline>,
     /// How far it has come: what a primary has written, what a replica shows.
     pub position: Option<P>,
+    /// The server that answered, where the backend can tell servers behind one name apart.
+    pub server: Option<ServerId>,
+    /// By what the age of its data is told.
+    pub age: Age,
+}
+
+impl<P> Observation<P> {
+    /// One of which nothing but the role is known.
+    #[must_use]
+    pub const fn of(role: Role) -> Self {
+        Self { role, cluster: None, timeline: None, position: None, server: None, age: Age::ByPosition }
+    }
+}
+
+/// By what the age of a node's data is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "backends choose one")]
+pub enum Age {
+    /// By its position, beside where the primary was and when.
+    ByPosition,
+    /// By a mark, as of a heartbeat table: a number that is raised on the primary from time to time.
+    ByMark(u64),
+    /// By what the node or something else says: it is at most this old when it is asked.
+    AtMost(Duration),
+    /// By nothing: it is not known.
+    Unknown,
 }
 
 /// What happened, told to a [`Topology`].
@@ -36,6 +66,8 @@ pub enum Input<P> {
         node: NodeId,
         /// Whether it is where this process is.
         is_near: bool,
+        /// Whether it is a name that stands for whichever server takes writes, so that it decides, and nothing else. At most one is.
+        is_endpoint: bool,
     },
     /// A node was taken out of the configured ones.
     Left {
@@ -55,6 +87,8 @@ pub enum Input<P> {
         node: NodeId,
         /// When the question was sent.
         asked: Instant,
+        /// How long the answer took.
+        took: Duration,
         /// What it said.
         observation: Observation<P>,
     },
@@ -67,6 +101,15 @@ pub enum Input<P> {
     Silent {
         /// Which node.
         node: NodeId,
+    },
+    /// A connection to a node led to another server than its last answer came from. The next answer comes over a new connection.
+    Elsewhere {
+        /// Which node.
+        node: NodeId,
+        /// Where it led.
+        server: ServerId,
+        /// When.
+        at: Instant,
     },
     /// A replica said, before a read, that it has come so far.
     Proved {
@@ -120,6 +163,12 @@ pub enum Event {
     AmbiguousPrimary,
     /// A node belongs to another cluster; it gets nothing.
     OtherCluster(NodeId, ClusterId),
+    /// A node answers slowly beside the others, or no longer does: reads go elsewhere first.
+    Slow(NodeId, bool),
+    /// A replica is older than it may be for most, or no longer is.
+    Lagging(NodeId, bool),
+    /// Connections to a node lead to several servers, or no longer do: while they do, nothing is known of its age.
+    ManyServers(NodeId, bool),
 }
 
 /// The state of a cluster, as a value.
@@ -140,65 +189,17 @@ pub struct Topology<P> {
     cluster: Option<ClusterId>,
     /// The timeline of the writer last adopted.
     timeline: Option<Timeline>,
+    /// The server that it was.
+    writer_server: Option<ServerId>,
     /// The highest timeline that an adopted writer was on, or that a replica follows: no lower one is written to. What
     /// only says that it takes writes, and that nothing follows, does not count: a restored copy does that.
     highest: Option<Timeline>,
     history: PrimaryHistory<P>,
+    /// The same by marks, where they tell the age.
+    marks: PrimaryHistory<u64>,
+    /// From when on a replica lags.
+    max_lag: Duration,
     actions: VecDeque<Action>,
-}
-
-#[derive(Clone, Debug)]
-struct Node<P> {
-    id: NodeId,
-    membership: Membership,
-    is_near: bool,
-    health: Health,
-    latest: Option<(Instant, Observation<P>)>,
-    /// How far it said that it has come since.
-    proven: Option<P>,
-    /// How it was behind, if it was when it was last asked to prove something.
-    behind: Option<Behind>,
-    /// Probes in a row without an answer in time.
-    silences: u32,
-    /// Whether it was seen following a primary of this cluster: only such a node may take over from a live one.
-    has_followed: bool,
-    /// Whether the present claim to be a second primary was told.
-    claim_told: bool,
-}
-
-/// A replica that was asked in vain.
-#[derive(Clone, Copy, Debug)]
-struct Behind {
-    /// When it last said so.
-    since: Instant,
-    /// How long it is not asked again.
-    pause: Duration,
-}
-
-impl<P> Node<P> {
-    const fn new(id: NodeId, membership: Membership) -> Self {
-        let health = match membership {
-            Membership::Member | Membership::Drained => Health::Unknown,
-            // So that nobody waits for what it says.
-            Membership::Gone => Health::Down,
-        };
-        Self {
-            id,
-            membership,
-            is_near: false,
-            health,
-            latest: None,
-            proven: None,
-            behind: None,
-            silences: 0,
-            has_followed: false,
-            claim_told: false,
-        }
-    }
-
-    fn is_there(&self) -> bool {
-        self.membership != Membership::Gone
-    }
 }
 
 impl<P: Position> Topology<P> {
@@ -227,23 +228,38 @@ impl<P: Position> Topology<P> {
             epoch: Epoch::default(),
             cluster: None,
             timeline: None,
+            writer_server: None,
             highest: None,
             history: PrimaryHistory::new(Self::HISTORY),
+            marks: PrimaryHistory::new(Self::HISTORY),
+            max_lag: Duration::from_secs(1),
             actions: VecDeque::new(),
         };
         for node in (0..nodes.min(MAX_NODES)).filter_map(NodeId::new) {
-            topology.joined(node, false);
+            topology.joined(node, false, false);
         }
         topology
+    }
+
+    /// The same, where a replica lags from so much on. It says so, and changes nothing else: each read says how old its answer may be.
+    /// Default 1 s.
+    #[must_use]
+    pub const fn with_max_lag(mut self, max_lag: Duration) -> Self {
+        self.max_lag = max_lag;
+        self
     }
 
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input<P>) {
         match input {
-            Input::Joined { node, is_near } => return self.joined(node, is_near),
+            Input::Joined { node, is_near, is_endpoint } => return self.joined(node, is_near, is_endpoint),
             Input::Left { node } => self.left(node),
             Input::Drained { node, is_drained } => return self.drained(node, is_drained),
-            Input::Answered { node, asked, observation } => self.answered(node, asked, observation),
+            Input::Answered { node, asked, took, observation } => {
+                self.answered(node, asked, took, observation);
+                self.elect();
+                return self.look_at_condition(node, asked + took);
+            }
             Input::Unreachable { node } => self.down(node),
             Input::Silent { node } => {
                 let Some(state) = self.node_mut(node) else { return };
@@ -252,6 +268,7 @@ impl<P: Position> Topology<P> {
                     self.down(node);
                 }
             }
+            Input::Elsewhere { node, server, at } => return self.elsewhere(node, server, at),
             Input::Proved { node, position, asked } => return self.proved(node, position, asked),
             Input::Behind { node, wanted, asked, answered } => {
                 return self.behind(node, &wanted, asked, answered);
@@ -279,10 +296,12 @@ impl<P: Position> Topology<P> {
         let first = self.first_cluster();
         let view = |node: &Node<P>| {
             let observation = node.latest.as_ref().map(|(_, observation)| observation);
-            let position = observation.and_then(|seen| seen.position.clone());
+            // Of a name with many servers nobody knows which one the next connection leads to.
+            let known = observation.filter(|_| !node.hides_many());
+            let position = known.and_then(|seen| seen.position.clone());
+            let timeline = known.and_then(|seen| seen.timeline);
             // A position says something about age only on the timeline that the history was taken on.
-            let comparable =
-                position.as_ref().filter(|_| observation.and_then(|seen| seen.timeline) == self.timeline);
+            let comparable = position.as_ref().filter(|_| timeline == self.timeline);
             NodeView {
                 id: node.id,
                 membership: node.membership,
@@ -293,11 +312,16 @@ impl<P: Position> Topology<P> {
                     Some(named) => Some(named) == self.cluster.or(first),
                     None => true,
                 },
-                timeline: observation.and_then(|seen| seen.timeline),
-                as_of: comparable.and_then(|position| self.history.as_of(position)),
+                timeline,
+                as_of: self.as_of(node),
                 behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
                 observed: node.latest.as_ref().map(|(asked, _)| *asked),
                 proven: node.proven.clone(),
+                slow_since: node.slow.since(),
+                is_lagging: node.lagging.since().is_some(),
+                server: observation.and_then(|seen| seen.server),
+                hides_many: node.hides_many(),
+                serves_since: node.serves_since,
                 behind_until: node.behind.map(|behind| behind.since + behind.pause),
                 position,
             }
@@ -313,13 +337,30 @@ impl<P: Position> Topology<P> {
         }
     }
 
-    fn joined(&mut self, id: NodeId, is_near: bool) {
+    /// The node shows what was acknowledged before, as far as is known.
+    fn as_of(&self, node: &Node<P>) -> Option<Instant> {
+        let (asked, seen) = node.latest.as_ref().filter(|_| !node.hides_many())?;
+        // Beyond a fork a number is another place.
+        let is_comparable = seen.timeline == self.timeline;
+        match seen.age {
+            Age::ByPosition => {
+                seen.position.as_ref().filter(|_| is_comparable).and_then(|at| self.history.as_of(at))
+            }
+            Age::ByMark(mark) => {
+                Some(mark).filter(|_| is_comparable).and_then(|at| self.marks.as_of_mark(&at))
+            }
+            Age::AtMost(age) => asked.checked_sub(age).filter(|_| is_comparable),
+            Age::Unknown => None,
+        }
+    }
+
+    fn joined(&mut self, id: NodeId, is_near: bool, is_endpoint: bool) {
         while let Some(absent) = NodeId::new(self.nodes.len()).filter(|next| *next <= id) {
             self.nodes.push(Node::new(absent, Membership::Gone));
         }
         let node = &mut self.nodes[id.index()];
         if node.membership == Membership::Gone {
-            *node = Node { is_near, ..Node::new(id, Membership::Member) };
+            *node = Node { is_near, is_endpoint, ..Node::new(id, Membership::Member) };
         }
     }
 
@@ -338,20 +379,27 @@ impl<P: Position> Topology<P> {
         node.membership = if is_drained { Membership::Drained } else { Membership::Member };
     }
 
-    fn answered(&mut self, id: NodeId, asked: Instant, observation: Observation<P>) {
-        let cluster = self.cluster;
+    fn answered(&mut self, id: NodeId, asked: Instant, took: Duration, observation: Observation<P>) {
+        let (cluster, endpoint, is_settled) = (self.cluster, self.endpoint(), self.is_settled);
         let Some(node) = self.nodes.get_mut(id.index()).filter(|node| node.is_there()) else { return };
         if node.latest.as_ref().is_some_and(|(latest, _)| *latest > asked) {
             return;
         }
         node.silences = 0;
+        node.took(took);
         if node.health != Health::Up {
+            // Those that are there at the start are new to us only.
+            node.serves_since = Some(asked).filter(|_| is_settled || node.health == Health::Down);
             node.health = Health::Up;
             self.actions.push_back(Action::Tell(Event::NodeUp(id)));
         }
         let before = node.latest.as_ref().map(|(_, before)| (before.role, before.cluster));
-        if before.is_some_and(|(role, _)| role != observation.role) {
+        let is_other_role = before.is_some_and(|(role, _)| role != observation.role);
+        let is_other_server = node.is_answered_by(observation.server, asked, &mut self.actions);
+        if is_other_role || is_other_server {
             self.actions.push_back(Action::Evict(id));
+        }
+        if is_other_role {
             self.actions.push_back(Action::Tell(Event::RoleChanged(id, observation.role)));
         }
         let foreign = observation.cluster.filter(|id| cluster.is_some_and(|cluster| *id != cluster));
@@ -362,8 +410,8 @@ impl<P: Position> Topology<P> {
         if observation.role == Role::Replica {
             node.has_followed = foreign.is_none();
             node.claim_told = false;
-            // Before a primary was adopted nobody knows who is a stranger.
-            if foreign.is_none() && self.epoch != Epoch::default() {
+            // Before a primary was adopted nobody knows who is a stranger. Where a name decides, that which somebody follows does not.
+            if foreign.is_none() && self.epoch != Epoch::default() && endpoint.is_none() {
                 self.highest = self.highest.max(observation.timeline);
             }
         }
@@ -373,6 +421,9 @@ impl<P: Position> Topology<P> {
         {
             if let Some(position) = &observation.position {
                 self.history.record(asked, position.clone());
+            }
+            if let Age::ByMark(mark) = observation.age {
+                self.marks.record(asked, mark);
             }
         }
         // It may have crashed meanwhile, and begun again further back, or on another timeline.
@@ -415,6 +466,7 @@ impl<P: Position> Topology<P> {
             return;
         }
         node.health = Health::Down;
+        (node.serves_since, node.pace) = (None, None);
         self.actions.push_back(Action::Tell(Event::NodeDown(id)));
         if self.writer == Some(id) {
             self.actions.push_back(Action::Tell(Event::PrimaryLost(id)));
@@ -437,8 +489,19 @@ mod tests {
         told: Vec<Event>,
     }
 
+    const MOMENT: Duration = Duration::from_millis(1);
+
     fn id(index: usize) -> NodeId {
         NodeId::new(index).unwrap()
+    }
+
+    fn observation(role: Role, timeline: u32, position: u64) -> Observation<u64> {
+        Observation {
+            cluster: Some(ClusterId::new(7)),
+            timeline: Some(Timeline::new(timeline)),
+            position: Some(position),
+            ..Observation::of(role)
+        }
     }
 
     impl Cluster {
@@ -461,13 +524,11 @@ mod tests {
 
         fn answers(&mut self, node: usize, role: Role, timeline: u32, position: u64) {
             self.clock += 100;
-            let observation = Observation {
-                role,
-                cluster: Some(ClusterId::new(7)),
-                timeline: Some(Timeline::new(timeline)),
-                position: Some(position),
-            };
-            self.handle(Input::Answered { node: id(node), asked: self.now(), observation });
+            self.says(node, observation(role, timeline, position));
+        }
+
+        fn says(&mut self, node: usize, observation: Observation<u64>) {
+            self.handle(Input::Answered { node: id(node), asked: self.now(), took: MOMENT, observation });
         }
 
         fn primary(&self) -> Option<usize> {
@@ -584,6 +645,16 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_that_is_on_a_later_timeline_by_the_same_name_has_its_connections_closed() {
+        let mut cluster = three();
+        let asked = cluster.now() + MOMENT;
+        let observation = observation(Role::Primary, 2, 110);
+        cluster.topology.handle(Input::Answered { node: id(0), asked, took: MOMENT, observation });
+        let actions: Vec<_> = std::iter::from_fn(|| cluster.topology.poll_action()).collect();
+        assert!(actions.contains(&Action::Evict(id(0))), "{actions:?}");
+    }
+
+    #[test]
     fn a_demoted_primary_is_written_to_no_more() {
         let mut cluster = three();
         cluster.answers(0, Role::Replica, 1, 100);
@@ -594,14 +665,10 @@ mod tests {
     #[test]
     fn a_node_of_another_cluster_is_refused_by_name() {
         let mut cluster = three();
-        let observation = Observation {
-            role: Role::Replica,
-            cluster: Some(ClusterId::new(8)),
-            timeline: Some(Timeline::new(1)),
-            position: Some(100),
-        };
-        let asked = cluster.now() + Duration::from_secs(1);
-        cluster.handle(Input::Answered { node: id(2), asked, observation });
+        cluster.clock += 1000;
+        let foreigner =
+            Observation { cluster: Some(ClusterId::new(8)), ..observation(Role::Replica, 1, 100) };
+        cluster.says(2, foreigner);
         assert!(cluster.told.contains(&Event::OtherCluster(id(2), ClusterId::new(8))));
         assert!(!cluster.topology.snapshot().nodes[2].same_cluster);
     }
@@ -616,6 +683,84 @@ mod tests {
         cluster.answers(0, Role::Primary, 1, 100);
         assert_eq!(cluster.primary(), Some(0));
         assert_eq!(cluster.topology.snapshot().epoch.get(), 1, "it is the same primary");
+    }
+
+    /// The nodes are asked so often, each answering after so many milliseconds.
+    fn paces(cluster: &mut Cluster, times: usize, paces: [u64; 3]) {
+        for _ in 0..times {
+            for (node, pace) in paces.into_iter().enumerate() {
+                cluster.clock += 10;
+                let role = if node == 0 { Role::Primary } else { Role::Replica };
+                let (observation, took) = (observation(role, 1, 100), Duration::from_millis(pace));
+                cluster.handle(Input::Answered { node: id(node), asked: cluster.now(), took, observation });
+            }
+        }
+    }
+
+    fn slow(cluster: &Cluster) -> Vec<usize> {
+        cluster.topology.snapshot().replicas.slow.iter().map(NodeId::index).collect()
+    }
+
+    #[test]
+    fn a_replica_that_answers_slowly_beside_the_others_is_avoided_until_it_is_well_again() {
+        let mut cluster = three();
+        paces(&mut cluster, 2, [1, 1, 1]);
+        paces(&mut cluster, 1, [1, 1, 400]);
+        assert_eq!(slow(&cluster), [0; 0], "once is a hiccup");
+        paces(&mut cluster, 3, [1, 1, 400]);
+        assert_eq!((slow(&cluster), cluster.told.as_slice()), (vec![2], &[Event::Slow(id(2), true)][..]));
+        // Of 400 ms, 0.7 ^ n are left, and a hundredth after 13 looks; three more say so.
+        paces(&mut cluster, 10, [1, 1, 1]);
+        assert_eq!(slow(&cluster), [2], "it is left at a lower threshold than it is entered");
+        paces(&mut cluster, 6, [1, 1, 1]);
+        assert_eq!((slow(&cluster), cluster.told.last()), (vec![], Some(&Event::Slow(id(2), false))));
+        let ramp = cluster.topology.snapshot().nodes[2].serves_since;
+        assert!(cluster.now() - ramp.unwrap() < Duration::from_millis(200), "it begins anew");
+    }
+
+    #[test]
+    fn servers_that_all_answer_at_once_are_not_slow_by_any_factor() {
+        let mut cluster = three();
+        paces(&mut cluster, 20, [1, 1, 19]);
+        assert_eq!((slow(&cluster), cluster.told.len()), (vec![], 0));
+    }
+
+    #[test]
+    fn no_more_than_half_of_the_replicas_are_avoided() {
+        let mut cluster = three();
+        paces(&mut cluster, 20, [1, 500, 1]);
+        paces(&mut cluster, 20, [1, 500, 500]);
+        // Both are said to be, beside the primary and each other; the one that was so first is avoided.
+        assert_eq!(slow(&cluster), [1]);
+    }
+
+    #[test]
+    fn a_replica_lags_after_three_old_answers_and_has_caught_up_after_three_fresh_ones() {
+        let mut cluster = three();
+        let mut probe = |position: u64, replica: u64| {
+            cluster.clock += 300;
+            cluster.answers(0, Role::Primary, 1, position);
+            cluster.answers(1, Role::Replica, 1, replica);
+            std::mem::take(&mut cluster.told)
+        };
+        // Its age is 500 ms with each round of 500 ms that it misses, and 100 ms more between the two answers.
+        for (round, position) in [(1, 110), (2, 120), (3, 130)] {
+            assert_eq!(probe(position, 100), [], "round {round}");
+        }
+        assert_eq!(probe(140, 100), [Event::Lagging(id(1), true)]);
+        assert_eq!((probe(150, 150), probe(160, 160)), (vec![], vec![]));
+        assert_eq!(probe(170, 170), [Event::Lagging(id(1), false)]);
+    }
+
+    #[test]
+    fn while_there_is_no_primary_nobody_begins_to_lag() {
+        let mut cluster = three();
+        cluster.handle(Input::Unreachable { node: id(0) });
+        cluster.told.clear();
+        for _ in 0..20 {
+            cluster.answers(1, Role::Replica, 1, 100);
+        }
+        assert_eq!(cluster.told, []);
     }
 
     #[test]

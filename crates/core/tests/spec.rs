@@ -7,8 +7,8 @@ use std::{fmt, fs, io};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use millpond_core::{
-    Access, ClusterId, Freshness, Input, LastRead, NodeId, NodeSet, Observation, Position, Request, Role,
-    Seen, Timeline, Token, TokenPosition, Topology, decide,
+    Access, Age, ClusterId, Freshness, Input, LastRead, NodeId, NodeSet, Observation, Position, Request,
+    Role, Seen, ServerId, Timeline, Token, TokenPosition, Topology, decide,
 };
 use serde::Deserialize;
 
@@ -45,13 +45,37 @@ struct Says {
     behind_since: Option<u64>,
     /// How far it had not come, if not further than any other time.
     not_at: Option<u64>,
+    /// The server that answered: where it is, and when it was started.
+    server: Option<(u64, u64)>,
+    /// The server that another connection to it led to.
+    elsewhere: Option<(u64, u64)>,
+    /// The mark by which its age is told.
+    mark: Option<u64>,
+    /// How old it says that it is at most, in milliseconds; or `unknown`.
+    age: Option<SaidAge>,
     /// It was added, where this process is or `elsewhere`.
     joined: Option<Zone>,
+    /// As the name that decides who is written to.
+    #[serde(default)]
+    endpoint: bool,
     /// It was taken out.
     #[serde(default)]
     left: bool,
     /// It was drained, or is no more.
     drained: Option<bool>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unknown {
+    Unknown,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum SaidAge {
+    AtMost(u64),
+    Unknown(Unknown),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -175,7 +199,7 @@ fn node(index: usize) -> Result<NodeId, Failed> {
 fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     let node = node(says.node)?;
     if let Some(zone) = says.joined {
-        return Ok(Input::Joined { node, is_near: zone == Zone::Near });
+        return Ok(Input::Joined { node, is_near: zone == Zone::Near, is_endpoint: says.endpoint });
     }
     if says.left {
         return Ok(Input::Left { node });
@@ -185,6 +209,11 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     }
     if says.unreachable {
         return Ok(Input::Unreachable { node });
+    }
+    let server = |(place, began)| ServerId::new(place, began);
+    let at = start + Duration::from_millis(says.at);
+    if let Some(elsewhere) = says.elsewhere {
+        return Ok(Input::Elsewhere { node, server: server(elsewhere), at });
     }
     if let Some(position) = says.proved {
         let asked = start + Duration::from_millis(says.asked.unwrap_or(says.at));
@@ -203,8 +232,15 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
         cluster: Some(ClusterId::new(says.cluster)),
         timeline: Some(Timeline::new(says.timeline)),
         position: says.position.map(Place),
+        server: says.server.map(server),
+        age: match (says.mark, says.age) {
+            (Some(mark), _) => Age::ByMark(mark),
+            (None, Some(SaidAge::AtMost(millis))) => Age::AtMost(Duration::from_millis(millis)),
+            (None, Some(SaidAge::Unknown(_))) => Age::Unknown,
+            (None, None) => Age::ByPosition,
+        },
     };
-    Ok(Input::Answered { node, asked: start + Duration::from_millis(says.at), observation })
+    Ok(Input::Answered { node, asked: at, took: Duration::ZERO, observation })
 }
 
 fn seen(written: &Many, start: Instant) -> Seen<Place> {

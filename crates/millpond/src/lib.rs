@@ -14,9 +14,9 @@ pub use millpond_cluster::{
 #[cfg(feature = "postgres")]
 pub mod postgres {
     pub use millpond_postgres::{
-        BorrowedRowStream, Builder, CatalogSetting, CopyIn, CopyOut, Db, DriverError, GenericClient, Heard,
-        Lease, Listener, Lsn, NodeSettings, Nodes, Params, ParseLsnError, RowStream, Savepoint, Session,
-        Token, Transaction, TransactionBuilder, TransactionId, TransactionStatus, TypedParams, WriterPool,
-        tokio_postgres,
+        Age, BorrowedRowStream, Builder, CatalogSetting, CopyIn, CopyOut, Db, DriverError, GenericClient,
+        Heard, Heartbeat, LagReading, LagSource, Lease, Listener, Lsn, NodeSettings, Nodes, Params,
+        ParseLsnError, RowStream, Savepoint, Session, Token, Transaction, TransactionBuilder, TransactionId,
+        TransactionStatus, TypedParams, WriterPool, tokio_postgres,
     };
 }

@@ -3,17 +3,18 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millpond_cluster::core::{ClusterId, Observation, Role, Timeline};
+use millpond_cluster::core::{Age, ClusterId, Observation, Role, ServerId, Timeline};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{Backend, Failure, Purpose};
-use tokio_postgres::Row;
 use tokio_postgres::types::PgLsn;
+use tokio_postgres::{Client, Row};
 
 use crate::catalog;
 use crate::connection::Connection;
 use crate::connector::{Connector, Connectors};
 use crate::frame::Kind;
+use crate::lag_source::in_words;
 use crate::{DriverError, Lsn};
 
 /// PostgreSQL, as a [`Backend`].
@@ -62,6 +63,7 @@ impl fmt::Debug for Postgres {
 /// - A primary's timeline is the one it writes WAL files of; its control data tell the old one until a checkpoint.
 /// - A replica's is the one it receives. Without the right to see that (`pg_read_all_stats`), or a receiver, it is the
 ///   one that its control data name, which come later: then it is found on the new timeline later, never too early.
+/// - Last, which server this is: where it says that it is, and when it was started. [`WHO`] asks new connections the same.
 const IDENTITY: &str = "
 select r.is_replica,
        case when r.is_replica then pg_catalog.pg_last_wal_replay_lsn()
@@ -74,11 +76,29 @@ select r.is_replica,
        pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')),
        pg_catalog.current_setting('max_connections')::int8
            - pg_catalog.current_setting('superuser_reserved_connections')::int8
-           - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0)
+           - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0),
+       pg_catalog.hashtextextended(concat(pg_catalog.inet_server_addr(), ':', pg_catalog.current_setting('port')), 0),
+       (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::int8
 from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
      pg_catalog.pg_control_system() as s,
      pg_catalog.pg_control_recovery() as c,
      pg_catalog.pg_control_checkpoint() as p";
+
+/// Which server is this?
+const WHO: &str = "
+select pg_catalog.hashtextextended(concat(pg_catalog.inet_server_addr(), ':', pg_catalog.current_setting('port')), 0),
+       (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::int8";
+
+/// Asks a new connection where it leads. Once for each connection, a round trip beside the several that opening one takes.
+pub(crate) async fn who(client: &Client) -> Result<ServerId, tokio_postgres::Error> {
+    server_of(&client.query_typed_one(WHO, &[]).await?, 0)
+}
+
+/// From the column with this index on.
+fn server_of(row: &Row, index: usize) -> Result<ServerId, tokio_postgres::Error> {
+    let number = |index| row.try_get::<_, i64>(index).map(|number| u64::from_ne_bytes(number.to_ne_bytes()));
+    Ok(ServerId::new(number(index)?, number(index + 1)?))
+}
 
 impl Backend for Postgres {
     type Position = Lsn;
@@ -104,7 +124,13 @@ impl Backend for Postgres {
         let row = connection.query_one(IDENTITY).await?;
         let limit = row.try_get::<_, i64>(5)?;
         connection.setup.connection_limit.store(usize::try_from(limit).unwrap_or(0), Ordering::Relaxed);
-        self.read_identity(&row).map_err(DriverError::from)
+        let mut observation = self.read_identity(&row)?;
+        if let Some(source) = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_ref()) {
+            let asked = source.ask(connection.client(), observation.role).await;
+            observation.age = asked.as_ref().map_or(Age::Unknown, |age| *age);
+            connection.setup.complain(asked.err().map(|error| format!("its age: {}", in_words(&*error))));
+        }
+        Ok(observation)
     }
 
     async fn classifier(
@@ -135,6 +161,28 @@ impl Backend for Postgres {
     fn can_prove(&self) -> bool {
         // A pooler may send the question and the statement to two servers.
         self.kind() == Kind::Direct
+    }
+
+    fn server(&self, connection: &Connection) -> Option<ServerId> {
+        connection.server
+    }
+
+    fn wrong_server(&self) -> DriverError {
+        DriverError::WrongServer
+    }
+
+    async fn resolve(&self, server: &Server) -> Option<u64> {
+        match &server.0 {
+            Source::Opened(connector) => connector.address.stands_for().await,
+            Source::Test(_) => None,
+        }
+    }
+
+    fn complaint(&self, server: &Server) -> Option<Arc<str>> {
+        match &server.0 {
+            Source::Opened(connector) => connector.setup.complaint(),
+            Source::Test(_) => None,
+        }
     }
 
     fn connection_limit(&self, server: &Server) -> Option<usize> {
@@ -171,6 +219,8 @@ impl Postgres {
             cluster: Some(ClusterId::new(u64::from_ne_bytes(system.to_ne_bytes()))),
             timeline: timeline.and_then(|timeline| u32::try_from(timeline).ok()).map(Timeline::new),
             position,
+            server: Some(server_of(row, 6)?),
+            age: Age::ByPosition,
         })
     }
 }

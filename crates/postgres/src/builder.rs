@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::connector::{Connectors, PasswordCallback};
 use crate::discovery::{Finder, Found, configs};
 use crate::frame::Kind;
+use crate::lag_source::LagSource;
 use crate::url::{SslMode, Url, addresses};
 use crate::{Db, Error, NodeSettings, Postgres, Result, Server, Switches};
 
@@ -28,6 +29,7 @@ pub struct Builder {
     after_connect: Option<Box<str>>,
     /// Nodes beside those of the URL, and settings for those.
     nodes: Vec<NodeSettings>,
+    lag_source: Option<Arc<dyn LagSource>>,
     /// Says which nodes there are, and how often it is asked.
     discovery: Option<(Finder, Duration)>,
     switches_file: Option<PathBuf>,
@@ -81,6 +83,7 @@ impl Builder {
             kind: Kind::Direct,
             after_connect: None,
             nodes: Vec::new(),
+            lag_source: None,
             discovery: None,
             switches_file: None,
             bad_function: None,
@@ -333,10 +336,26 @@ impl Builder {
         self
     }
 
+    /// What tells how old a replica's data is, instead of its position in the WAL: see [`LagSource`] and [`Heartbeat`](crate::Heartbeat).
+    #[must_use]
+    pub fn lag_source(mut self, source: impl LagSource) -> Self {
+        self.lag_source = Some(Arc::new(source));
+        self
+    }
+
     /// How often each node is asked who it is. It is part of every lag. Default 200 ms.
     #[must_use]
     pub const fn probe_interval(mut self, interval: Duration) -> Self {
         self.config.probe_interval = interval;
+        self
+    }
+
+    /// How often a node is asked while nothing was asked of the database for ten seconds: the interval doubles up to this. The first read behind
+    /// such a rest may find no replica that is known to be fresh enough, and go to the primary. Default 2 s; as long as
+    /// [`probe_interval`](Self::probe_interval) at least.
+    #[must_use]
+    pub const fn idle_probe_interval(mut self, interval: Duration) -> Self {
+        self.config.idle_probe_interval = interval;
         self
     }
 
@@ -502,6 +521,7 @@ impl Builder {
             after_connect: self.after_connect,
             password: self.password,
             segment_size: Arc::clone(&segment_size),
+            lag_source: self.lag_source,
             probe_limit: self.config.connect_timeout,
         });
         let mut settings: Vec<_> = named.into_iter().map(NodeSettings::at).collect();

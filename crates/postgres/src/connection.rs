@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millpond_cluster::FailureKind;
-use millpond_cluster::core::Access;
+use millpond_cluster::core::{Access, ServerId};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classification, Effects};
 use tokio::runtime::Handle;
@@ -55,6 +55,8 @@ pub struct Connection {
     is_quiet: AtomicBool,
     /// Whether the server has said that it is no replica any more.
     is_promoted: Promoted,
+    /// Where it leads, where that was asked.
+    pub(crate) server: Option<ServerId>,
     /// For the cancel, which may have to be sent from outside a runtime.
     runtime: Handle,
 }
@@ -73,6 +75,18 @@ pub(crate) struct Setup {
     pub(crate) segment_size: Arc<AtomicU64>,
     /// How many connections the server has for users without special rights, 0 while it is not known.
     pub(crate) connection_limit: AtomicUsize,
+    /// What its monitor could not find out last, and why.
+    pub(crate) complaint: Mutex<Option<Arc<str>>>,
+}
+
+impl Setup {
+    pub(crate) fn complain(&self, complaint: Option<String>) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint.map(Into::into);
+    }
+
+    pub(crate) fn complaint(&self) -> Option<Arc<str>> {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Connection {
@@ -81,6 +95,7 @@ impl Connection {
         client: Client,
         canceller: Canceller,
         is_promoted: Promoted,
+        server: Option<ServerId>,
     ) -> Self {
         Self {
             setup,
@@ -97,6 +112,7 @@ impl Connection {
             is_quiet: AtomicBool::new(false),
             canceller: Some(canceller),
             is_promoted,
+            server,
             runtime: Handle::current(),
         }
     }
@@ -110,6 +126,7 @@ impl Connection {
             known: Known::default(),
             segment_size: Arc::clone(&self.setup.segment_size),
             connection_limit: AtomicUsize::new(0),
+            complaint: Mutex::new(None),
         });
         *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;
         *self.is_unseen.get_mut() = false;

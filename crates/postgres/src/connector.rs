@@ -1,7 +1,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millpond_cluster::Purpose;
@@ -11,9 +11,11 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Config, Error, NoTls, Socket};
 
 use crate::DriverError;
+use crate::backend::who;
 use crate::connection::{Connection, Setup};
 use crate::frame::Kind;
 use crate::known::Known;
+use crate::lag_source::LagSource;
 use crate::listener::Notes;
 use crate::tls::Tls;
 use crate::url::{Address, SslMode, Url, config_of};
@@ -32,6 +34,8 @@ pub(crate) struct Connectors {
     pub(crate) after_connect: Option<Box<str>>,
     pub(crate) password: Option<PasswordCallback>,
     pub(crate) segment_size: Arc<AtomicU64>,
+    /// What tells how old a node's data is, if not its position.
+    pub(crate) lag_source: Option<Arc<dyn LagSource>>,
     /// How long the server works at a monitor's question at most, should nobody wait for the answer any more.
     pub(crate) probe_limit: Duration,
 }
@@ -61,9 +65,11 @@ impl Connectors {
             known: Known::default(),
             segment_size: Arc::clone(&self.segment_size),
             connection_limit: AtomicUsize::new(0),
+            complaint: Mutex::new(None),
         };
         let (password, probe_limit) = (self.password.clone(), self.probe_limit);
-        Ok(Connector { setup: Arc::new(setup), config, tls, password, probe_limit })
+        let address = address.clone();
+        Ok(Connector { setup: Arc::new(setup), address, config, tls, password, probe_limit })
     }
 }
 
@@ -71,6 +77,7 @@ impl Connectors {
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) setup: Arc<Setup>,
+    pub(crate) address: Address,
     pub(crate) config: Config,
     pub(crate) tls: Tls,
     pub(crate) password: Option<PasswordCallback>,
@@ -83,7 +90,10 @@ impl Connector {
         let watched = (purpose == Purpose::Read && self.setup.kind == Kind::Direct).then(|| promoted.clone());
         let (client, task) = self.open(purpose, watched.map(Watched::Role)).await?;
         let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone(), task };
-        Ok(Connection::new(Arc::clone(&self.setup), client, canceller, promoted))
+        // A monitor asks with all else, and behind a pooler the next statement may be another server's.
+        let is_asked = purpose != Purpose::Probe && self.setup.kind == Kind::Direct;
+        let server = if is_asked { Some(who(&client).await?) } else { None };
+        Ok(Connection::new(Arc::clone(&self.setup), client, canceller, promoted, server))
     }
 
     /// A connection for notifications, which go to `notes`.
@@ -131,7 +141,11 @@ fn options_for(purpose: Purpose, users: &str, probe_limit: Duration) -> String {
     match purpose {
         Purpose::Write => ours,
         Purpose::Read => ours + " -c default_transaction_read_only=on",
-        Purpose::Probe => format!("{ours} -c statement_timeout={}", probe_limit.as_millis().max(1)),
+        // A beat must not wait for replicas that are down.
+        Purpose::Probe => {
+            let limit = probe_limit.as_millis().max(1);
+            format!("{ours} -c statement_timeout={limit} -c synchronous_commit=off")
+        }
     }
 }
 
@@ -230,6 +244,9 @@ mod tests {
         let ours = "-c statement_timeout=7 -c standard_conforming_strings=on";
         assert_eq!(options(Purpose::Write), ours);
         assert_eq!(options(Purpose::Read), format!("{ours} -c default_transaction_read_only=on"));
-        assert_eq!(options(Purpose::Probe), format!("{ours} -c statement_timeout=5000"));
+        assert_eq!(
+            options(Purpose::Probe),
+            format!("{ours} -c statement_timeout=5000 -c synchronous_commit=off")
+        );
     }
 }

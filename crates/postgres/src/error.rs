@@ -28,6 +28,9 @@ pub enum DriverError {
     /// A raw client left something in its connection that no reset takes away.
     #[error("the connection cannot be made clean")]
     Indelible,
+    /// A connection led to another server than that which the node's monitor asks: the name has moved, or stands for several.
+    #[error("the connection led to another server than the one that was asked")]
+    WrongServer,
     /// The answer to what the database holds could not be made sense of: a defect here.
     #[error("the catalog could not be built")]
     Catalog(#[source] tokio::task::JoinError),
@@ -50,6 +53,7 @@ impl DriverError {
             | Self::BackslashesInLiterals
             | Self::TestOver
             | Self::Indelible
+            | Self::WrongServer
             | Self::Catalog(_)
             | Self::Behind
             | Self::AbortedTransaction => None,
@@ -73,6 +77,10 @@ impl DriverError {
             ),
             Self::TestOver => failure(FailureKind::Denied, None),
             Self::Password(_) | Self::Indelible => failure(FailureKind::ConnectionLost, None),
+            Self::WrongServer => failure(
+                FailureKind::ConnectionLost,
+                Some("does the name stand for several servers, or has it just moved?"),
+            ),
             Self::Catalog(_) => failure(FailureKind::Rejected, None),
             Self::Behind => failure(FailureKind::Behind, None),
             Self::AbortedTransaction => failure(FailureKind::Rejected, Some("run the transaction again")),

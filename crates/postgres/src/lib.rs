@@ -16,6 +16,7 @@ mod discovery;
 mod error;
 mod frame;
 mod known;
+mod lag_source;
 mod lease;
 mod listener;
 mod lsn;
@@ -44,6 +45,7 @@ pub use connection::Connection;
 pub use copy::{CopyIn, CopyOut};
 pub use db::{Db, Session};
 pub use error::DriverError;
+pub use lag_source::{Heartbeat, LagReading, LagSource};
 pub use lease::Lease;
 pub use listener::{Heard, Listener};
 pub use lsn::{Lsn, ParseLsnError};
@@ -55,6 +57,7 @@ pub use transaction::Transaction;
 pub use writer::WriterPool;
 
 pub use millpond_cluster::DiscoveryError;
+pub use millpond_cluster::core::Age;
 pub use millpond_cluster::{
     Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
     Result, Served, Status, Switches,

@@ -15,6 +15,7 @@ pub struct NodeSettings {
     /// Or why it cannot be read, until somebody can be told.
     address: std::result::Result<Address, String>,
     weight: f64,
+    is_endpoint: bool,
     zone: Option<String>,
 }
 
@@ -23,11 +24,11 @@ impl NodeSettings {
     /// folder of a Unix socket.
     #[must_use]
     pub fn new(address: &str) -> Self {
-        Self { address: Address::parse(address), weight: 1.0, zone: None }
+        Self { address: Address::parse(address), weight: 1.0, is_endpoint: false, zone: None }
     }
 
     pub(crate) const fn at(address: Address) -> Self {
-        Self { address: Ok(address), weight: 1.0, zone: None }
+        Self { address: Ok(address), weight: 1.0, is_endpoint: false, zone: None }
     }
 
     /// How much it can do beside others: of two that are equally fast, one of weight 2 gets reads until it has twice as many in flight. At
@@ -35,6 +36,18 @@ impl NodeSettings {
     #[must_use]
     pub const fn weight(mut self, weight: f64) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// The node's name stands for whichever server takes writes, as the writer endpoint of a managed service does: that name alone decides who is
+    /// written to. It is looked up every second, and soon after the server behind it turns out to be a replica. Another node that takes
+    /// writes, as a promoted copy or a restored clone, is told as an event and moves nothing. At most one node is such; list the others, or
+    /// the reader endpoint, beside it.
+    ///
+    /// Without such a node who takes writes is found by evidence: for clusters that one manages oneself.
+    #[must_use]
+    pub const fn writer_endpoint(mut self) -> Self {
+        self.is_endpoint = true;
         self
     }
 
@@ -51,10 +64,15 @@ impl NodeSettings {
 
     /// The same settings for each server that its name stands for now.
     pub(crate) async fn resolve(self) -> std::result::Result<Vec<Self>, DiscoveryError> {
+        if self.is_endpoint {
+            // It is looked up by its monitor, and stays one node.
+            return Ok(vec![self]);
+        }
         let address = self.address?;
         let name = address.name();
         let found = address.resolve().await.map_err(|error| format!("{name}: {error}"))?;
-        let one = |address| Self { address: Ok(address), weight: self.weight, zone: self.zone.clone() };
+        let (weight, zone) = (self.weight, self.zone);
+        let one = |address| Self { address: Ok(address), weight, is_endpoint: false, zone: zone.clone() };
         Ok(found.into_iter().map(one).collect())
     }
 
@@ -63,6 +81,7 @@ impl NodeSettings {
         let name = connector.setup.node.clone();
         let mut config = NodeConfig::new(name, Server(Source::Opened(Box::new(connector))));
         config.weight = self.weight;
+        config.is_endpoint = self.is_endpoint;
         config.zone = self.zone.map(Into::into);
         Ok(config)
     }

@@ -1,5 +1,6 @@
 //! A libpq-style URL: what the driver's own parser does not know is taken out first.
 
+use std::hash::BuildHasher as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -63,6 +64,14 @@ impl Address {
             is_one_of_several: true,
         };
         Ok(found.map(one).collect())
+    }
+
+    /// A number that is another when the host's name stands for other servers; `None` where it can stand for no other, or nobody can say.
+    pub(crate) async fn stands_for(&self) -> Option<u64> {
+        let mut found: Vec<_> = self.resolve().await.ok()?.iter().filter_map(|one| one.hostaddr).collect();
+        found.sort_unstable();
+        let is_name = self.hostaddr.is_none() && !found.is_empty();
+        is_name.then(|| foldhash::fast::FixedState::default().hash_one(&found))
     }
 
     /// As it stands in events and errors.

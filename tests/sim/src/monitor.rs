@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millpond_core::{ClusterId, Health, Input, Observation, Role, Timeline};
+use millpond_core::{Age, ClusterId, Health, Input, Observation, Role, ServerId, Timeline};
 
 use crate::logs::{BranchId, Owner};
 use crate::place::Place;
@@ -180,6 +180,8 @@ impl World {
             cluster: Some(ClusterId::new(if owner == Owner::Stranger { STRANGER } else { CLUSTER })),
             timeline: Some(Timeline::new(self.logs.timeline(server.branch))),
             position: Some(Place(place)),
+            server: Some(ServerId::new(probe.node as u64, u64::from(server.start))),
+            age: Age::ByPosition,
         };
         let branch = server.branch;
         self.reply(probe, Event::ProbeEnds(probe, Found::Answer(observation, branch)));
@@ -200,7 +202,8 @@ impl World {
         let input = match found {
             Found::Answer(observation, branch) => {
                 self.note_branch(process, node, branch, observation.role);
-                Input::Answered { node: id(node), asked: self.instant(asked), observation }
+                let took = now.saturating_sub(asked);
+                Input::Answered { node: id(node), asked: self.instant(asked), took, observation }
             }
             Found::Unreachable => Input::Unreachable { node: id(node) },
             Found::Silent => Input::Silent { node: id(node) },

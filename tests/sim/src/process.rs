@@ -138,7 +138,7 @@ impl World {
     }
 
     pub(crate) fn take_in(&mut self, process: usize, mut input: Input<Place>) {
-        if let Input::Answered { node, asked, observation } = &mut input {
+        if let Input::Answered { node, asked, observation, .. } = &mut input {
             if self.is_told(Lie::IgnoresReplicaTimeline) && observation.role == Role::Replica {
                 observation.timeline = self.snapshot(process).timeline.or(observation.timeline);
             }

@@ -52,6 +52,10 @@ impl Backend for Silent {
         false
     }
 
+    fn wrong_server(&self) -> Infallible {
+        panic!("these servers do not say who they are")
+    }
+
     fn failure(&self, _: &Infallible) -> Failure {
         Failure { kind: FailureKind::ConnectionLost, code: None, hint: None }
     }
@@ -71,9 +75,8 @@ async fn what_is_said_late_of_a_node_is_not_said_of_the_one_in_its_place() {
     let new = shared.named("c").unwrap();
     assert_eq!(old.id, new.id, "it has the other one's place");
 
-    let observation = Observation { role: Role::Primary, cluster: None, timeline: None, position: None };
-    let asked = time::Instant::now();
-    let input = Input::Answered { node: old.id, asked, observation };
+    let (asked, took) = (time::Instant::now(), Duration::ZERO);
+    let input = Input::Answered { node: old.id, asked, took, observation: Observation::of(Role::Primary) };
     shared.take_in(old, input.clone());
     assert!(shared.view.load().of(old).is_none());
     let health = || shared.view.load().of(new).map(|view| view.health);

@@ -1,11 +1,15 @@
 //! Which node writes go to.
 
-use super::{Action, Event, Node, Observation, Topology};
-use crate::{ClusterId, Health, NodeId, Position, Role, Timeline};
+use super::node::Node;
+use super::{Action, Age, Event, Observation, Topology};
+use crate::{ClusterId, Health, NodeId, Position, Role, ServerId, Timeline};
 
 impl<P: Position> Topology<P> {
     /// Looks for the node to write to after something changed.
     pub(super) fn elect(&mut self) {
+        if let Some(endpoint) = self.endpoint() {
+            return self.elect_named(endpoint);
+        }
         // The first choice is made over all nodes: whichever of two primaries answers first proves nothing.
         if !self.is_settled && self.nodes.iter().any(|node| node.health == Health::Unknown) {
             return;
@@ -19,13 +23,9 @@ impl<P: Position> Topology<P> {
             true => self.highest_of(&claims.iter().copied().filter(may_be).collect::<Vec<_>>()),
             false => self.first_rivals(&claims),
         };
+        let rivals = self.one_name_each(rivals, incumbent);
         match (rivals.as_slice(), incumbent) {
-            ([], _) => {
-                if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
-                    self.writer = None;
-                    self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
-                }
-            }
+            ([], _) => self.look_for_demotion(),
             ([one], _) => self.adopt(*one),
             (_, Some(_)) => {}
             (_, None) => {
@@ -40,6 +40,52 @@ impl<P: Position> Topology<P> {
         if rivals.len() < 2 {
             self.ambiguity_told = false;
         }
+    }
+
+    /// The node whose name decides, where there is one.
+    pub(super) fn endpoint(&self) -> Option<NodeId> {
+        self.nodes.iter().find(|node| node.is_endpoint).map(|node| node.id)
+    }
+
+    /// The name decides. What others say is told, and moves nothing.
+    fn elect_named(&mut self, endpoint: NodeId) {
+        if self.is_writable(endpoint) {
+            self.adopt(endpoint);
+        } else {
+            self.look_for_demotion();
+        }
+        // The same server by its own name says the same.
+        let server = self.server_of(endpoint);
+        let others = self.nodes.iter().filter(|node| node.id != endpoint && self.is_claim(node));
+        let others =
+            others.map(|node| node.id).filter(|id| server.is_none() || self.server_of(*id) != server);
+        let others: Vec<_> = others.collect();
+        self.tell_second_primaries(others.iter());
+    }
+
+    /// Nobody may be written to: whether that is since the one that was is a replica now.
+    fn look_for_demotion(&mut self) {
+        if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
+            self.writer = None;
+            self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
+        }
+    }
+
+    /// One server may be listed under several names; then it is no rival of itself.
+    fn one_name_each(&self, mut claims: Vec<NodeId>, incumbent: Option<NodeId>) -> Vec<NodeId> {
+        claims.sort_by_key(|id| (incumbent != Some(*id), *id));
+        let mut servers = Vec::new();
+        claims.retain(|id| {
+            let server = self.server_of(*id);
+            let is_known = server.is_some() && servers.contains(&server);
+            servers.push(server);
+            !is_known
+        });
+        claims
+    }
+
+    fn server_of(&self, id: NodeId) -> Option<ServerId> {
+        self.nodes.get(id.index())?.latest.as_ref().and_then(|(_, seen)| seen.server)
     }
 
     fn highest_of(&self, claims: &[NodeId]) -> Vec<NodeId> {
@@ -96,21 +142,33 @@ impl<P: Position> Topology<P> {
 
     fn adopt(&mut self, id: NodeId) {
         let Some((asked, observation)) = self.nodes[id.index()].latest.clone() else { return };
-        if self.writer == Some(id) && observation.timeline == self.timeline {
+        let is_same = self.writer == Some(id) && observation.timeline == self.timeline;
+        let servers = self.writer_server.zip(observation.server);
+        let has_moved = servers.is_some_and(|(before, now)| !before.is_where(now));
+        if is_same && !has_moved {
+            // It may have been started anew.
+            self.writer_server = observation.server.or(self.writer_server);
             return;
         }
-        if let Some(before) = self.writer.filter(|before| *before != id) {
+        // By the same name too: what is pooled is of before.
+        if let Some(before) = self.writer {
             self.actions.push_back(Action::Evict(before));
         }
         self.writer = Some(id);
+        self.writer_server = observation.server;
         self.is_settled = true;
         self.epoch = self.epoch.next();
         self.cluster = self.cluster.or(observation.cluster);
         self.timeline = observation.timeline;
-        self.highest = self.highest.max(observation.timeline).max(self.followed_in(observation.cluster));
+        let followed = self.followed_in(observation.cluster).filter(|_| self.endpoint().is_none());
+        self.highest = self.highest.max(observation.timeline).max(followed);
         self.history.clear();
         if let Some(position) = observation.position {
             self.history.record(asked, position);
+        }
+        self.marks.clear();
+        if let Age::ByMark(mark) = observation.age {
+            self.marks.record(asked, mark);
         }
         self.actions.push_back(Action::Tell(Event::PrimaryChanged(id, self.epoch)));
         self.tell_foreigners();

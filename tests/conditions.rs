@@ -1,0 +1,88 @@
+//! How a node is not well: slow, lagging, or wanted by more callers than we have connections; apart from one that is down.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::time::Duration;
+
+use millpond::{Event, NodeStatus};
+use millpond_tests::{Cluster, Readers, until};
+
+fn node(cluster: &Cluster, index: usize) -> NodeStatus {
+    cluster.db.status().nodes[index].clone()
+}
+
+#[tokio::test]
+async fn a_replica_that_answers_slowly_gets_no_reads_while_another_can() {
+    let cluster = Cluster::up_with(2, |builder| builder.max_lag(Duration::from_secs(5))).await;
+    let is_slow = |told: bool| move |event: &Event| matches!(event, Event::NodeSlow { is_slow, .. } if *is_slow == told);
+    let network = cluster.lab.node("db-2").unwrap().network();
+    network.delay(Duration::from_millis(50));
+    until("it is told", async || cluster.events.any(is_slow(true))).await;
+    assert!(cluster.db.status().to_string().contains("slow"), "{}", cluster.db.status());
+    let before = node(&cluster, 2).reads;
+    let readers = Readers::start(&cluster.db, 4);
+    readers.more(500).await;
+    assert_eq!(node(&cluster, 2).reads, before);
+
+    network.restore();
+    until("it is well again", async || cluster.events.any(is_slow(false))).await;
+    until("it reads again", async || node(&cluster, 2).reads > before).await;
+    assert_eq!(readers.stop().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_back_gets_its_share_little_by_little() {
+    let cluster = Cluster::up(2).await;
+    let replica = cluster.lab.node("db-2").unwrap();
+    let readers = Readers::start(&cluster.db, 4);
+    replica.kill().await.unwrap();
+    until("it is down", async || cluster.events.any(|event| matches!(event, Event::NodeDown { .. }))).await;
+    replica.start().await.unwrap();
+    until("it reads again", async || node(&cluster, 2).reads > 0 && node(&cluster, 2).lag.time().is_some())
+        .await;
+    let before = [1, 2].map(|index| node(&cluster, index).reads);
+    readers.more(1000).await;
+    let after = [1, 2].map(|index| node(&cluster, index).reads);
+    let (other, back) = (after[0] - before[0], after[1] - before[1]);
+    assert!(
+        back * 3 < other,
+        "{back} on the one that came back, {other} on the other\n{}",
+        cluster.db.status()
+    );
+    readers.stop().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_held_back_lags_and_is_up() {
+    let cluster = Cluster::up_with(1, |builder| builder.max_lag(Duration::from_millis(300))).await;
+    let replica = cluster.lab.node("db-1").unwrap();
+    let is_lagging = |told: bool| move |event: &Event| matches!(event, Event::NodeLagging { is_lagging, .. } if *is_lagging == told);
+    replica.pause_replay().await.unwrap();
+    cluster.db.execute("insert into item values (1)", &[]).await.unwrap();
+    until("it is told", async || cluster.events.any(is_lagging(true))).await;
+    let status = node(&cluster, 1);
+    assert!(status.is_lagging && !status.is_slow, "{status:?}");
+    assert!(!cluster.events.any(|event| matches!(event, Event::NodeDown { .. })));
+    replica.resume_replay().await.unwrap();
+    until("it has caught up", async || cluster.events.any(is_lagging(false))).await;
+}
+
+#[tokio::test]
+async fn callers_who_wait_for_our_own_connections_are_told_and_say_nothing_of_the_node() {
+    for replicas in [0, 1] {
+        saturate(&Cluster::up_with(replicas, |builder| builder.max_size(1)).await).await;
+    }
+}
+
+async fn saturate(cluster: &Cluster) {
+    let is_saturated = |told: bool| move |event: &Event| matches!(event, Event::NodeSaturated { is_saturated, .. } if *is_saturated == told);
+    let held = cluster.db.get().await.unwrap();
+    let db = cluster.db.clone();
+    let waiting = tokio::spawn(async move { db.execute("delete from item", &[]).await });
+    until("it is told", async || cluster.events.any(is_saturated(true))).await;
+    assert!(node(cluster, 0).is_saturated);
+    drop(held);
+    waiting.await.unwrap().unwrap();
+    until("nobody waits", async || cluster.events.any(is_saturated(false))).await;
+    assert!(!cluster.events.any(|event| matches!(event, Event::NodeDown { .. } | Event::NodeSlow { .. })));
+}

@@ -1,0 +1,157 @@
+//! Names that stand for whichever server takes writes, for several servers, or for one that has another name too.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use millpond::postgres::{Builder, Db, NodeSettings};
+use millpond::{Event, Report};
+use millpond_lab::{Lab, StopMode};
+use millpond_tests::{Cluster, Events, Front, until, with_events};
+
+const INSERT: &str = "insert into item values ($1)";
+
+fn address(lab: &Lab, node: &str) -> String {
+    format!("127.0.0.1:{}", lab.node(node).unwrap().port())
+}
+
+fn port(lab: &Lab, node: &str) -> u16 {
+    lab.node(node).unwrap().port()
+}
+
+/// A handle to a name and some servers, beside the one that a cluster in the lab comes with.
+fn builder(addresses: &[String], events: &Events) -> Builder {
+    let url = format!("postgres://postgres@{}/postgres", addresses.join(","));
+    with_events(Db::builder(&url).unwrap(), events)
+}
+
+async fn rows(cluster: &Cluster, node: &str) -> String {
+    cluster.ask(node, "select coalesce(string_agg(id::text, ',' order by id), '') from item").await
+}
+
+fn is_primary_changed(event: &Event) -> bool {
+    matches!(event, Event::PrimaryChanged { .. })
+}
+
+#[tokio::test]
+async fn writes_go_to_whom_the_endpoint_stands_for_and_to_no_promoted_copy() {
+    let cluster = Cluster::up(1).await;
+    let (lab, events) = (&cluster.lab, Events::default());
+    let endpoint = Front::to(&[port(lab, "db-0")]).await;
+    let named = [endpoint.address(), address(lab, "db-1")];
+    let settings = NodeSettings::new(&endpoint.address()).writer_endpoint();
+    let db = builder(&named, &events).node(settings).connect().await.unwrap();
+    db.execute(INSERT, &[&1]).await.unwrap();
+
+    lab.caught_up().await.unwrap();
+    lab.node("db-1").unwrap().promote().await.unwrap();
+    let is_second = |event: &Event| matches!(event, Event::SecondPrimary { node } if **node == *named[1]);
+    until("the copy is told", async || events.any(is_second)).await;
+    db.execute(INSERT, &[&2]).await.unwrap();
+    assert_eq!([rows(&cluster, "db-0").await, rows(&cluster, "db-1").await], ["1,2", "1"]);
+
+    endpoint.leads_to(&[port(lab, "db-1")]);
+    lab.node("db-0").unwrap().kill().await.unwrap();
+    db.execute(INSERT, &[&3]).await.unwrap();
+    assert_eq!(rows(&cluster, "db-1").await, "1,3");
+    assert_eq!(events.count(|event| is_primary_changed(event)), 2);
+}
+
+#[tokio::test]
+async fn once_a_connection_led_to_where_the_endpoint_stands_now_no_write_goes_to_the_server_before() {
+    let cluster = Cluster::up(1).await;
+    let (lab, events) = (&cluster.lab, Events::default());
+    let endpoint = Front::to(&[port(lab, "db-0")]).await;
+    let settings = NodeSettings::new(&endpoint.address()).writer_endpoint();
+    let db = builder(&[endpoint.address()], &events).node(settings).connect().await.unwrap();
+    db.execute(INSERT, &[&1]).await.unwrap();
+    lab.caught_up().await.unwrap();
+    lab.node("db-1").unwrap().promote().await.unwrap();
+
+    // The server before lives on and takes writes, and what is open leads to it.
+    endpoint.leads_to(&[port(lab, "db-1")]);
+    db.execute(INSERT, &[&2]).await.unwrap();
+    assert_eq!(rows(&cluster, "db-0").await, "1,2");
+    // The second connection is a new one.
+    let held = db.get().await.unwrap();
+    db.execute(INSERT, &[&3]).await.unwrap();
+    drop(held);
+    for id in 4..30_i32 {
+        db.execute(INSERT, &[&id]).await.unwrap();
+    }
+    assert_eq!(rows(&cluster, "db-0").await, "1,2");
+    assert!(rows(&cluster, "db-1").await.starts_with("1,3,4,5,"));
+    assert_eq!(events.count(|event| is_primary_changed(event)), 2);
+}
+
+#[tokio::test]
+async fn of_a_name_with_several_servers_nothing_is_known_of_the_age() {
+    let cluster = Cluster::up(2).await;
+    let (lab, events) = (&cluster.lab, Events::default());
+    let readers = Front::to(&[port(lab, "db-1"), port(lab, "db-2")]).await;
+    let db = builder(&[address(lab, "db-0"), readers.address()], &events).connect().await.unwrap();
+    let any = db.any();
+    let are_many = |event: &Event| matches!(event, Event::ManyServers { are_many: true, .. });
+    until("a connection leads elsewhere", async || {
+        let (one, two) =
+            tokio::join!(any.query("select pg_sleep(0.01)", &[]), any.query("select pg_sleep(0.01)", &[]));
+        one.unwrap();
+        two.unwrap();
+        events.any(are_many)
+    })
+    .await;
+
+    lab.node("db-2").unwrap().pause_replay().await.unwrap();
+    let report = Report::new();
+    let told = db.with_report(&report);
+    for id in 0..50_i32 {
+        db.execute(INSERT, &[&id]).await.unwrap();
+        let seen: i64 = told.query_one("select count(*) from item", &[]).await.unwrap().get(0);
+        assert_eq!(seen, i64::from(id) + 1);
+        assert_eq!(*report.take().unwrap().node, *address(lab, "db-0"));
+    }
+    // Whoever takes any age still has both.
+    let told = any.with_report(&report);
+    told.query("select 1", &[]).await.unwrap();
+    assert_eq!(*report.take().unwrap().node, *readers.address());
+}
+
+#[tokio::test]
+async fn a_server_that_is_started_anew_is_not_taken_for_several() {
+    let cluster = Cluster::up(1).await;
+    for _ in 0..3 {
+        for node in cluster.lab.nodes() {
+            node.restart(StopMode::Fast).await.unwrap();
+        }
+        until("writes go on", async || cluster.db.execute("delete from item", &[]).await.is_ok()).await;
+        until("the replica serves", async || millpond_tests::reads_on_replica(&cluster.db).await).await;
+    }
+    assert!(!cluster.events.any(|event| matches!(event, Event::ManyServers { .. })));
+}
+
+#[tokio::test]
+async fn a_primary_that_is_listed_under_two_names_is_one_to_write_to() {
+    let cluster = Cluster::up(1).await;
+    let (lab, events) = (&cluster.lab, Events::default());
+    let front = Front::to(&[port(lab, "db-0")]).await;
+    let named = [front.address(), address(lab, "db-0"), address(lab, "db-1")];
+    let db = builder(&named, &events).connect().await.unwrap();
+    db.execute(INSERT, &[&1]).await.unwrap();
+    assert!(!events.any(|event| matches!(event, Event::AmbiguousPrimary)));
+
+    lab.caught_up().await.unwrap();
+    lab.primary().kill().await.unwrap();
+    lab.node("db-1").unwrap().promote().await.unwrap();
+    front.leads_to(&[port(lab, "db-1")]);
+    db.execute(INSERT, &[&2]).await.unwrap();
+    assert_eq!(rows(&cluster, "db-1").await, "1,2");
+}
+
+#[tokio::test]
+async fn two_endpoints_are_refused_by_name() {
+    let cluster = Cluster::up(1).await;
+    let named = [address(&cluster.lab, "db-0"), address(&cluster.lab, "db-1")];
+    let builder = named.iter().fold(builder(&named, &Events::default()), |builder, name| {
+        builder.node(NodeSettings::new(name).writer_endpoint())
+    });
+    let error = builder.connect().await.unwrap_err().to_string();
+    assert!(named.iter().all(|name| error.contains(name)), "{error}");
+}

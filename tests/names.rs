@@ -155,3 +155,19 @@ async fn two_endpoints_are_refused_by_name() {
     let error = builder.connect().await.unwrap_err().to_string();
     assert!(named.iter().all(|name| error.contains(name)), "{error}");
 }
+
+#[tokio::test]
+async fn a_server_that_is_reached_in_two_ways_is_one() {
+    let cluster = Cluster::up(1).await;
+    let (lab, events) = (&cluster.lab, Events::default());
+    let primary = lab.primary();
+    // By its socket it says no address.
+    let Some(folder) = primary.socket_folder() else { return };
+    let socket = folder.join(format!(".s.PGSQL.{}", primary.direct_port()));
+    let named = [address(lab, "db-0"), address(lab, "db-1")];
+    let other_way = NodeSettings::new(&socket.display().to_string());
+    let db = builder(&named, &events).node(other_way).connect().await.unwrap();
+    assert_eq!(db.status().nodes.len(), 3);
+    db.execute(INSERT, &[&1]).await.unwrap();
+    assert!(!events.any(|event| matches!(event, Event::AmbiguousPrimary | Event::ManyServers { .. })));
+}

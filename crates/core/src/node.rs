@@ -121,17 +121,28 @@ impl fmt::Display for Timeline {
 }
 
 /// One run of one server: no other server has the same, nor has this one when it was started anew. It tells apart what hides behind one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// The run alone makes it the same: a server that listens at two addresses tells another place by each.
+#[derive(Clone, Copy, Debug)]
 pub struct ServerId {
     place: u64,
-    start: u64,
+    run: u64,
 }
 
+impl PartialEq for ServerId {
+    fn eq(&self, other: &Self) -> bool {
+        self.run == other.run
+    }
+}
+
+impl Eq for ServerId {}
+
 impl ServerId {
-    /// The server that calls this its place, a hash of its own address say, since it was started then.
+    /// A run of the server at this place. Both are hashes of what it says of itself: of its own address, and of when it was started, to the
+    /// microsecond say.
     #[must_use]
-    pub const fn new(place: u64, start: u64) -> Self {
-        Self { place, start }
+    pub const fn new(place: u64, run: u64) -> Self {
+        Self { place, run }
     }
 
     /// Whether both are at one place: one server, before and after it was started anew.

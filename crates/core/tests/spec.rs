@@ -45,7 +45,7 @@ struct Says {
     behind_since: Option<u64>,
     /// How far it had not come, if not further than any other time.
     not_at: Option<u64>,
-    /// The server that answered: where it is, and when it was started.
+    /// The server that answered: which one, and when it was started.
     server: Option<(u64, u64)>,
     /// The server that another connection to it led to.
     elsewhere: Option<(u64, u64)>,
@@ -210,7 +210,7 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     if says.unreachable {
         return Ok(Input::Unreachable { node });
     }
-    let server = |(place, began)| ServerId::new(place, began);
+    let server = |(place, start)| ServerId::new(place, place << 32 | start);
     let at = start + Duration::from_millis(says.at);
     if let Some(elsewhere) = says.elsewhere {
         return Ok(Input::Elsewhere { node, server: server(elsewhere), at });

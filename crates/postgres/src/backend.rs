@@ -78,7 +78,8 @@ select r.is_replica,
            - pg_catalog.current_setting('superuser_reserved_connections')::int8
            - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0),
        pg_catalog.hashtextextended(concat(pg_catalog.inet_server_addr(), ':', pg_catalog.current_setting('port')), 0),
-       (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::int8
+       pg_catalog.hashtextextended(concat(extract(epoch from pg_catalog.pg_postmaster_start_time()), ':',
+                                          pg_catalog.current_setting('port')), 0)
 from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
      pg_catalog.pg_control_system() as s,
      pg_catalog.pg_control_recovery() as c,
@@ -87,7 +88,8 @@ from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
 /// Which server is this?
 const WHO: &str = "
 select pg_catalog.hashtextextended(concat(pg_catalog.inet_server_addr(), ':', pg_catalog.current_setting('port')), 0),
-       (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::int8";
+       pg_catalog.hashtextextended(concat(extract(epoch from pg_catalog.pg_postmaster_start_time()), ':',
+                                          pg_catalog.current_setting('port')), 0)";
 
 /// Asks a new connection where it leads. Once for each connection, a round trip beside the several that opening one takes.
 pub(crate) async fn who(client: &Client) -> Result<ServerId, tokio_postgres::Error> {

@@ -180,7 +180,10 @@ impl World {
             cluster: Some(ClusterId::new(if owner == Owner::Stranger { STRANGER } else { CLUSTER })),
             timeline: Some(Timeline::new(self.logs.timeline(server.branch))),
             position: Some(Place(place)),
-            server: Some(ServerId::new(probe.node as u64, u64::from(server.start))),
+            server: Some(ServerId::new(
+                probe.node as u64,
+                (probe.node as u64) << 32 | u64::from(server.start),
+            )),
             age: Age::ByPosition,
         };
         let branch = server.branch;

@@ -158,8 +158,12 @@ struct Nothing;
 impl Operation<Numbers> for Nothing {
     type Output = ();
 
-    async fn run(&mut self, lease: NodeLease<Numbers>, _: Target<Lsn>) -> Result<Answer<(), Lsn>, NoServer> {
-        Ok(Answer::new((), None).with_lease_back(lease))
+    async fn run(
+        &mut self,
+        lease: NodeLease<Numbers>,
+        target: Target<Lsn>,
+    ) -> Result<Answer<(), Lsn>, NoServer> {
+        Ok(Answer::new((), None).with_lease_back(lease, target.untimed))
     }
 }
 

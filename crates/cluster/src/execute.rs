@@ -43,6 +43,8 @@ pub struct Target<P> {
     pub must_show: Option<P>,
     /// Whether a primary is asked how far it is behind a read, as it is behind a write.
     pub is_placed: bool,
+    /// When the statement was begun, where nobody wants to know when it is answered: then the clock need not be looked at again.
+    pub untimed: Option<Instant>,
 }
 
 /// What an [`Operation`] gave.
@@ -71,11 +73,12 @@ impl<T, P> Answer<T, P> {
         Self { is_other_role, ..self }
     }
 
-    /// Gives the connection back behind an answer, with one look at the clock for both.
-    pub fn with_lease_back<B: Backend>(mut self, lease: NodeLease<B>) -> Self {
-        let now = Instant::now();
-        lease.give_back_at(now);
-        self.at = Some(now);
+    /// Gives the connection back behind an answer, with one look at the clock for both, or with none where it is
+    /// [untimed](Target::untimed).
+    pub fn with_lease_back<B: Backend>(mut self, lease: NodeLease<B>, untimed: Option<Instant>) -> Self {
+        let at = untimed.unwrap_or_else(Instant::now);
+        lease.give_back_at(at);
+        self.at = untimed.is_none().then_some(at);
         self
     }
 }
@@ -207,14 +210,15 @@ impl<B: Backend> Handle<B> {
         loop {
             let Leased { node, purpose, lease, epoch, must_show, mut in_flight } =
                 search.next_lease().await?;
-            in_flight.sent(purpose, search.tick);
+            let is_timed = in_flight.sent(purpose, search.tick);
             if sight.is_on() || self.report.is_some() {
                 search.tell(sight, node, purpose);
             }
             let (sent, wanted) = (search.now, must_show.clone());
             let is_placed =
                 self.is_monotonic() && purpose == Purpose::Write && !self.shared().view.load().is_lone();
-            let target = Target { purpose, access: search.access, must_show, is_placed };
+            let untimed = Some(sent).filter(|_| !is_timed);
+            let target = Target { purpose, access: search.access, must_show, is_placed, untimed };
             let unanswered = Unanswered::of(self, statement, search.access, sent);
             let lost = pin!(self.lost(node, purpose, search.access, epoch));
             let running = pin!(operation.run(lease, target));

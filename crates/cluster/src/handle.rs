@@ -67,7 +67,7 @@ pub(crate) struct Decided<P> {
     /// What replicas can be asked for that have to show the caller's writes.
     pub(crate) wanted: Wanted<P>,
     /// What it has to show, if that is less than what its handle's reads show.
-    pub(crate) seen: Option<Seen<P>>,
+    pub(crate) seen: Option<Box<Seen<P>>>,
 }
 
 /// What a read has to show of the caller's writes, as a replica can be asked for it.
@@ -458,6 +458,7 @@ impl<B: Backend> Handle<B> {
     pub(crate) fn with_seen<T>(&self, look: impl FnOnce(&Seen<B::Position>) -> T) -> T {
         match &self.sees {
             Sees::Nothing => look(&Seen::default()),
+            Sees::Process if self.shared().written.is_nothing() => look(&Seen::default()),
             Sees::Process => look(&self.shared().written.all()),
             Sees::Session(line) => look(&line.seen()),
         }
@@ -498,7 +499,10 @@ impl<B: Backend> Handle<B> {
         let is_held_up = decided.decision.reason == Reason::OwnWrite || !decided.decision.to_prove.is_empty();
         let less = ask.text.filter(|_| is_held_up).and_then(|text| self.seen_by_tables_of(text));
         match less {
-            Some(seen) => Decided { seen: Some(seen.clone()), ..by(&seen) },
+            Some(seen) => {
+                let decided = by(&seen);
+                Decided { seen: Some(Box::new(seen)), ..decided }
+            }
             None => decided,
         }
     }

@@ -11,6 +11,9 @@ const PER_OCTAVE: u32 = 3;
 /// From a microsecond to some 16 s; what is slower counts as that.
 const BUCKETS: usize = 24 << PER_OCTAVE;
 
+/// How often a thread times what it sends to a node, in nanoseconds: at most five thousand times a second.
+const OFTEN: u64 = 200_000;
+
 /// Counts of latencies, in eight buckets for each doubling from 1 µs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latencies {
@@ -83,6 +86,11 @@ impl Latency {
     pub(crate) fn load(&self, in_flight: usize, now: Tick) -> Load {
         let (average, nanos_ago) = self.get(now);
         PeakEwma::load_of(average, in_flight, nanos_ago)
+    }
+
+    /// Whether another latency is wanted: who asks more often looks at the clock for nothing that choosing would notice.
+    pub(crate) fn is_due(&self, now: Tick) -> bool {
+        now.0.saturating_sub(self.updated.load(Ordering::Relaxed)) >= OFTEN
     }
 
     /// Takes a latency in nanoseconds.

@@ -345,22 +345,26 @@ pub(crate) struct InFlight<'a, B: Backend> {
     node: &'a Node<B>,
     /// Where it was counted in: it may end on another thread.
     shard: Shard,
+    /// When it was sent, if its answer is timed.
     sent: Option<Tick>,
 }
 
 impl<B: Backend> InFlight<'_, B> {
-    /// It has a connection.
-    pub(crate) fn sent(&mut self, purpose: Purpose, now: Tick) {
+    /// It has a connection. Says whether its answer is timed.
+    pub(crate) fn sent(&mut self, purpose: Purpose, now: Tick) -> bool {
         let counts = self.node.counts.at(self.shard);
         let counter = if purpose == Purpose::Read { &counts.reads } else { &counts.primary_statements };
         counter.fetch_add(1, Ordering::Relaxed);
-        self.sent = Some(now);
+        let is_timed = counts.latency.is_due(now);
+        self.sent = Some(now).filter(|_| is_timed);
+        is_timed
     }
 
     /// It was answered.
     pub(crate) fn answered(&self, at: Option<tokio::time::Instant>) {
+        let Some(sent) = self.sent else { return };
         let now = Tick::of(at.map_or_else(now, tokio::time::Instant::into_std));
-        let elapsed = self.sent.map_or(0, |sent| now.since(sent));
+        let elapsed = now.since(sent);
         let counts = self.node.counts.at(self.shard);
         counts.latencies.record(elapsed);
         counts.latency.observe(elapsed, now);

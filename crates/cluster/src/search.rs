@@ -164,7 +164,7 @@ impl<'a, B: Backend> Search<'a, B> {
                     }
                     Ok(lease) => {
                         let is_to_prove = to_prove.contains(id)
-                            || self.must_prove(node, purpose, &lease, &wanted, seen.as_ref());
+                            || self.must_prove(node, purpose, &lease, &wanted, seen.as_deref());
                         let must_show = match &wanted {
                             Wanted::Position(position) if is_to_prove => Some(position.clone()),
                             Wanted::Unknown if is_to_prove => {

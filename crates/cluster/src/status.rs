@@ -62,7 +62,7 @@ pub struct NodeStatus {
     pub reads: u64,
     /// Statements that ran on it as on a primary, since the start.
     pub primary_statements: u64,
-    /// How long statements on it took, since the start.
+    /// How long statements on it took, since the start: of those that each thread sends within 200 µs behind one that it timed none is timed.
     pub latencies: Latencies,
 }
 

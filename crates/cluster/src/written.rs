@@ -1,6 +1,7 @@
 //! What this process has written: as a whole, and by table where it is known which tables a write changes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -77,6 +78,8 @@ impl<B: Backend> Handle<B> {
 pub(crate) struct Written<P> {
     all: ArcSwap<Seen<P>>,
     by_table: Mutex<ByTable<P>>,
+    /// So that nobody looks before the first write.
+    has_any: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -89,13 +92,18 @@ struct ByTable<P> {
 impl<P> Default for Written<P> {
     fn default() -> Self {
         let by_table = ByTable { others: Seen::default(), tables: HashMap::new() };
-        Self { all: ArcSwap::default(), by_table: Mutex::new(by_table) }
+        Self { all: ArcSwap::default(), by_table: Mutex::new(by_table), has_any: AtomicBool::new(false) }
     }
 }
 
 impl<P: Position> Written<P> {
     /// With more of them the list begins anew: what was in it counts for every table then.
     const MOST: usize = 1024;
+
+    /// Whether this process has written nothing yet.
+    pub(crate) fn is_nothing(&self) -> bool {
+        !self.has_any.load(Ordering::Acquire)
+    }
 
     /// All of it.
     pub(crate) fn all(&self) -> Guard<Arc<Seen<P>>> {
@@ -115,6 +123,7 @@ impl<P: Position> Written<P> {
         // By table first: who finds it among all looks there next.
         self.by_table().add(seen, changes);
         merge(&self.all, seen);
+        self.has_any.store(true, Ordering::Release);
     }
 
     /// From now on what was written so far counts for every table: names may mean others.

@@ -408,7 +408,8 @@ fn all_replicas<P: Position>(
         return None;
     }
     let as_of = replicas.as_of?;
-    let is_fresh = now.saturating_duration_since(as_of) <= limit;
+    // A sum and a comparison take less than a difference.
+    let is_fresh = as_of.checked_add(limit).is_none_or(|until| now <= until);
     let is_shown = || {
         let seen = request.seen;
         let shows = |wanted| replicas.reached.as_ref().is_some_and(|reached| reached.covers(wanted));

@@ -47,12 +47,13 @@ impl<V: Verb + Send> Operation<Postgres> for Run<'_, V> {
         lease: NodeLease<Postgres>,
         target: Target<Lsn>,
     ) -> Result<Answer<V::Output, Lsn>, DriverError> {
+        let untimed = target.untimed;
         let beside = beside(&lease, target);
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
         let (value, position) = lease.run(&self.verb, frame, beside).await?;
         let is_other_role = lease.is_promoted();
-        Ok(Answer::new(value, position).with_other_role(is_other_role).with_lease_back(lease))
+        Ok(Answer::new(value, position).with_other_role(is_other_role).with_lease_back(lease, untimed))
     }
 }
 

@@ -6,7 +6,7 @@ mod time;
 
 use std::ops::Range;
 
-use millpond_sql::{Classification, Classifier, Dialect, ReasonKind, classify_bytes, digest, split};
+use millpond_sql::{Classification, Classifier, Dialect, ReasonKind, classify_bytes, digest, normalized, split};
 
 use crate::text;
 use relations::Reader;
@@ -35,6 +35,7 @@ fn default_settings(sql: &str, dialect: Dialect) {
     relations::parts_agree(sql, &reader, found, &ranges);
     assert_eq!(digest(sql, dialect), digest(sql, dialect), "{dialect}: {sql:?}");
     relations::digest_ignores_form(sql, dialect, found);
+    assert!(normalized(sql, dialect).chars().count() <= 200, "{dialect}: {sql:?}");
     let analysis = millpond_sql::analyze(sql, dialect);
     let parts: Vec<_> = analysis.parts().iter().map(|part| part.span().range()).collect();
     assert_eq!(parts, ranges, "{dialect}: {sql:?}");

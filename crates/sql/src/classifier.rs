@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::catalog::{self, Catalog, Scope};
 use crate::{
     Analysis, Classification, Dialect, Digest, FunctionNameError, Statements, digest, function_name, grammar,
+    normalized,
 };
 
 /// How the server reads literals, and which server it is.
@@ -229,6 +230,12 @@ impl Classifier {
     #[must_use]
     pub fn digest(&self, sql: &str) -> Digest {
         digest::of(sql, self.options)
+    }
+
+    /// `sql` without its values, as the server reads it; see [`normalized`](crate::normalized()).
+    #[must_use]
+    pub fn normalized(&self, sql: &str) -> String {
+        normalized::of(sql, self.options)
     }
 
     /// Says all that `sql` shows: what it does, each of its statements, the tables it names, its digest.

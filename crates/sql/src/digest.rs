@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use crate::Dialect;
 use crate::classifier::Options;
-use crate::lexer::{Keyword, Kind, Lexer, Token};
+use crate::lexer::{Kind, Token};
+use crate::shape::{self, Shape};
 
 /// A number for the shape of a text.
 ///
@@ -70,116 +71,9 @@ pub fn digest(sql: &str, dialect: Dialect) -> Digest {
 
 /// The digest of `sql` as a server with these settings reads it.
 pub(crate) fn of(sql: &str, options: Options) -> Digest {
-    let mut lexer = Lexer::new(sql, options);
     let mut hash = Fnv::new();
-    let mut before = None;
-    let mut semicolons = 0_usize;
-    loop {
-        if before == Some(Keyword::Values) && peek(&lexer).kind() == Kind::Open {
-            list(&mut lexer, List::Rows, &mut hash);
-        }
-        let token = lexer.next();
-        if matches!(token.kind(), Kind::End) {
-            if lexer.conditional.seen {
-                // Some servers pass over a part of the text.
-                hash.byte(CONDITIONAL);
-            }
-            return Digest(hash.0);
-        }
-        if token.kind() == Kind::Semicolon {
-            semicolons += 1;
-            before = None;
-            continue;
-        }
-        if semicolons > 0 {
-            hash.byte(b';');
-            semicolons = 0;
-        }
-        hash.token(token, lexer.text(token));
-        if token.kind() == Kind::Bad {
-            return Digest(hash.0);
-        }
-        let opens = matches!(
-            (before, token.kind()),
-            (Some(Keyword::In), Kind::Open) | (Some(Keyword::Array), Kind::OpenBracket)
-        );
-        if opens && !is_query(peek(&lexer)) {
-            list(&mut lexer, List::Values, &mut hash);
-        }
-        before = token.keyword();
-    }
-}
-
-fn peek(lexer: &Lexer<'_>) -> Token {
-    lexer.clone().next()
-}
-
-/// Whether a query starts with this: `IN (SELECT …)` is no list.
-fn is_query(token: Token) -> bool {
-    use Keyword::{Select, Table, Values, With};
-    matches!(token.keyword(), Some(Select | With | Values | Table))
-}
-
-/// What is listed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum List {
-    /// What stands between commas.
-    Values,
-    /// Groups.
-    Rows,
-}
-
-/// Takes a list. Whatever repeats the shape of what stands before it does not count.
-fn list(lexer: &mut Lexer<'_>, list: List, hash: &mut Fnv) {
-    let mut last = None;
-    loop {
-        let mut behind = lexer.clone();
-        let mut shape = Fnv::new();
-        item(&mut behind, list, &mut shape);
-        if last == Some(shape.0) {
-            *lexer = behind;
-        } else {
-            if last.is_some() {
-                hash.byte(b',');
-            }
-            item(lexer, list, hash);
-        }
-        last = Some(shape.0);
-        let mut ahead = lexer.clone();
-        if ahead.next().kind() != Kind::Comma || (list == List::Rows && peek(&ahead).kind() != Kind::Open) {
-            return;
-        }
-        *lexer = ahead;
-    }
-}
-
-/// Takes a value up to the comma or the end of its list, or a row.
-fn item(lexer: &mut Lexer<'_>, list: List, hash: &mut Fnv) {
-    let mut depth = 0_usize;
-    let mut is_first = true;
-    loop {
-        let mut ahead = lexer.clone();
-        let token = ahead.next();
-        match token.kind() {
-            Kind::End | Kind::Bad | Kind::Semicolon => return,
-            Kind::Comma | Kind::Close | Kind::CloseBracket if depth == 0 => return,
-            Kind::Open | Kind::OpenBracket => depth += 1,
-            Kind::Close | Kind::CloseBracket => depth -= 1,
-            _ => {}
-        }
-        *lexer = ahead;
-        let is_sign = token.kind() == Kind::Operator
-            && matches!(lexer.text(token), b"-" | b"+")
-            && matches!(peek(lexer).kind(), Kind::Number | Kind::Param);
-        if !(is_first && is_sign) {
-            hash.token(token, lexer.text(token));
-        }
-        // A number, and so its sign, stands behind one of these.
-        is_first = matches!(token.kind(), Kind::Open | Kind::OpenBracket | Kind::Comma);
-        if list == List::Rows && depth == 0 {
-            return;
-        }
-    }
+    shape::walk(sql, options, &mut hash);
+    Digest(hash.0)
 }
 
 /// Bytes that no token has: for any value, behind each token, and for an executable comment that not every server runs.
@@ -187,17 +81,24 @@ const VALUE: u8 = 0xfe;
 const END: u8 = 0xff;
 const CONDITIONAL: u8 = 0xfd;
 
-struct Fnv(u64);
+/// The hash of what was taken in so far.
+pub(crate) struct Fnv(u64);
 
 impl Fnv {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) const fn value(&self) -> u64 {
+        self.0
     }
 
     fn byte(&mut self, byte: u8) {
         self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
+}
 
+impl Shape for Fnv {
     fn token(&mut self, token: Token, text: &[u8]) {
         match token.kind() {
             Kind::Text | Kind::Number | Kind::Param => self.byte(VALUE),
@@ -214,6 +115,18 @@ impl Fnv {
         }
         // It keeps `a b` and `ab` apart.
         self.byte(END);
+    }
+
+    fn semicolon(&mut self) {
+        self.byte(b';');
+    }
+
+    fn comma(&mut self) {
+        self.byte(b',');
+    }
+
+    fn conditional(&mut self) {
+        self.byte(CONDITIONAL);
     }
 }
 

@@ -13,7 +13,9 @@ mod function_name;
 mod functions;
 mod grammar;
 mod lexer;
+mod normalized;
 mod reason;
+mod shape;
 mod split;
 mod tables;
 mod transaction;
@@ -29,6 +31,7 @@ pub use effects::Effects;
 pub use function_name::FunctionNameError;
 #[doc(no_inline)]
 pub use millpond_core::Access;
+pub use normalized::normalized;
 pub use reason::{DisplayReason, Reason, ReasonKind, Span};
 pub use split::{Statements, split};
 pub use tables::{Table, TableUse, Tables};

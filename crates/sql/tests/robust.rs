@@ -1,7 +1,7 @@
 //! Any text gets an answer: no panic, ranges that can be cut, the same answer twice.
 
 use millpond_sql::{
-    Certainty, Classifier, Dialect, ReasonKind, analyze, classify, classify_bytes, digest, split,
+    Certainty, Classifier, Dialect, ReasonKind, analyze, classify, classify_bytes, digest, normalized, split,
 };
 
 const DIALECTS: [Dialect; 3] = [Dialect::Postgres, Dialect::MySql, Dialect::MariaDb];
@@ -135,6 +135,8 @@ fn check(sql: &str) {
         assert!(sql.get(span.range()).is_some(), "{dialect}: {shown:?}");
         assert!(!answer.reason().display(sql).to_string().is_empty());
         let _ = digest(sql, dialect);
+        let of_people = normalized(sql, dialect);
+        assert!(of_people.chars().count() <= 200 && !of_people.contains(char::is_control), "{shown:?}");
         let mut end = 0;
         for range in split(sql, dialect) {
             assert!(range.start >= end && range.end > range.start, "{dialect}: {shown:?}");
@@ -160,6 +162,105 @@ fn any_row_of_pieces_gets_an_answer() {
             check_analysis(&sql, dialect);
         }
     }
+}
+
+/// Literals, and what else is not shown, with a mark in each: by dialect, or for all.
+const HIDDEN: &[(Option<Dialect>, &[&str])] = &[
+    (
+        None,
+        &["'S3CRET'", "'a''S3CRET'", "N'S3CRET'", "X'S3CRET'", "B'S3CRET'", "/* S3CRET ' */", "-- S3CRET\n"],
+    ),
+    (None, &["774411", "774411.774411", "774411e3", ".774411", "0x774411", "in (774411, 'S3CRET')"]),
+    (
+        Some(Dialect::Postgres),
+        &["E'\\'S3CRET'", "U&'S3CRET'", "$$ S3CRET ' $$", "$a$ $$ S3CRET $a$", "'a'\n'S3CRET'"],
+    ),
+    (Some(Dialect::Postgres), &["/* /* */ S3CRET */", "1_774411", "0b774411", "774411_774411.774411_774411"]),
+    (Some(Dialect::Postgres), &["U&\"a\" uescape /* S3CRET */ '!'", "\"a\"\"b\""]),
+    (
+        Some(Dialect::MySql),
+        &["\"S3CRET\"", "'\\'S3CRET'", "_utf8'S3CRET'", "# S3CRET\n", "@'S3CRET'", "/*! 'S3CRET' */"],
+    ),
+    (
+        Some(Dialect::MariaDb),
+        &["\"S3CRET\"", "'\\'S3CRET'", "/*M! 774411 'S3CRET' */", "/*!50000 'S3CRET' */"],
+    ),
+];
+
+/// What stands between them.
+const OPEN: &[&str] = &[
+    "select",
+    "from",
+    "a",
+    "b.c",
+    "f(",
+    ")",
+    ",",
+    "(",
+    "values (",
+    "in (",
+    "array[",
+    "]",
+    "::",
+    "<=",
+    "-",
+    "+",
+    "?",
+    "$1",
+    "where",
+    ";",
+    "insert into t",
+    "case",
+    "end",
+    "as",
+    "limit",
+    "interval",
+    "=",
+    "@",
+    ".",
+];
+
+#[test]
+fn no_value_and_no_comment_is_left_in_a_normalized_text() {
+    for seed in 1..=20_000 {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        for dialect in DIALECTS {
+            let is_for = |(of, _): &&(Option<Dialect>, _)| of.is_none_or(|of| of == dialect);
+            let hidden: Vec<_> = HIDDEN.iter().filter(is_for).flat_map(|(_, all)| *all).collect();
+            let mut sql = String::new();
+            for _ in 0..random.below(16) {
+                let is_open = random.below(2) == 0;
+                let piece =
+                    if is_open { OPEN[random.below(OPEN.len())] } else { hidden[random.below(hidden.len())] };
+                sql.push_str(piece);
+                sql.push(' ');
+            }
+            let shown = normalized(&sql, dialect).to_lowercase();
+            assert!(
+                !shown.contains("s3cret") && !shown.contains("774411"),
+                "{dialect}: {shown:?} of {sql:?}"
+            );
+            assert!(!shown.contains('…') || shown.chars().count() == 200, "{dialect}: {shown:?} of {sql:?}");
+        }
+    }
+}
+
+#[test]
+fn a_normalized_text_has_the_digest_of_the_text() {
+    let mut compared = 0;
+    for seed in 1..=20_000 {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let pieces = (0..random.below(24)).map(|_| PIECES[random.below(PIECES.len())]);
+        // What only some servers read counts beside the tokens, and a number without its exponent is not shown.
+        let pieces = pieces.filter(|piece| !["\n", "/*!", "/*!50000", "/*M!", "1e"].contains(piece));
+        let sql = pieces.collect::<Vec<_>>().join(" ");
+        let shown = normalized(&sql, Dialect::MySql);
+        if !shown.contains('…') {
+            assert_eq!(digest(&shown, Dialect::MySql), digest(&sql, Dialect::MySql), "{shown:?} of {sql:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 10_000, "{compared}");
 }
 
 /// The analysis agrees with the other answers, and its tables can be cut out.

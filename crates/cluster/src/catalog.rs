@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{Health, NodeId, Position, Role, Snapshot};
-use millpond_sql::{Analysis, Cache, Catalog, Classification, Classifier, ReasonKind};
+use millpond_sql::{Analysis, Cache, Catalog, Classification, Classifier, Digest, ReasonKind};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -92,6 +92,16 @@ impl Knowledge {
     /// All that a text shows.
     pub(crate) fn analyze(&self, sql: &str, path: SearchPath) -> Arc<Analysis> {
         self.statements.load().under(path).analyze(sql)
+    }
+
+    /// The number that texts share which differ only in values.
+    pub(crate) fn digest(&self, sql: &str) -> Digest {
+        self.base.digest(sql)
+    }
+
+    /// A text without its values.
+    pub(crate) fn normalized(&self, sql: &str) -> String {
+        self.base.normalized(sql)
     }
 
     /// Why a text is no plain read.

@@ -24,12 +24,13 @@ use crate::handle::Sees;
 use crate::members::{State, View};
 use crate::mode::ModeSwitch;
 use crate::node::{Node, in_time, now};
+use crate::shadow::Shadow;
 use crate::switches::Board;
 use crate::watchers::{Place, Watchers};
 use crate::written::Written;
 use crate::{
     Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeConfig, NodeKey, NodeStatus, Outcome,
-    Purpose, Status,
+    Purpose, ShadowReport, Status,
 };
 
 /// A database cluster: its nodes, a pool and a monitor for each. Cheap to clone; all clones are one cluster. When the
@@ -168,6 +169,18 @@ impl<B: Backend> Cluster<B> {
         self.shared.set_mode(mode);
     }
 
+    /// Which statements [`Mode::Route`] would have sent to replicas, as recorded in [`Mode::Shadow`] since the start or since it was
+    /// [cleared](Self::clear_shadow_report). Leaving that mode, and coming back, keeps what was recorded.
+    #[must_use]
+    pub fn shadow_report(&self) -> ShadowReport {
+        self.shared.shadow.report()
+    }
+
+    /// Forgets what was recorded so far: the next [report](Self::shadow_report) begins now.
+    pub fn clear_shadow_report(&self) {
+        self.shared.shadow.clear();
+    }
+
     /// The backend.
     #[must_use]
     pub fn backend(&self) -> &B {
@@ -219,6 +232,8 @@ pub(crate) struct Shared<B: Backend> {
     watchers: Watchers,
     is_closed: AtomicBool,
     pub(crate) mode: ModeSwitch,
+    /// What statements would do, by [`Mode::Shadow`].
+    pub(crate) shadow: Shadow,
     /// What else an operator sends to the primary.
     pub(crate) board: Board,
     /// What this process has written.
@@ -259,6 +274,7 @@ impl<B: Backend> Shared<B> {
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),
             mode: ModeSwitch::new(config.switches.mode),
+            shadow: Shadow::new(config.switches.mode),
             board: Board::new(&config.switches),
             written: Written::default(),
             refused: Refused::default(),
@@ -276,7 +292,13 @@ impl<B: Backend> Shared<B> {
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {
-        if self.mode.set(mode) != mode {
+        let before = {
+            // Both under its lock, so that it goes by the last of two that are set at the same time.
+            let mut records = self.shadow.records();
+            records.switch(mode);
+            self.mode.set(mode)
+        };
+        if before != mode {
             self.tell(&Event::ModeChanged { mode });
         }
     }

@@ -214,6 +214,7 @@ impl<B: Backend> Handle<B> {
             if sight.is_on() || self.report.is_some() {
                 search.tell(sight, node, purpose);
             }
+            let recording = search.recording();
             let (sent, wanted) = (search.now, must_show.clone());
             let is_placed =
                 self.is_monotonic() && purpose == Purpose::Write && !self.shared().view.load().is_lone();
@@ -245,6 +246,7 @@ impl<B: Backend> Handle<B> {
                 }
                 Ok(answer) => {
                     in_flight.answered(answer.at);
+                    drop(recording);
                     if answer.is_other_role {
                         self.shared().nudge_all();
                     }

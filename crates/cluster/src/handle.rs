@@ -64,6 +64,8 @@ pub(crate) struct Ask<'s> {
 /// What is decided of a statement.
 pub(crate) struct Decided<P> {
     pub(crate) decision: Decision,
+    /// In [`Mode::Shadow`], why it would go where [`Mode::Route`] would send it.
+    pub(crate) shadow: Option<Reason>,
     /// What replicas can be asked for that have to show the caller's writes.
     pub(crate) wanted: Wanted<P>,
     /// What it has to show, if that is less than what its handle's reads show.
@@ -486,17 +488,19 @@ impl<B: Backend> Handle<B> {
     /// Decides by what is known now, and by the switches.
     pub(crate) fn decide(&self, snapshot: &Snapshot<B::Position>, ask: &Ask<'_>) -> Decided<B::Position> {
         let by = |seen: &Seen<B::Position>| {
-            let decision = self.decide_for(seen, snapshot, ask);
+            let (decision, shadow) = self.decide_for(seen, snapshot, ask);
             let wanted = match seen.position_on(snapshot.timeline) {
                 Some(position) => Wanted::Position(position.clone()),
                 None if seen.is_nothing() => Wanted::Nothing,
                 None => Wanted::Unknown,
             };
-            Decided { decision, wanted, seen: None }
+            Decided { decision, shadow, wanted, seen: None }
         };
         let decided = self.with_seen(by);
         // Mostly every replica shows all that was written; only where not, it is worth a look what the read needs of that.
-        let is_held_up = decided.decision.reason == Reason::OwnWrite || !decided.decision.to_prove.is_empty();
+        let is_held_up = matches!(decided.shadow, Some(Reason::OwnWrite | Reason::ProvingReplica))
+            || decided.decision.reason == Reason::OwnWrite
+            || !decided.decision.to_prove.is_empty();
         let less = ask.text.filter(|_| is_held_up).and_then(|text| self.seen_by_tables_of(text));
         match less {
             Some(seen) => {
@@ -507,27 +511,33 @@ impl<B: Backend> Handle<B> {
         }
     }
 
+    /// Beside the decision stands, in [`Mode::Shadow`], the reason of that which [`Mode::Route`] would be.
     fn decide_for(
         &self,
         seen: &Seen<B::Position>,
         snapshot: &Snapshot<B::Position>,
         ask: &Ask<'_>,
-    ) -> Decision {
+    ) -> (Decision, Option<Reason>) {
         let Ask { access, is_switched, last_read, seed, now, .. } = *ask;
         let request = Request::new(access, self.freshness, seen, seed).behind(last_read);
         let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
-        let overruled = match self.shared().mode.get() {
-            _ if !matches!(decision.reason, Reason::FreshReplica | Reason::ProvingReplica) => {
-                return decision;
+        let mode = self.shared().mode.get();
+        let in_shadow = |reason| (mode == Mode::Shadow).then_some(reason);
+        let (overruled, shadow) = match (mode, decision.reason) {
+            (Mode::PrimaryOnly, Reason::FreshReplica | Reason::ProvingReplica) => {
+                (Reason::PrimaryOnlyMode, None)
             }
-            Mode::Route if is_switched => Reason::SwitchedToPrimary,
-            Mode::Route => return decision,
-            Mode::PrimaryOnly => Reason::PrimaryOnlyMode,
-            Mode::Shadow => Reason::ShadowMode,
+            (_, Reason::FreshReplica | Reason::ProvingReplica) if is_switched => {
+                (Reason::SwitchedToPrimary, in_shadow(Reason::SwitchedToPrimary))
+            }
+            (Mode::Shadow, reason @ (Reason::FreshReplica | Reason::ProvingReplica)) => {
+                (Reason::ShadowMode, Some(reason))
+            }
+            (_, reason) => return (decision, in_shadow(reason)),
         };
         let mut on_primary = decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
         on_primary.reason = overruled;
-        on_primary
+        (on_primary, shadow)
     }
 }
 

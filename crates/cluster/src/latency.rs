@@ -21,6 +21,12 @@ pub struct Latencies {
 }
 
 impl Latencies {
+    /// How many statements were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
     /// The latency that the share `q` (0 to 1) of the statements did not exceed; `None` when there were none.
     #[must_use]
     #[expect(
@@ -30,7 +36,7 @@ impl Latencies {
         reason = "a share"
     )]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
-        let total: u64 = self.counts.iter().sum();
+        let total = self.count();
         let rank = ((total as f64 * q).ceil() as u64).max(1);
         let mut seen = 0;
         let bucket = self.counts.iter().position(|count| {

@@ -10,17 +10,26 @@ pub enum Mode {
     Route,
     /// Everything goes to the primary.
     PrimaryOnly,
-    /// Everything goes to the primary; what [`Route`](Mode::Route) would have done is counted.
+    /// Everything goes to the primary; what [`Route`](Mode::Route) would have done is counted, and
+    /// [recorded](crate::ShadowReport) by statement.
     Shadow,
+}
+
+impl Mode {
+    /// The word that events, [switches](crate::Switches) and `Display` use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::PrimaryOnly => "primary-only",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Route => "route",
-            Self::PrimaryOnly => "primary-only",
-            Self::Shadow => "shadow",
-        })
+        f.pad(self.as_str())
     }
 }
 

@@ -23,11 +23,10 @@ use crate::latency::Tick;
 use crate::line::{Line, Shown};
 use crate::members::View;
 use crate::node::{InFlight, Node, now};
+use crate::shadow::Recording;
 use crate::shards::Shard;
 use crate::sight::Sight;
-use crate::{
-    Backend, Error, ErrorKind, Event, FailureKind, Handle, Mode, NodeLease, Outcome, Purpose, Served,
-};
+use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, NodeLease, Outcome, Purpose, Served};
 
 /// A connection to a node that may run the statement.
 pub(crate) struct Leased<'a, B: Backend> {
@@ -73,6 +72,8 @@ pub(crate) struct Search<'a, B: Backend> {
     /// it.
     is_off_primaries: bool,
     reason: Option<Reason>,
+    /// In [`Mode::Shadow`], why it would go where [`Mode::Route`] would send it.
+    shadow: Option<Reason>,
     /// What it must not show less of than.
     shown: Option<Shown>,
     last_error: Option<Error>,
@@ -106,6 +107,7 @@ impl<'a, B: Backend> Search<'a, B> {
             is_switched: handle.is_switched(access, statement.text),
             is_off_primaries: false,
             reason: None,
+            shadow: None,
             shown: handle.monotonic().filter(|_| access.is_read()).and_then(Line::shown),
             last_error: None,
             is_hopeless: false,
@@ -122,7 +124,7 @@ impl<'a, B: Backend> Search<'a, B> {
         'decision: loop {
             // Kept until there is a connection: it says which nodes are meant.
             let view = shared.view.load();
-            let Decided { decision, wanted, seen } = self.decide(&view);
+            let Decided { decision, wanted, seen, .. } = self.decide(&view);
             if self.access.is_read() && decision.reason.is_fallback() {
                 if self.is_patient() && !shared.is_closed() {
                     drop(view);
@@ -323,6 +325,19 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    /// In [`Mode::Shadow`], what records the statement that is sent now when it is dropped.
+    pub(crate) fn recording(&self) -> Option<Recording<'a>> {
+        let reason = self.shadow?;
+        let shared = self.handle.shared();
+        let was_refused = || self.text.is_some_and(|text| shared.refused.contains(text, B::DIALECT));
+        let reason = match reason {
+            Reason::NotARead(_) if was_refused() => Reason::RefusedBefore,
+            reason => reason,
+        };
+        let (shadow, knowledge) = (&shared.shadow, &shared.knowledge);
+        Some(Recording { shadow, knowledge, text: self.text, reason, sent: self.now.into_std() })
+    }
+
     /// How long it is since the last look.
     pub(crate) fn look_at_the_clock(&mut self) -> Duration {
         let before = std::mem::replace(&mut self.now, Instant::now());
@@ -397,9 +412,10 @@ impl<'a, B: Backend> Search<'a, B> {
         let decided = self.decided(snapshot, fastrand::u64(..));
         let reason = decided.decision.reason;
         self.reason = Some(reason);
+        self.shadow = decided.shadow;
         tracing::trace!(target: "millpond", reason = reason.as_str(), "decided");
         match reason {
-            Reason::ShadowMode if shared.mode.get() == Mode::Shadow => {
+            Reason::ShadowMode => {
                 shared.shadowed.fetch_add(1, Ordering::Relaxed);
             }
             // Fresher answers from the monitors let the next read go to a replica.

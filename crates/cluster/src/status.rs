@@ -6,8 +6,13 @@ use millpond_core::{Epoch, Health, Lag, Role};
 use crate::{Latencies, Mode};
 
 /// How a cluster stands at one moment. `Display` draws it as a table.
+///
+/// With the feature `serde` it is one value to serialise, with the fields' names: times are in milliseconds, with a fraction, in fields that
+/// end in `_ms`; roles, healths and modes are their words; what is not known is `null`, and never zero. A lag is `null` or
+/// `{"time_ms": 12.5, "distance": 4096}`, latencies are `{"count": 9, "p50_ms": 1.1, "p90_ms": 2.2, "p99_ms": 5.0, "p999_ms": 5.0}`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Status {
     /// The mode in force.
     pub mode: Mode,
@@ -29,6 +34,7 @@ pub struct Status {
 /// How one node stands.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct NodeStatus {
     /// Its address as configured.
     pub name: Arc<str>,

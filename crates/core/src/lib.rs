@@ -8,6 +8,8 @@ mod history;
 mod hysteresis;
 mod node;
 mod position;
+#[cfg(feature = "serde")]
+mod serialize;
 mod snapshot;
 mod token;
 mod topology;

@@ -211,13 +211,21 @@ pub enum Health {
     Down,
 }
 
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Health {
+    /// The lower-case word that events and `Display` use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
             Self::Down => "down",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

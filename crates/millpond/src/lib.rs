@@ -7,7 +7,7 @@ pub use millpond_cluster::sql;
 pub use millpond_cluster::sql::Digest;
 pub use millpond_cluster::{
     Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
-    Result, Served, Status, Switches,
+    Result, Served, ShadowCounts, ShadowReport, ShadowedStatement, Status, Switches,
 };
 
 /// PostgreSQL, on tokio-postgres.

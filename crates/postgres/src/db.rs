@@ -16,8 +16,8 @@ use crate::rest::Rest;
 use crate::scope::Scope;
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
-    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Report, Result, RowStream, Switches, Token,
-    Transaction, TransactionBuilder, WriterPool,
+    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Report, Result, RowStream, ShadowReport,
+    Switches, Token, Transaction, TransactionBuilder, WriterPool,
 };
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
@@ -473,6 +473,35 @@ impl Db {
     #[must_use]
     pub fn status(&self) -> Status {
         self.handle.cluster().status()
+    }
+
+    /// Which statements would move to replicas, before any does: what [`Mode::Route`] would have done with each that ran in [`Mode::Shadow`], how
+    /// much of the load that is, and what keeps the others on the primary.
+    ///
+    /// It has all that was recorded in that mode, by this process, since the start or [`clear_shadow_report`](Db::clear_shadow_report); leaving the
+    /// mode and coming back loses nothing. A statement costs a lock and its digest more than in another mode.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, Mode, Switches};
+    /// # fn report(db: &Db) {
+    /// db.set_mode(Mode::Shadow);
+    /// // A day later:
+    /// let report = db.shadow_report();
+    /// println!("{report}");
+    /// // All may move but the one that takes most time.
+    /// if let Some(first) = report.statements().first() {
+    ///     db.set_switches(&Switches::mode(Mode::Route).digest(first.digest));
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn shadow_report(&self) -> ShadowReport {
+        self.handle.cluster().shadow_report()
+    }
+
+    /// Forgets what was recorded so far: the next [report](Db::shadow_report) begins now.
+    pub fn clear_shadow_report(&self) {
+        self.handle.cluster().clear_shadow_report();
     }
 
     /// The nodes of the cluster, to add some, take some out, or drain them while everything runs.

@@ -60,7 +60,7 @@ pub use millpond_cluster::DiscoveryError;
 pub use millpond_cluster::core::Age;
 pub use millpond_cluster::{
     Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
-    Result, Served, Status, Switches,
+    Result, Served, ShadowCounts, ShadowReport, ShadowedStatement, Status, Switches,
 };
 pub use tokio_postgres;
 

@@ -85,7 +85,7 @@ const ADAPTERS: Ban = crates(
 pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "millpond-core",
-        uses: Uses::Only(&[any("thiserror")]),
+        uses: Uses::Only(&[any("serde"), any("thiserror")]),
         never: &[TOKIO, CLOCK, RANDOM, DRIVERS],
         why: "Time and chance come in as arguments, so a day of a cluster is simulated in minutes.",
     },
@@ -114,6 +114,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             any("millpond-core"),
             any("millpond-pool"),
             any("millpond-sql"),
+            any("serde"),
             any("thiserror"),
             only("tokio", &["rt", "sync", "time"]),
             any("tracing"),

@@ -1,0 +1,96 @@
+//! How a cluster stands, as one value that is serialised: what a service logs, or shows to whatever scrapes it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+use std::time::Duration;
+
+use millpond::{Health, Lag, Mode};
+use millpond_tests::{Cluster, until};
+use serde_json::{Value, json};
+
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap()
+}
+
+/// Takes out what is another number each time. It has to be one, and not negative.
+fn number(value: &mut Value, path: &str) -> f64 {
+    let found = value.pointer_mut(path).unwrap_or_else(|| panic!("{path}")).take();
+    found.as_f64().filter(|number| *number >= 0.0).unwrap_or_else(|| panic!("{path}: {found}"))
+}
+
+#[tokio::test]
+async fn a_status_is_one_plain_value() {
+    let cluster = Cluster::up_with(1, |builder| builder.max_size(3)).await;
+    let db = &cluster.db;
+    db.nodes().add("127.0.0.1:1").unwrap();
+    db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let is_found_down = || db.status().nodes[2].health == Health::Down;
+    until("what does not answer is found down", async || is_found_down()).await;
+    let is_known = || matches!(db.status().nodes[1].lag, Lag::Known { distance: 0, .. });
+    until("the replica has all", async || is_known()).await;
+    let status = db.status();
+    let mut told = json(&status);
+    for (node, of) in status.nodes.iter().enumerate().take(2) {
+        assert!(of.latencies.count() > 0);
+        for quantile in ["p50_ms", "p90_ms", "p99_ms", "p999_ms"] {
+            assert!(number(&mut told, &format!("/nodes/{node}/latencies/{quantile}")) > 0.0);
+        }
+    }
+    let lag = number(&mut told, "/nodes/1/lag/time_ms");
+    assert!((lag - status.nodes[1].lag.time().unwrap().as_secs_f64() * 1e3).abs() < 1e-6, "{lag}");
+    let failures = number(&mut told, "/nodes/2/connect_failures");
+    assert!(failures.fract() == 0.0);
+    let node = |node: usize, role: &str, lag: Value| {
+        let of = &status.nodes[node];
+        json!({
+            "name": &*of.name, "zone": null, "weight": 1.0, "is_drained": false, "role": role, "health": "up", "lag": lag,
+            "is_slow": false, "is_lagging": false, "is_saturated": false,
+            "in_flight": 0, "connections": of.connections, "connect_failures": 0, "waiting": 0, "reads": of.reads,
+            "primary_statements": of.primary_statements,
+            "latencies": {"count": of.latencies.count(), "p50_ms": null, "p90_ms": null, "p99_ms": null, "p999_ms": null},
+        })
+    };
+    let silent = json!({
+        "name": "127.0.0.1:1", "zone": null, "weight": 1.0, "is_drained": false, "role": null, "health": "down", "lag": null,
+        "is_slow": false, "is_lagging": false, "is_saturated": false,
+        "in_flight": 0, "connections": 0, "connect_failures": null, "waiting": 0, "reads": 0, "primary_statements": 0,
+        "latencies": {"count": 0, "p50_ms": null, "p90_ms": null, "p99_ms": null, "p999_ms": null},
+    });
+    let replica = node(1, "replica", json!({"time_ms": null, "distance": 0}));
+    let expected = json!({
+        "mode": "route", "epoch": 1, "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0,
+        "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0})), replica, silent],
+    });
+    assert_eq!(told, expected);
+    db.set_mode(Mode::PrimaryOnly);
+    assert_eq!(json(&db.status())["mode"], "primary-only");
+}
+
+#[tokio::test]
+async fn a_shadow_report_is_one_plain_value() {
+    let cluster = Cluster::up_with(0, |builder| builder.probe_interval(Duration::from_secs(60))).await;
+    let db = &cluster.db;
+    assert_eq!(json(&db.shadow_report())["statements"], json!([]));
+    db.set_mode(Mode::Shadow);
+    db.execute("insert into item values (1, 'secret')", &[]).await.unwrap();
+    drop(db.get().await.unwrap());
+    let mut told = json(&db.shadow_report());
+    assert!(number(&mut told, "/recorded_ms") >= number(&mut told, "/total/time_ms"));
+    assert!(
+        number(&mut told, "/statements/0/time_ms") > 0.0 && number(&mut told, "/connections/time_ms") > 0.0
+    );
+    let counts = |calls: u64, time: Value, kept: Value| {
+        json!({
+            "calls": calls, "time_ms": time, "moved": 0, "moved_time_ms": 0.0, "own_write_reads": 0, "kept": kept,
+        })
+    };
+    let once = counts(1, Value::Null, json!({"not_a_read": 1}));
+    let mut statement = once.clone();
+    statement["text"] = "insert into item values (?, ?)".into();
+    statement["digest"] = db.analyze("insert into item values ($1, $2)").digest().to_string().into();
+    let expected = json!({
+        "recorded_ms": null, "total": once, "statements": [statement],
+        "remainder": counts(0, json!(0.0), json!({})), "connections": once,
+    });
+    assert_eq!(told, expected);
+}

@@ -56,6 +56,22 @@ async fn a_killed_primary_that_had_gone_its_own_way_is_rewound_and_loses_what_it
 }
 
 #[tokio::test]
+async fn a_replica_that_is_beyond_the_fork_is_taken_back_to_it() {
+    let lab = lab(2).await;
+    let [old, new, other] = ["db-0", "db-1", "db-2"].map(|name| lab.node(name).unwrap());
+    new.replication().reset();
+    insert(&lab, "db-0", 100).await;
+    other.wait_for_replay().await.unwrap();
+    old.kill().await.unwrap();
+    new.promote().await.unwrap();
+    assert_eq!(rows(&lab, "db-2").await.as_deref(), Some("100"));
+    assert_ne!(other.follow(new).await.unwrap(), Rejoin::Repointed);
+    insert(&lab, "db-1", 1).await;
+    lab.caught_up().await.unwrap();
+    assert_eq!(rows(&lab, "db-2").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn an_old_primary_that_is_started_again_is_a_second_writer_until_it_follows() {
     let lab = lab(1).await;
     let [old, new] = ["db-0", "db-1"].map(|name| lab.node(name).unwrap());

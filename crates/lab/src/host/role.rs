@@ -50,7 +50,8 @@ impl Host {
         self.member().upstream.store(primary.index, Ordering::Release);
         self.member().replication.hang_up();
         let runs = server.pid().is_some() && self.in_recovery(Phase::Follow).await?;
-        if runs && self.streams_from(primary, REPOINT).await.is_ok() {
+        if runs && self.streams_from(primary, REPOINT).await.is_ok() && self.goes_along(primary).await.is_ok()
+        {
             return Ok(Rejoin::Repointed);
         }
         self.stop_server(&mut server, StopMode::Fast).await?;
@@ -151,6 +152,24 @@ impl Host {
                 Some(_) => Ok(()),
             });
             if wait.judge(streams).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until this node hears `primary`'s own timeline. One that is beyond the fork streams too, now and then: the end of the timeline
+    /// before, again and again, over what it has.
+    async fn goes_along(&self, primary: &Self) -> Result<(), LabError> {
+        let timeline =
+            "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int4::text";
+        let timeline = primary.ask(Phase::Follow, timeline).await?;
+        let wait = self.wait(Phase::Stream, REPOINT);
+        loop {
+            let heard = self.ask(Phase::Stream, "select received_tli::text from pg_stat_wal_receiver").await;
+            let goes_along = heard.map(|heard| {
+                if heard == timeline { Ok(()) } else { Err(format!("it hears timeline {heard:?}")) }
+            });
+            if wait.judge(goes_along).await?.is_some() {
                 return Ok(());
             }
         }

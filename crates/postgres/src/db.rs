@@ -633,8 +633,9 @@ impl Session {
     ///
     /// Its reads stay on one replica, as long as that may serve them; from there they go to the primary, which is asked behind a read how far it
     /// is, and on to whichever replica has come so far. Behind a transaction or a lease that lasts until a replica is known to show all that was
-    /// there. Reads that run at the same time have no order, and what a failover discarded is not seen again. The [`token`](Session::token) asks
-    /// for what was written, and for no less.
+    /// there. Reads that run at the same time have no order, and what a failover discarded is not seen again. Nor may a row be whose commit
+    /// is still under way, for as long as it is: a replica shows it once it is replayed, and the primary when it is done, as with waiting for a
+    /// replica. The [`token`](Session::token) asks for what was written, and for no less.
     #[must_use]
     pub fn monotonic(&self) -> Self {
         Self { db: self.db.with(self.db.handle.with_monotonic_reads()) }

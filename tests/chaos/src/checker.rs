@@ -28,6 +28,13 @@ pub enum Violation {
     Twice(Entry),
     /// A write was told as not done, and is there.
     DoneAfterAll(Entry),
+    /// A write was told as not done, and was read.
+    ReadThoughNotDone {
+        /// The write.
+        entry: Entry,
+        /// When the read was sent.
+        at: Duration,
+    },
     /// A read did not show a write of its own process or session.
     OwnWriteMissing {
         /// The write.
@@ -42,7 +49,7 @@ pub enum Violation {
         /// When the read was sent.
         at: Duration,
     },
-    /// A read did not show what one of the same session before did.
+    /// A read did not show what one of the same session before did, though its commit was over.
     WentBack {
         /// What was missing.
         entry: Entry,
@@ -51,7 +58,7 @@ pub enum Violation {
     },
     /// A reader with the token of a write did not see it.
     TokenMissed(Entry),
-    /// A write went to a lower timeline when one on a higher had been acknowledged.
+    /// A write went to a lower timeline when its process had been told of one on a higher, or its session had the token of one.
     LowerTimeline {
         /// The write.
         entry: Entry,
@@ -60,7 +67,7 @@ pub enum Violation {
         /// The timeline that was known.
         known: u32,
     },
-    /// A write that a failover discarded was read behind it.
+    /// A write that a failover discarded was read by a process that had written behind it.
     ReadThoughLost {
         /// The write.
         entry: Entry,
@@ -76,6 +83,9 @@ impl fmt::Display for Violation {
             Self::LostBeforeTheFork(entry) => write!(f, "lost, and before the fork: {entry}"),
             Self::Twice(entry) => write!(f, "done twice: {entry}"),
             Self::DoneAfterAll(entry) => write!(f, "told as not done, and done: {entry}"),
+            Self::ReadThoughNotDone { entry, at } => {
+                write!(f, "told as not done, and read at {at:?}: {entry}")
+            }
             Self::OwnWriteMissing { entry, at } => write!(f, "own write {entry} not read at {at:?}"),
             Self::TooOld { entry, at } => write!(f, "read too old at {at:?}: {entry} was missing"),
             Self::WentBack { entry, at } => write!(f, "{entry} was read, and not again at {at:?}"),
@@ -102,8 +112,11 @@ impl fmt::Display for Entry {
 pub struct Findings {
     /// What was broken.
     pub violations: Vec<Violation>,
-    /// Acknowledged writes that a failover discarded, where one may.
-    pub discarded: usize,
+    /// Acknowledged writes that a failover discarded, where one may: by name.
+    pub discarded: Vec<Entry>,
+    /// Rows that a read did not show and one before had, while their commit was under way. A replica shows a commit when it has replayed it,
+    /// and the primary when it is done with it, as waiting for a replica: so who goes from one to the other may see it go and come back.
+    pub went_back_early: usize,
 }
 
 /// Checks a run.
@@ -123,13 +136,14 @@ pub fn check(history: &History, durability: Durability) -> Findings {
         } else if is_before_its_fork(write, history) {
             findings.violations.push(Violation::LostBeforeTheFork(*entry));
         } else {
-            findings.discarded += 1;
+            findings.discarded.push(*entry);
         }
     }
+    findings.discarded.sort_unstable();
     check_kept(history, &kept, &mut findings.violations);
     check_timelines(history, &mut findings.violations);
     check_reads(history, &lost, &mut findings.violations);
-    check_order(history, &kept, &mut findings.violations);
+    check_order(history, &kept, &mut findings);
     let missed = history.token_reads.iter().filter(|read| !read.saw && !lost.contains_key(&read.entry));
     findings.violations.extend(missed.map(|read| Violation::TokenMissed(read.entry)));
     findings
@@ -156,45 +170,61 @@ fn check_kept(history: &History, kept: &HashSet<Entry>, violations: &mut Vec<Vio
     violations.extend(done.map(|write| Violation::DoneAfterAll(write.entry)));
 }
 
+/// What a process knows, it knows by the answers to its own writes; a session by its token, too.
 fn check_timelines(history: &History, violations: &mut Vec<Violation>) {
-    let acknowledged = |write: &Write| match write.fate {
-        Fate::Acknowledged { timeline, .. } => Some((write.begun, write.ended, timeline, write.entry)),
+    let processes: BTreeSet<u32> = history.writes.iter().map(|write| write.process).collect();
+    for process in processes {
+        let mut by_begin: Vec<(&Write, u32)> = history
+            .writes
+            .iter()
+            .filter(|write| write.process == process)
+            .filter_map(|write| Some((write, timeline_of(write)?)))
+            .collect();
+        by_begin.sort_by_key(|(write, _)| write.begun);
+        let mut by_end = by_begin.clone();
+        by_end.sort_by_key(|(write, _)| write.ended);
+        let (mut heard, mut ended) = (0, by_end.iter().peekable());
+        for (write, timeline) in by_begin {
+            while let Some((_, higher)) = ended.next_if(|(earlier, _)| earlier.ended < write.begun) {
+                heard = heard.max(*higher);
+            }
+            let known = heard.max(write.told);
+            if timeline < known {
+                violations.push(Violation::LowerTimeline { entry: write.entry, timeline, known });
+            }
+        }
+    }
+}
+
+const fn timeline_of(write: &Write) -> Option<u32> {
+    match write.fate {
+        Fate::Acknowledged { timeline, .. } => Some(timeline),
         Fate::NotDone | Fate::Unknown => None,
-    };
-    let mut by_begin: Vec<_> = history.writes.iter().filter_map(acknowledged).collect();
-    by_begin.sort_by_key(|(begun, ..)| *begun);
-    let mut by_end = by_begin.clone();
-    by_end.sort_by_key(|(_, ended, ..)| *ended);
-    let (mut known, mut ended) = (0, by_end.iter().peekable());
-    for (begun, _, timeline, entry) in by_begin {
-        while let Some((.., higher, _)) = ended.next_if(|(_, ended, ..)| *ended < begun) {
-            known = known.max(*higher);
-        }
-        if timeline < known {
-            violations.push(Violation::LowerTimeline { entry, timeline, known });
-        }
     }
 }
 
 fn check_reads(history: &History, lost: &HashMap<Entry, &Write>, violations: &mut Vec<Violation>) {
     // By writer and number: when it was acknowledged.
     let mut acknowledged: HashMap<u32, BTreeMap<u32, Duration>> = HashMap::new();
+    let mut not_done = HashSet::new();
+    // When a process knew of each timeline, by an acknowledged write.
+    let mut known: BTreeMap<(u32, u32), Duration> = BTreeMap::new();
     for write in &history.writes {
-        if matches!(write.fate, Fate::Acknowledged { .. }) {
-            acknowledged.entry(write.entry.writer).or_default().insert(write.entry.number, write.ended);
+        match write.fate {
+            Fate::Acknowledged { timeline, .. } => {
+                acknowledged.entry(write.entry.writer).or_default().insert(write.entry.number, write.ended);
+                let since = known.entry((write.process, timeline)).or_insert(write.ended);
+                *since = (*since).min(write.ended);
+            }
+            Fate::NotDone => drop(not_done.insert(write.entry)),
+            Fate::Unknown => {}
         }
     }
-    // When each timeline was known from, by an acknowledged write.
-    let mut known: BTreeMap<u32, Duration> = BTreeMap::new();
-    for write in &history.writes {
-        if let Fate::Acknowledged { timeline, .. } = write.fate {
-            let since = known.entry(timeline).or_insert(write.ended);
-            *since = (*since).min(write.ended);
-        }
-    }
-    let later_since = |timeline: u32| known.range(timeline + 1..).map(|(_, since)| *since).min();
+    let later_since = |process: u32, timeline: u32| {
+        known.range((process, timeline + 1)..=(process, u32::MAX)).map(|(_, since)| *since).min()
+    };
     for read in &history.reads {
-        let saw: HashSet<u32> = read.saw.iter().copied().collect();
+        let at = read.begun;
         let until = match read.asks {
             Asks::OwnWrites => Some(read.begun),
             Asks::Within(limit) => read.begun.checked_sub(limit),
@@ -205,26 +235,34 @@ fn check_reads(history: &History, lost: &HashMap<Entry, &Write>, violations: &mu
         let missing = due
             .filter(|(_, ended)| until.is_some_and(|until| **ended < until))
             .map(|(number, _)| *number)
-            .find(|number| !saw.contains(number) && !lost.contains_key(&entry(*number)));
+            .find(|number| !read.saw.contains(*number) && !lost.contains_key(&entry(*number)));
         if let Some(number) = missing {
-            let (entry, at) = (entry(number), read.begun);
+            let entry = entry(number);
             violations.push(match read.asks {
                 Asks::OwnWrites => Violation::OwnWriteMissing { entry, at },
                 Asks::Within(_) | Asks::NoLess { .. } => Violation::TooOld { entry, at },
             });
         }
-        for number in &read.saw {
-            let Some(write) = lost.get(&entry(*number)) else { continue };
-            let Fate::Acknowledged { timeline, .. } = write.fate else { continue };
-            if later_since(timeline).is_some_and(|since| since < read.begun) {
-                violations.push(Violation::ReadThoughLost { entry: write.entry, at: read.begun });
+        for entry in read.saw.iter().map(entry) {
+            if not_done.contains(&entry) {
+                violations.push(Violation::ReadThoughNotDone { entry, at });
+            }
+            let Some(timeline) = lost.get(&entry).and_then(|write| timeline_of(write)) else { continue };
+            if later_since(read.process, timeline).is_some_and(|since| since < read.begun) {
+                violations.push(Violation::ReadThoughLost { entry, at });
             }
         }
     }
 }
 
 /// Whether each client's reads that may not show less than before did not.
-fn check_order(history: &History, kept: &HashSet<Entry>, violations: &mut Vec<Violation>) {
+fn check_order(history: &History, kept: &HashSet<Entry>, findings: &mut Findings) {
+    let acknowledged: HashMap<Entry, Duration> = history
+        .writes
+        .iter()
+        .filter(|write| timeline_of(write).is_some())
+        .map(|write| (write.entry, write.ended))
+        .collect();
     let client = |read: &&Read| match read.asks {
         Asks::NoLess { client } => Some(client),
         Asks::OwnWrites | Asks::Within(_) => None,
@@ -235,21 +273,23 @@ fn check_order(history: &History, kept: &HashSet<Entry>, violations: &mut Vec<Vi
     let mut shown: HashMap<_, BTreeSet<u32>> = HashMap::new();
     for read in reads {
         let shown = shown.entry((client(&read), read.writer)).or_default();
-        let saw: BTreeSet<u32> = read.saw.iter().copied().collect();
         let entry = |number: u32| Entry { writer: read.writer, number };
-        let missing = shown
-            .range(read.above + 1..)
-            .find(|number| !saw.contains(number) && kept.contains(&entry(**number)));
-        violations
-            .extend(missing.map(|number| Violation::WentBack { entry: entry(*number), at: read.begun }));
-        shown.extend(saw);
+        let missing = shown.range(read.above + 1..).map(|number| entry(*number));
+        for entry in missing.filter(|entry| !read.saw.contains(entry.number) && kept.contains(entry)) {
+            if acknowledged.get(&entry).is_some_and(|ended| *ended < read.begun) {
+                findings.violations.push(Violation::WentBack { entry, at: read.begun });
+                break;
+            }
+            findings.went_back_early += 1;
+        }
+        shown.extend(read.saw.iter());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Fork, TokenRead};
+    use crate::history::{Fork, Numbers, TokenRead};
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -261,11 +301,16 @@ mod tests {
 
     fn done(number: u32, timeline: u32, position: u64, ended: u64) -> Write {
         let fate = Fate::Acknowledged { timeline, position: Some(position) };
-        Write { entry: entry(number), begun: ms(ended - 5), ended: ms(ended), fate }
+        Write { process: 0, entry: entry(number), begun: ms(ended - 5), ended: ms(ended), told: 0, fate }
+    }
+
+    fn saws(numbers: &[u32]) -> Numbers {
+        numbers.iter().copied().collect()
     }
 
     fn read(begun: u64, asks: Asks, saw: &[u32]) -> Read {
-        Read { begun: ms(begun), ended: ms(begun + 1), asks, writer: 1, above: 0, saw: saw.into() }
+        let saw = saws(saw);
+        Read { process: 0, begun: ms(begun), ended: ms(begun + 1), asks, writer: 1, above: 0, saw }
     }
 
     /// Three writes, a failover that discards the second, and the third on the new timeline.
@@ -299,7 +344,7 @@ mod tests {
     #[test]
     fn what_a_failover_may_discard_is_counted_and_no_violation() {
         let findings = check(&failover(), Durability::Asynchronous);
-        assert_eq!((findings.violations, findings.discarded), (vec![], 1));
+        assert_eq!((findings.violations, findings.discarded), (vec![], vec![entry(2)]));
     }
 
     #[test]
@@ -321,11 +366,16 @@ mod tests {
             history.kept.push(entry(4));
         });
         assert_eq!(found, [Violation::DoneAfterAll(entry(4))]);
-        assert_eq!(violations(|history| history.reads[0].saw.clear()), [missing(1, 15)]);
-        assert_eq!(violations(|history| history.reads[2].saw = vec![1]), [missing(3, 60)]);
+        let found = violations(|history| {
+            history.writes.push(Write { fate: Fate::NotDone, ..done(4, 1, 190, 21) });
+            history.reads[1].saw = saws(&[1, 2, 4]);
+        });
+        assert_eq!(found, [Violation::ReadThoughNotDone { entry: entry(4), at: ms(25) }]);
+        assert_eq!(violations(|history| history.reads[0].saw = saws(&[])), [missing(1, 15)]);
+        assert_eq!(violations(|history| history.reads[2].saw = saws(&[1])), [missing(3, 60)]);
         let found = violations(|history| history.reads[3].asks = Asks::Within(ms(9)));
         assert_eq!(found, [Violation::TooOld { entry: entry(3), at: ms(60) }]);
-        let found = violations(|history| history.reads[5].saw.clear());
+        let found = violations(|history| history.reads[5].saw = saws(&[]));
         assert_eq!(found, [Violation::WentBack { entry: entry(1), at: ms(60) }]);
         let found = violations(|history| history.token_reads[0].saw = false);
         assert_eq!(found, [Violation::TokenMissed(entry(1))]);
@@ -334,8 +384,47 @@ mod tests {
             history.kept.push(entry(4));
         });
         assert_eq!(found, [Violation::LowerTimeline { entry: entry(4), timeline: 1, known: 2 }]);
-        let found = violations(|history| history.reads[2].saw = vec![1, 2, 3]);
+        let found = violations(|history| history.reads[2].saw = saws(&[1, 2, 3]));
         assert_eq!(found, [Violation::ReadThoughLost { entry: entry(2), at: ms(60) }]);
+    }
+
+    #[test]
+    fn a_process_knows_what_it_was_told_and_a_session_what_its_token_says() {
+        // Of another process, which has heard nothing of the second timeline.
+        let change = |told, history: &mut History| {
+            history.writes.push(Write { process: 1, told, ..done(4, 1, 120, 80) });
+            history.kept.push(entry(4));
+        };
+        assert_eq!(violations(|history| change(0, history)), []);
+        assert_eq!(violations(|history| change(1, history)), []);
+        let found = violations(|history| change(2, history));
+        assert_eq!(found, [Violation::LowerTimeline { entry: entry(4), timeline: 1, known: 2 }]);
+        // Nor does it know that what it reads was discarded.
+        let found = violations(|history| {
+            history.reads.push(Read { process: 1, ..read(60, Asks::Within(ms(20)), &[1, 2]) });
+        });
+        assert_eq!(found, []);
+        // How old it may be counts for writes of all processes.
+        let found = violations(|history| {
+            history.reads.push(Read { process: 1, ..read(60, Asks::Within(ms(9)), &[1]) });
+        });
+        assert_eq!(found, [Violation::TooOld { entry: entry(3), at: ms(60) }]);
+    }
+
+    #[test]
+    fn a_commit_under_way_may_be_shown_by_a_replica_and_not_yet_by_the_primary() {
+        let change = |ended, history: &mut History| {
+            history.writes.push(Write { begun: ms(60), ..done(4, 2, 190, ended) });
+            history.kept.push(entry(4));
+            history.reads.push(read(62, Asks::NoLess { client: 9 }, &[1, 4]));
+            history.reads.push(read(64, Asks::NoLess { client: 9 }, &[1]));
+        };
+        let mut history = failover();
+        change(66, &mut history);
+        let findings = check(&history, Durability::Asynchronous);
+        assert_eq!((findings.violations, findings.went_back_early), (vec![], 1));
+        let found = violations(|history| change(63, history));
+        assert_eq!(found, [Violation::WentBack { entry: entry(4), at: ms(64) }]);
     }
 
     #[test]

@@ -1,117 +1,193 @@
 //! Clients that write rows and read them back, and note what they were told.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millpond::postgres::{Db, Session};
-use millpond::{Error, Outcome};
+use fastrand::Rng;
+use millpond::Outcome;
+use millpond::postgres::{Db, Session, Token};
 use millpond_core::TokenPosition;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::history::{Asks, Entry, Fate, Read, Write};
-
-/// Where rows go. Without a key, so that one that is written twice is there twice.
-pub const TABLE: &str = "create table entry (writer int not null, number int not null); \
-                         create index on entry (writer, number)";
-
-/// The timeline is that of the server which runs the statement.
-const INSERT: &str = "insert into entry values ($1, $2) \
-    returning ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int4";
-
-/// The numbers of one writer's rows behind another.
-pub const ROWS: &str = "select number from entry where writer = $1 and number > $2";
+use crate::clock::Clock;
+use crate::history::{Asks, Entry, Fate, Read, TokenRead, Write};
+use crate::statements::{self, PATIENCE, ReadBy, WriteBy};
 
 /// How many rows back a reader looks.
 const WINDOW: u32 = 20;
 
-/// How long a call may take: longer than any fault, so that most are survived.
-const PATIENCE: Duration = Duration::from_secs(8);
-
 /// The most that a bounded read may be behind.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// What all clients of a process share.
-#[derive(Debug)]
-pub struct Traffic {
-    db: Db,
-    start: Instant,
-    /// The last number of each writer that was acknowledged.
-    last: Vec<AtomicU32>,
-    is_over: AtomicBool,
-    /// Tokens for another process, each with its row.
-    tokens: mpsc::Sender<(String, Entry)>,
-    failed: Counts,
+/// How many clients of a process go on from what the other one has written.
+const FOLLOWERS: u32 = 4;
+
+/// How many of a process read all the time, slowly.
+const READERS: u32 = 4;
+
+/// How often a statement arrives beside those of the clients, whether or not the one before is answered: who waits for answers sends
+/// nothing to a node that gives none.
+const ARRIVAL: Duration = Duration::from_millis(5);
+
+/// The most of them that wait.
+const MOST_WAITING: usize = 1000;
+
+/// A row that was written, and the token to see it with, for the other process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "a message")]
+pub struct Told {
+    /// As text, as it would go through a cookie.
+    pub token: String,
+    /// The row.
+    pub entry: Entry,
 }
 
 /// How calls failed.
 #[derive(Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "the outcomes there are, for each kind of call")]
-pub struct Counts {
-    /// Reads that were not answered.
-    pub reads: AtomicUsize,
-    /// Writes that were not done.
-    pub not_done: AtomicUsize,
-    /// Writes that may have been done.
-    pub unknown: AtomicUsize,
+struct Counts {
+    reads: AtomicUsize,
+    bound_reads: AtomicUsize,
+    token_reads: AtomicUsize,
 }
 
-/// What one client noted.
-#[derive(Debug, Default)]
+/// What clients noted.
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "a part of a history")]
 pub struct Notes {
-    /// What it wrote.
+    /// What they wrote.
     pub writes: Vec<Write>,
-    /// What it read.
+    /// What they read.
     pub reads: Vec<Read>,
+    /// What they looked for with the other process's tokens.
+    pub token_reads: Vec<TokenRead>,
+    /// Reads that were not answered.
+    pub failed_reads: usize,
+    /// Reads in transactions, or row by row, that were not answered: they stay where they are.
+    pub failed_bound_reads: usize,
+    /// Reads with tokens that were not answered.
+    pub failed_token_reads: usize,
+}
+
+impl Notes {
+    /// Adds those of others.
+    pub fn extend(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.reads.extend(other.reads);
+        self.token_reads.extend(other.token_reads);
+        self.failed_reads += other.failed_reads;
+        self.failed_bound_reads += other.failed_bound_reads;
+        self.failed_token_reads += other.failed_token_reads;
+    }
+}
+
+/// How many writers each process has.
+const fn writers(clients: u32) -> u32 {
+    clients + FOLLOWERS + 1
+}
+
+/// One process's part of the traffic.
+#[derive(Debug)]
+pub struct Traffic {
+    db: Db,
+    clock: Clock,
+    process: u32,
+    clients: u32,
+    /// The last number of each writer that is known to be written, of both processes.
+    last: Vec<AtomicU32>,
+    is_over: AtomicBool,
+    /// For the other process.
+    tokens: mpsc::Sender<Told>,
+    failed: Counts,
+    answered: AtomicUsize,
 }
 
 impl Traffic {
-    /// Traffic of so many writers through a handle.
+    /// Of the process of this number, 0 or 1, with so many clients; what it tells the other goes to `tokens`.
     #[must_use]
-    pub fn new(db: Db, writers: u32, tokens: mpsc::Sender<(String, Entry)>) -> Arc<Self> {
+    pub fn new(db: Db, clock: Clock, process: u32, clients: u32, tokens: mpsc::Sender<Told>) -> Arc<Self> {
         Arc::new(Self {
             db,
-            start: Instant::now(),
-            last: (0..writers).map(|_| AtomicU32::new(0)).collect(),
+            clock,
+            process,
+            clients,
+            last: (0..2 * writers(clients)).map(|_| AtomicU32::new(0)).collect(),
             is_over: AtomicBool::new(false),
             tokens,
             failed: Counts::default(),
+            answered: AtomicUsize::new(0),
         })
     }
 
-    /// How calls failed so far.
-    #[must_use]
-    pub const fn failed(&self) -> &Counts {
-        &self.failed
+    /// Lets all its clients begin; `told` is what the other process says.
+    pub fn spawn(self: &Arc<Self>, told: mpsc::Receiver<Told>, random: &mut Rng) -> JoinSet<Notes> {
+        let mut clients = JoinSet::new();
+        let Range { start, end } = self.own();
+        let told = Arc::new(Mutex::new(told));
+        for writer in start..start + self.clients {
+            clients.spawn(Arc::clone(self).write_and_read(writer, random.fork()));
+        }
+        for writer in start + self.clients..end - 1 {
+            clients.spawn(Arc::clone(self).follow(writer, Arc::clone(&told), random.fork()));
+        }
+        clients.spawn(Arc::clone(self).arrive(end - 1, random.fork()));
+        for _ in 0..READERS {
+            clients.spawn(Arc::clone(self).read_slowly(random.fork()));
+        }
+        clients
     }
 
-    /// The last number that each writer was told to be written.
-    #[must_use]
-    pub fn acknowledged(&self) -> u32 {
-        self.last.iter().map(|last| last.load(Ordering::Relaxed)).sum()
-    }
-
-    /// Lets the clients end.
+    /// Lets the clients end; those that follow end with what the other process says.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    fn now(&self) -> Duration {
-        self.start.elapsed()
+    /// What all clients noted, when they have ended.
+    ///
+    /// # Errors
+    ///
+    /// When one panicked.
+    pub async fn notes(&self, mut clients: JoinSet<Notes>) -> anyhow::Result<Notes> {
+        let mut notes = Notes::default();
+        while let Some(client) = clients.join_next().await {
+            notes.extend(client?);
+        }
+        notes.failed_reads = self.failed.reads.load(Ordering::Relaxed);
+        notes.failed_bound_reads = self.failed.bound_reads.load(Ordering::Relaxed);
+        notes.failed_token_reads = self.failed.token_reads.load(Ordering::Relaxed);
+        Ok(notes)
     }
 
-    /// One client: writes, and reads its own and others' rows, until the end.
-    pub async fn write_and_read(self: Arc<Self>, writer: u32, mut random: fastrand::Rng) -> Notes {
+    /// How many calls of this process were answered so far.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The writers of this process: its clients, those that follow, and one for what arrives.
+    fn own(&self) -> Range<u32> {
+        let each = writers(self.clients);
+        self.process * each..(self.process + 1) * each
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Writes, and reads its own and others' rows, until the end.
+    async fn write_and_read(self: Arc<Self>, writer: u32, mut random: Rng) -> Notes {
         let session = self.db.timeout(PATIENCE).session();
         // However old, but never older than before.
         let monotonic = self.db.timeout(PATIENCE).session().any().monotonic();
         let mut notes = Notes::default();
         let mut number = 0;
-        while !self.is_over.load(Ordering::Relaxed) {
+        while !self.is_over() {
             number += 1;
-            let write = self.write(&session, Entry { writer, number }, &mut random).await;
+            let write = self.write(&session, Entry { writer, number }, 0, &mut random).await;
             notes.writes.push(write);
             for _ in 0..random.u8(1..=3) {
                 notes.reads.extend(self.read(&session, &monotonic, writer, &mut random).await);
@@ -121,14 +197,92 @@ impl Traffic {
         notes
     }
 
-    async fn write(&self, session: &Session, entry: Entry, random: &mut fastrand::Rng) -> Write {
-        let begun = self.now();
-        let timeline = match random.u8(0..10) {
-            0..2 => in_transaction(session, entry).await,
-            2 => with_settings(session, entry).await.map_err(|error| error.outcome()),
-            _ => insert(session, entry).await.map_err(|error| error.outcome()),
-        };
-        let ended = self.now();
+    /// Takes what the other process wrote, looks for it, and writes behind it in the same session.
+    async fn follow(
+        self: Arc<Self>,
+        writer: u32,
+        told: Arc<Mutex<mpsc::Receiver<Told>>>,
+        mut random: Rng,
+    ) -> Notes {
+        let mut notes = Notes::default();
+        let mut number = 0;
+        loop {
+            let Some(Told { token, entry }) = told.lock().await.recv().await else { return notes };
+            self.last[entry.writer as usize].fetch_max(entry.number, Ordering::Relaxed);
+            let Ok(token) = token.parse::<Token>() else { continue };
+            if self.is_over() {
+                continue;
+            }
+            let session = self.db.timeout(PATIENCE).session();
+            let timeline = token.timeline().get();
+            if session.see(token).is_err() {
+                self.failed.token_reads.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            notes.token_reads.extend(self.look_for(&session, entry).await);
+            if random.u8(0..3) == 0 {
+                number += 1;
+                let write = self.write(&session, Entry { writer, number }, timeline, &mut random).await;
+                notes.writes.push(write);
+                notes.reads.extend(self.noted(&session, Asks::OwnWrites, writer, ReadBy::Statement).await);
+                notes.token_reads.extend(self.look_for(&session, entry).await);
+            }
+        }
+    }
+
+    /// Writes and reads at fixed times, until the end.
+    async fn arrive(self: Arc<Self>, writer: u32, mut random: Rng) -> Notes {
+        let mut notes = Notes::default();
+        let mut waiting = JoinSet::new();
+        let mut times = interval(ARRIVAL);
+        times.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut number = 0;
+        while !self.is_over() {
+            times.tick().await;
+            while let Some(one) = waiting.try_join_next() {
+                notes.extend(one.unwrap_or_default());
+            }
+            if waiting.len() < MOST_WAITING {
+                number += 1;
+                waiting.spawn(Arc::clone(&self).arrive_once(Entry { writer, number }, random.fork()));
+            }
+        }
+        waiting.join_all().await.into_iter().for_each(|one| notes.extend(one));
+        notes
+    }
+
+    async fn arrive_once(self: Arc<Self>, entry: Entry, mut random: Rng) -> Notes {
+        let mut notes = Notes::default();
+        if random.u8(0..4) == 0 {
+            let session = self.db.timeout(PATIENCE).session();
+            notes.writes.push(self.write(&session, entry, 0, &mut random).await);
+        } else {
+            let bounded = self.db.timeout(PATIENCE).within(LIMIT);
+            let writer = random.u32(0..u32::try_from(self.last.len()).unwrap_or(u32::MAX));
+            notes
+                .reads
+                .extend(self.noted(&bounded, Asks::Within(LIMIT), writer, ReadBy::SlowStatement).await);
+        }
+        notes
+    }
+
+    /// Reads others' rows with a statement that takes its time, until the end.
+    async fn read_slowly(self: Arc<Self>, mut random: Rng) -> Notes {
+        let mut notes = Notes::default();
+        let bounded = self.db.timeout(PATIENCE).within(LIMIT);
+        while !self.is_over() {
+            let writer = random.u32(0..u32::try_from(self.last.len()).unwrap_or(u32::MAX));
+            notes
+                .reads
+                .extend(self.noted(&bounded, Asks::Within(LIMIT), writer, ReadBy::SlowStatement).await);
+        }
+        notes
+    }
+
+    async fn write(&self, session: &Session, entry: Entry, told: u32, random: &mut Rng) -> Write {
+        let begun = self.clock.now();
+        let timeline = statements::write(session, entry, WriteBy::random(random)).await;
+        let ended = self.clock.now();
         let fate = match timeline {
             Ok(timeline) => {
                 let token = session.token();
@@ -136,111 +290,81 @@ impl Traffic {
                     TokenPosition::UpTo(position) => Some(position.get()),
                     _ => None,
                 };
+                self.answered.fetch_add(1, Ordering::Relaxed);
                 self.last[entry.writer as usize].fetch_max(entry.number, Ordering::Relaxed);
                 if random.u8(0..5) == 0 {
-                    // A reader that has too much to do gets no more.
-                    let _ = self.tokens.try_send((token.to_string(), entry));
+                    // The other process that has too much to do gets no more.
+                    let _ = self.tokens.try_send(Told { token: token.to_string(), entry });
                 }
                 Fate::Acknowledged { timeline, position }
             }
-            Err(Outcome::MayHaveRun) => {
-                self.failed.unknown.fetch_add(1, Ordering::Relaxed);
-                Fate::Unknown
+            Err(Outcome::MayHaveRun) => Fate::Unknown,
+            Err(_) => Fate::NotDone,
+        };
+        Write { process: self.process, entry, begun, ended, told, fate }
+    }
+
+    async fn look_for(&self, session: &Session, entry: Entry) -> Option<TokenRead> {
+        let above = entry.number.saturating_sub(1);
+        match statements::numbers(session, entry.writer, above, ReadBy::Statement).await {
+            Ok(saw) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                Some(TokenRead { entry, saw: saw.contains(entry.number) })
             }
             Err(_) => {
-                self.failed.not_done.fetch_add(1, Ordering::Relaxed);
-                Fate::NotDone
+                self.failed.token_reads.fetch_add(1, Ordering::Relaxed);
+                None
             }
-        };
-        Write { entry, begun, ended, fate }
+        }
     }
 
     async fn read(
         &self,
         session: &Session,
         monotonic: &Session,
-        own: u32,
-        random: &mut fastrand::Rng,
+        writer: u32,
+        random: &mut Rng,
     ) -> Option<Read> {
-        let writers = u32::try_from(self.last.len()).unwrap_or(u32::MAX);
+        let own = self.own();
         // The same one each time: reads in an order have to be of the same rows.
-        let next = (own + 1) % writers;
-        let any = random.u32(0..writers);
+        let next = if writer + 1 == own.end { own.start } else { writer + 1 };
+        // What this process wrote, and what both did.
+        let ours = random.u32(own);
+        let any = random.u32(0..u32::try_from(self.last.len()).unwrap_or(u32::MAX));
         let plain = self.db.timeout(PATIENCE);
+        let by = ReadBy::random(random);
         match random.u8(0..10) {
-            0..4 => self.noted(session, Asks::OwnWrites, own).await,
-            4..6 => self.noted(&plain, Asks::OwnWrites, any).await,
-            6..8 => self.noted(monotonic, Asks::NoLess { client: own }, next).await,
-            _ => self.noted(&plain.within(LIMIT), Asks::Within(LIMIT), any).await,
+            0..4 => self.noted(session, Asks::OwnWrites, writer, by).await,
+            4..6 => self.noted(&plain, Asks::OwnWrites, ours, by).await,
+            6..8 => self.noted(monotonic, Asks::NoLess { client: writer }, next, by).await,
+            _ => self.noted(&plain.within(LIMIT), Asks::Within(LIMIT), any, by).await,
         }
     }
 
     /// Reads a writer's last rows.
-    async fn noted(&self, client: &Db, asks: Asks, writer: u32) -> Option<Read> {
+    async fn noted(&self, client: &Db, asks: Asks, writer: u32, by: ReadBy) -> Option<Read> {
         let last = self.last[writer as usize].load(Ordering::Relaxed);
         // What a bounded read may miss lies further back.
         let window = if matches!(asks, Asks::Within(_)) { 20 * WINDOW } else { WINDOW };
         let above = last.saturating_sub(window);
-        let begun = self.now();
-        match numbers(client, writer, above).await {
-            Ok(saw) => Some(Read { begun, ended: self.now(), asks, writer, above, saw }),
-            Err(error) => {
-                eprintln!(
-                    "{:>7.1} s  a read failed after {:?}: {error}",
-                    begun.as_secs_f64(),
-                    self.now().saturating_sub(begun)
-                );
+        let begun = self.clock.now();
+        let result = statements::numbers(client, writer, above, by).await;
+        let ended = self.clock.now();
+        match result {
+            Ok(saw) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                Some(Read { process: self.process, begun, ended, asks, writer, above, saw })
+            }
+            Err(error) if by.goes_on() => {
+                let (at, after) = (begun.as_secs_f64(), (ended - begun).as_millis());
+                eprintln!("{at:>7.1} s  a read failed after {after} ms: {error}");
                 self.failed.reads.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            Err(_) => {
+                self.failed.bound_reads.fetch_add(1, Ordering::Relaxed);
                 None
             }
         }
     }
-}
-
-/// The numbers of a writer's rows above one.
-///
-/// # Errors
-///
-/// As [`Db::query`].
-#[expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "small counts, stored as the server's int4"
-)]
-pub async fn numbers(client: &Db, writer: u32, above: u32) -> Result<Vec<u32>, Error> {
-    let rows = client.query(ROWS, &[&(writer as i32), &(above as i32)]).await?;
-    Ok(rows.iter().map(|row| row.get::<_, i32>(0) as u32).collect())
-}
-
-#[expect(clippy::cast_possible_wrap, reason = "small counts, stored as the server's int4")]
-const fn values(entry: Entry) -> (i32, i32) {
-    (entry.writer as i32, entry.number as i32)
-}
-
-#[expect(clippy::cast_sign_loss, reason = "a timeline is above zero")]
-async fn insert(client: &Db, entry: Entry) -> Result<u32, Error> {
-    let (writer, number) = values(entry);
-    Ok(client.query_one_scalar::<i32>(INSERT, &[&writer, &number]).await? as u32)
-}
-
-async fn with_settings(session: &Session, entry: Entry) -> Result<u32, Error> {
-    insert(&*session.with_settings([("app.writer", entry.writer.to_string())])?, entry).await
-}
-
-#[expect(clippy::cast_sign_loss, reason = "a timeline is above zero")]
-async fn in_transaction(session: &Session, entry: Entry) -> Result<u32, Outcome> {
-    let (writer, number) = values(entry);
-    let begun = async {
-        let transaction = session.begin().await?;
-        let savepoint = transaction.savepoint().await?;
-        savepoint.execute("insert into entry values (-1, 0)", &[]).await?;
-        savepoint.rollback().await?;
-        let timeline = transaction.query_one_scalar::<i32>(INSERT, &[&writer, &number]).await?;
-        Ok((transaction, timeline as u32))
-    };
-    let begun: Result<_, Error> = begun.await;
-    // Whatever its statements may have done, without the commit nothing is kept.
-    let (transaction, timeline) = begun.map_err(|_| Outcome::Rejected)?;
-    transaction.commit().await.map_err(|error| error.outcome())?;
-    Ok(timeline)
 }

@@ -180,6 +180,20 @@ async fn a_frozen_primary_holds_no_write_up_once_another_has_taken_over() {
 }
 
 #[tokio::test]
+async fn a_read_that_only_the_primary_may_serve_goes_back_to_it_once_it_answers_again() {
+    let cluster = Cluster::up(1).await;
+    let primary = cluster.lab.primary();
+    let latest = cluster.db.latest();
+    // So that there is a connection to run on.
+    latest.query("select 1", &[]).await.unwrap();
+    primary.freeze().await.unwrap();
+    let read = tokio::spawn(async move { latest.query("select 1", &[]).await });
+    until("the read is given up there", async || cluster.db.status().retried == 1).await;
+    primary.thaw().await.unwrap();
+    assert_eq!(read.await.unwrap().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_transaction_on_a_primary_that_was_replaced_commits_nothing() {
     let cluster = Cluster::up(1).await;
     cluster.lab.caught_up().await.unwrap();

@@ -175,7 +175,7 @@ impl<B: Backend> Handle<B> {
     /// Runs an operation where its statement may run.
     ///
     /// A read goes on to the next node when a node cannot be reached, gives it up, or goes down, before anything was
-    /// handed out; never to the same node twice. A read that a replica refuses as a write runs once more on the
+    /// handed out; never to the same node twice, unless that was down and answers again. A read that a replica refuses as a write runs once more on the
     /// primary, when [`heal`](crate::Config::heal) is on. A write is sent once.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// How many statements were counted.
+    /// How many statements were timed.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()

@@ -66,6 +66,8 @@ pub(crate) struct Search<'a, B: Backend> {
     definitions: u64,
     deadline: Instant,
     tried: NodeSet,
+    /// When the last of them was given up.
+    gave_up: Option<Instant>,
     /// Whether an operator sends it to the primary.
     is_switched: bool,
     /// Whether a primary may have run it already and, without a catalog, what looks like a read can write. Then no other primary may run
@@ -104,6 +106,7 @@ impl<'a, B: Backend> Search<'a, B> {
             definitions: handle.shared().knowledge.definitions(),
             deadline,
             tried: NodeSet::EMPTY,
+            gave_up: None,
             is_switched: handle.is_switched(access, statement.text),
             is_off_primaries: false,
             reason: None,
@@ -523,6 +526,7 @@ impl<'a, B: Backend> Search<'a, B> {
         if self.is_hopeless {
             return Err(self.fruitless());
         }
+        self.forgive();
         let changes = match &mut self.changes {
             Some(changes) => changes,
             // Subscribed after the plan was made from an older snapshot: the first look is at once.
@@ -544,6 +548,14 @@ impl<'a, B: Backend> Search<'a, B> {
             return Err(self.fruitless());
         }
         Ok(())
+    }
+
+    /// What has been down and answers again may be tried again: it may be the only one that can run it.
+    fn forgive(&mut self) {
+        let Some(gave_up) = self.gave_up.map(Instant::into_std) else { return };
+        let view = self.handle.shared().view.load();
+        let has_come_back = view.members().filter(|node| node.serves_since.is_some_and(|at| at > gave_up));
+        self.tried = self.tried.difference(has_come_back.map(|node| node.id).collect());
     }
 
     /// Why no node ran it.
@@ -569,6 +581,7 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         shared.retried.fetch_add(1, Ordering::Relaxed);
         self.tried.insert(node);
+        self.gave_up = Some(Instant::now());
         self.is_off_primaries |= purpose == Purpose::Write && !shared.is_sure_of_reads();
         self.last_error = Some(error);
         Ok(())

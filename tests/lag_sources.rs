@@ -74,6 +74,28 @@ async fn without_the_table_no_age_is_known_and_an_event_says_why() {
     assert!(any, "who takes any age is served");
 }
 
+#[tokio::test]
+async fn who_locks_the_heartbeats_table_stops_no_write() {
+    let (lab, db, events) = up(Heartbeat::new("beat"), TABLE).await;
+    until("the replica serves", async || reads_on_replica(&db).await).await;
+    let locker = Db::connect(&lab.url("postgres")).await.unwrap();
+    let mut lock = locker.begin().await.unwrap();
+    lock.execute("update beat set at = at", &[]).await.unwrap();
+    let is_told =
+        |event: &Event| matches!(event, Event::ProbeIncomplete { cause, .. } if cause.contains("lock"));
+    until("it is told", async || events.any(is_told)).await;
+    until("its age is not known", async || !reads_on_replica(&db).await).await;
+    for _ in 0..50 {
+        db.execute("insert into item values (1)", &[]).await.unwrap();
+    }
+    let waiting = "select count(*)::text from pg_stat_activity where wait_event_type = 'Lock'";
+    let waiting: i32 = lab.primary().ask("postgres", waiting).await.unwrap().unwrap().parse().unwrap();
+    assert!(waiting <= 1, "{waiting} questions wait");
+    assert!(!events.any(|event| matches!(event, Event::NodeDown { .. } | Event::PrimaryLost { .. })));
+    lock.rollback().await.unwrap();
+    until("the replica serves again", async || reads_on_replica(&db).await).await;
+}
+
 /// Says what it is told to say, in milliseconds.
 struct Said(Arc<AtomicU64>);
 

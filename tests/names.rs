@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+
 use millpond::postgres::{Builder, Db, NodeSettings};
-use millpond::{Event, Report};
+use millpond::{Event, Health, Report};
 use millpond_lab::{Lab, StopMode};
 use millpond_tests::{Cluster, Events, Front, until, with_events};
 
@@ -170,4 +173,43 @@ async fn a_server_that_is_reached_in_two_ways_is_one() {
     assert_eq!(db.status().nodes.len(), 3);
     db.execute(INSERT, &[&1]).await.unwrap();
     assert!(!events.any(|event| matches!(event, Event::AmbiguousPrimary | Event::ManyServers { .. })));
+}
+
+/// A listener holds up what follows from an event; what is pooled must be closed by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_write_goes_to_the_server_before_while_a_listener_is_told_of_the_next() {
+    let cluster = Cluster::up(1).await;
+    let lab = &cluster.lab;
+    let endpoint = Front::to(&[port(lab, "db-0")]).await;
+    let (told, goes_on) = (Arc::new(AtomicBool::new(false)), Arc::new(Barrier::new(2)));
+    let is_armed = Arc::new(AtomicBool::new(false));
+    let builder = Db::builder(&format!("postgres://postgres@{}/postgres", endpoint.address())).unwrap();
+    let db = builder
+        .node(NodeSettings::new(&endpoint.address()).writer_endpoint())
+        .on_event({
+            let (is_armed, told, goes_on) = (Arc::clone(&is_armed), Arc::clone(&told), Arc::clone(&goes_on));
+            move |event| {
+                if matches!(event, Event::NodeUp { .. }) && is_armed.swap(false, Ordering::SeqCst) {
+                    told.store(true, Ordering::SeqCst);
+                    tokio::task::block_in_place(|| goes_on.wait());
+                }
+            }
+        })
+        .connect()
+        .await
+        .unwrap();
+    db.execute(INSERT, &[&1]).await.unwrap();
+    lab.caught_up().await.unwrap();
+    let old = lab.node("db-0").unwrap();
+    lab.node("db-1").unwrap().promote().await.unwrap();
+    old.freeze().await.unwrap();
+    until("it is down", async || db.status().nodes[0].health == Health::Down).await;
+    is_armed.store(true, Ordering::SeqCst);
+    endpoint.leads_to(&[port(lab, "db-1")]);
+    until("the next one has answered", async || told.load(Ordering::SeqCst)).await;
+    // What is pooled leads to it still.
+    old.thaw().await.unwrap();
+    db.execute(INSERT, &[&2]).await.unwrap();
+    goes_on.wait();
+    assert_eq!([rows(&cluster, "db-0").await, rows(&cluster, "db-1").await], ["1", "1,2"]);
 }

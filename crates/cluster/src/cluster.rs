@@ -317,15 +317,22 @@ impl<B: Backend> Shared<B> {
     pub(crate) fn handle(&self, state: &mut State<B::Position>, input: Input<B::Position>) -> Vec<Todo> {
         state.topology.handle(input);
         let mut todos = Vec::new();
+        let view = Arc::new(state.view());
+        // In this order: what is opened from here on is held against what is known now, what was opened before is not handed out any more, and
+        // only then anybody chooses by it. Listeners take their time.
+        for node in self.members(&view) {
+            view.of(node).into_iter().for_each(|known| node.identity.learn(known));
+        }
         while let Some(action) = state.topology.poll_action() {
             match action {
-                Action::Evict(node) => todos.push(Todo::Evict(state.key(node))),
+                Action::Evict(node) => self.node_of(state.key(node)).evict(),
+                Action::EvictWrites(node) => self.node_of(state.key(node)).pool(Purpose::Write).evict(),
                 Action::Tell(change) => todos.extend(self.todo(state, change)),
                 _ => {}
             }
         }
         // Under the lock, so that views are published in the order they were made.
-        self.view.store(Arc::new(state.view()));
+        self.view.store(view);
         if self.answers.receiver_count() > 0 {
             self.answers.send_replace(());
         }
@@ -337,7 +344,6 @@ impl<B: Backend> Shared<B> {
         let is_change = !todos.is_empty();
         for todo in todos {
             match todo {
-                Todo::Evict(node) => self.node_of(node).evict(),
                 // What reads on it holds a connection that may never answer.
                 Todo::EvictReads(node) => self.node_of(node).pool(Purpose::Read).evict(),
                 Todo::Tell(event) => self.tell(&event),
@@ -435,9 +441,7 @@ impl<B: Backend> Shared<B> {
 
 /// What has to be done about what happened.
 pub(crate) enum Todo {
-    /// Close the pooled connections of a node.
-    Evict(NodeKey),
-    /// Those for reads.
+    /// Close a node's pooled connections for reads.
     EvictReads(NodeKey),
     /// Tell whoever listens.
     Tell(Event),

@@ -11,7 +11,6 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::Purpose;
-use crate::node::now;
 
 /// The server behind a node's name.
 #[derive(Debug)]
@@ -47,13 +46,19 @@ impl Identity {
         self.known.send_if_modified(|known| std::mem::replace(known, now) != now);
     }
 
-    /// Whether a new connection is one to the node. Where it leads elsewhere, the server may have been started anew, or the name have moved: so the
+    /// Whether a connection that was begun to be opened then is one to the node. Where it leads elsewhere, the server may have been started anew, or the name have moved: so the
     /// monitor is heard first, for so long.
-    pub(crate) async fn admits(&self, server: ServerId, purpose: Purpose, patience: Duration) -> bool {
+    pub(crate) async fn admits(
+        &self,
+        server: ServerId,
+        begun: Instant,
+        purpose: Purpose,
+        patience: Duration,
+    ) -> bool {
         if self.known.borrow().server.is_none_or(|known| known == server) {
             return true;
         }
-        *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), server));
+        *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some((begun, server));
         self.nudged.notify_one();
         let mut known = self.known.subscribe();
         let admitted = known.wait_for(|known| known.admits(server, purpose));

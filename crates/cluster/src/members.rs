@@ -195,9 +195,6 @@ impl<B: Backend> Shared<B> {
             return;
         }
         let todos = self.handle(&mut state, input);
-        if let Some(view) = self.view.load().of(node) {
-            node.identity.learn(view);
-        }
         drop(state);
         self.follow(todos);
     }

@@ -28,21 +28,22 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
     let node = shared.node_of(key);
     let mut connection = None;
     let (mut pace, mut name, mut strain) = (Pace::default(), Name::default(), Hysteresis::NO);
-    let mut complaint = None;
+    let (mut complaint, mut asks_anew) = (None, false);
     'probes: loop {
         if let Some((at, server)) = node.identity.take_elsewhere() {
             // The next answer says where the name leads now.
             shared.take_in(node, Input::Elsewhere { node: node.id, server, at });
-            connection = None;
+            asks_anew = true;
         }
-        if name.has_moved(&shared.backend, &node.address) {
-            connection = None;
+        if name.has_moved(&shared.backend, &node.address) && (node.is_endpoint || !hides_many(&shared, node))
+        {
+            asks_anew = true;
         }
-        let input = probe(&shared, node, &mut connection).await;
+        let input = probe(&shared, node, &mut connection, std::mem::take(&mut asks_anew)).await;
         let is_silent = matches!(input, Input::Silent { .. });
         if node.is_endpoint && is_replica(&input) {
             // Whoever takes writes is behind the name, sooner or later.
-            connection = None;
+            asks_anew = true;
         }
         shared.take_in(node, input);
         look_at_load(&shared, node, &mut strain);
@@ -98,6 +99,11 @@ fn is_in_use<B: Backend>(shared: &Shared<B>, node: &Node<B>) -> bool {
     shared.view.load().of(node).is_some_and(|view| view.health == Health::Up)
 }
 
+/// Whether connections to it lead to several servers, so that which one is asked is all the same.
+fn hides_many<B: Backend>(shared: &Shared<B>, node: &Node<B>) -> bool {
+    shared.view.load().of(node).is_some_and(|view| view.hides_many)
+}
+
 fn is_replica<P>(input: &Input<P>) -> bool {
     matches!(input, Input::Answered { observation, .. } if observation.role == Role::Replica)
 }
@@ -112,11 +118,16 @@ async fn probe<B: Backend>(
     shared: &Shared<B>,
     node: &Node<B>,
     connection: &mut Option<B::Connection>,
+    asks_anew: bool,
 ) -> Input<B::Position> {
-    // A node that traffic still goes to must be found out soon; one that is not in use may take its time.
-    let patience =
-        if is_in_use(shared, node) { shared.config.probe_timeout } else { shared.config.connect_timeout };
-    let open = match connection.take().filter(|open| shared.backend.is_open(open)) {
+    // A node that traffic still goes to must be found out soon; one that is not in use, or that answered until we asked who is there, may take
+    // its time.
+    let patience = if is_in_use(shared, node) && !asks_anew {
+        shared.config.probe_timeout
+    } else {
+        shared.config.connect_timeout
+    };
+    let open = match connection.take().filter(|open| !asks_anew && shared.backend.is_open(open)) {
         Some(open) => Ok(Ok(open)),
         None => timeout(patience, shared.backend.connect(&node.address, Purpose::Probe)).await,
     };

@@ -42,9 +42,10 @@ impl<B: Backend> Manager for NodeManager<B> {
     type Error = B::Error;
 
     async fn connect(&self) -> Result<B::Connection, B::Error> {
+        let begun = now();
         let connection = self.backend.connect(&self.address, self.purpose).await?;
         match self.backend.server(&connection) {
-            Some(server) if !self.identity.admits(server, self.purpose, self.patience).await => {
+            Some(server) if !self.identity.admits(server, begun, self.purpose, self.patience).await => {
                 Err(self.backend.wrong_server())
             }
             _ => Ok(connection),

@@ -161,7 +161,7 @@ impl<'a, B: Backend> Search<'a, B> {
                     },
                 };
                 match acquired {
-                    Ok(_) if !self.is_still_right(node, purpose, waited) => continue 'decision,
+                    Ok(lease) if !self.is_still_right(node, purpose, &lease, waited) => continue 'decision,
                     Ok(lease) if self.may_have_gone_back(&view, node, purpose, &lease) => {
                         // It is one like any other then.
                         self.shown = self.shown.map(Shown::without_node);
@@ -359,13 +359,20 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     /// Whether what is known now still lets it run there: the wait may have been long.
-    fn is_still_right(&self, node: &Node<B>, purpose: Purpose, waited: Duration) -> bool {
+    fn is_still_right(
+        &self,
+        node: &Node<B>,
+        purpose: Purpose,
+        lease: &NodeLease<B>,
+        waited: Duration,
+    ) -> bool {
         if purpose != Purpose::Write && waited < PROMPT {
             return true;
         }
         let view = self.handle.shared().view.load();
         match purpose {
-            Purpose::Write => view.is_primary(node),
+            // By the same name it may be another server now.
+            Purpose::Write => view.is_primary(node) && !lease.is_evicted(),
             Purpose::Read | Purpose::Probe => {
                 let is_replica = view.of(node).is_some() && !view.is_primary(node);
                 is_replica && self.decided(&view, 0).decision.plan.nodes().contains(node.id)

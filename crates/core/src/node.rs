@@ -125,7 +125,7 @@ impl fmt::Display for Timeline {
 /// The run alone makes it the same: a server that listens at two addresses tells another place by each.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerId {
-    place: u64,
+    place: Option<u64>,
     run: u64,
 }
 
@@ -138,17 +138,17 @@ impl PartialEq for ServerId {
 impl Eq for ServerId {}
 
 impl ServerId {
-    /// A run of the server at this place. Both are hashes of what it says of itself: of its own address, and of when it was started, to the
+    /// A run of the server at this place, if it has one that it can name. Both are hashes of what it says of itself: of its own address, and of when it was started, to the
     /// microsecond say.
     #[must_use]
-    pub const fn new(place: u64, run: u64) -> Self {
+    pub const fn new(place: Option<u64>, run: u64) -> Self {
         Self { place, run }
     }
 
-    /// Whether both are at one place: one server, before and after it was started anew.
+    /// Whether it is the same server, as far as is known: the same run, or another at the same place.
     #[must_use]
-    pub const fn is_where(self, other: Self) -> bool {
-        self.place == other.place
+    pub fn is_of(self, other: Self) -> bool {
+        self == other || (self.place.is_some() && self.place == other.place)
     }
 }
 

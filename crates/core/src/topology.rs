@@ -12,6 +12,7 @@ use crate::{
     ServerId, Snapshot, Timeline,
 };
 use node::{Behind, Node};
+use servers::Outdated;
 
 /// What a node answered when it was asked who it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,13 +103,13 @@ pub enum Input<P> {
         /// Which node.
         node: NodeId,
     },
-    /// A connection to a node led to another server than its last answer came from. The next answer comes over a new connection.
+    /// A connection to a node, begun at `at`, led to another server than its last answer came from. The next answer comes over a new connection.
     Elsewhere {
         /// Which node.
         node: NodeId,
         /// Where it led.
         server: ServerId,
-        /// When.
+        /// When it was begun.
         at: Instant,
     },
     /// A replica said, before a read, that it has come so far.
@@ -139,6 +140,8 @@ pub enum Input<P> {
 pub enum Action {
     /// Close the pooled connections of a node: its role is another than the one they were opened for.
     Evict(NodeId),
+    /// Close those for writes: they may lead to another server than the one that is known now.
+    EvictWrites(NodeId),
     /// Tell whoever listens.
     Tell(Event),
 }
@@ -316,7 +319,7 @@ impl<P: Position> Topology<P> {
                 as_of: self.as_of(node),
                 behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
                 observed: node.latest.as_ref().map(|(asked, _)| *asked),
-                proven: node.proven.clone(),
+                proven: node.proven.clone().filter(|_| !node.hides_many()),
                 slow_since: node.slow.since(),
                 is_lagging: node.lagging.since().is_some(),
                 server: observation.and_then(|seen| seen.server),
@@ -381,6 +384,7 @@ impl<P: Position> Topology<P> {
 
     fn answered(&mut self, id: NodeId, asked: Instant, took: Duration, observation: Observation<P>) {
         let (cluster, endpoint, is_settled) = (self.cluster, self.endpoint(), self.is_settled);
+        let has_gone_back = self.has_gone_back(id, &observation);
         let Some(node) = self.nodes.get_mut(id.index()).filter(|node| node.is_there()) else { return };
         if node.latest.as_ref().is_some_and(|(latest, _)| *latest > asked) {
             return;
@@ -395,9 +399,12 @@ impl<P: Position> Topology<P> {
         }
         let before = node.latest.as_ref().map(|(_, before)| (before.role, before.cluster));
         let is_other_role = before.is_some_and(|(role, _)| role != observation.role);
-        let is_other_server = node.is_answered_by(observation.server, asked, &mut self.actions);
-        if is_other_role || is_other_server {
-            self.actions.push_back(Action::Evict(id));
+        let outdated = node.is_answered_by(observation.server, asked, &mut self.actions);
+        match outdated {
+            _ if is_other_role => self.actions.push_back(Action::Evict(id)),
+            Outdated::All => self.actions.push_back(Action::Evict(id)),
+            Outdated::Writes => self.actions.push_back(Action::EvictWrites(id)),
+            Outdated::Nothing => {}
         }
         if is_other_role {
             self.actions.push_back(Action::Tell(Event::RoleChanged(id, observation.role)));
@@ -418,6 +425,7 @@ impl<P: Position> Topology<P> {
         if self.writer == Some(id)
             && observation.role == Role::Primary
             && observation.timeline == self.timeline
+            && !has_gone_back
         {
             if let Some(position) = &observation.position {
                 self.history.record(asked, position.clone());
@@ -479,297 +487,4 @@ impl<P: Position> Topology<P> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Cluster {
-        topology: Topology<u64>,
-        start: Instant,
-        clock: u64,
-        told: Vec<Event>,
-    }
-
-    const MOMENT: Duration = Duration::from_millis(1);
-
-    fn id(index: usize) -> NodeId {
-        NodeId::new(index).unwrap()
-    }
-
-    fn observation(role: Role, timeline: u32, position: u64) -> Observation<u64> {
-        Observation {
-            cluster: Some(ClusterId::new(7)),
-            timeline: Some(Timeline::new(timeline)),
-            position: Some(position),
-            ..Observation::of(role)
-        }
-    }
-
-    impl Cluster {
-        fn new(nodes: usize) -> Self {
-            Self { topology: Topology::new(nodes), start: Instant::now(), clock: 0, told: Vec::new() }
-        }
-
-        fn now(&self) -> Instant {
-            self.start + Duration::from_millis(self.clock)
-        }
-
-        fn handle(&mut self, input: Input<u64>) {
-            self.topology.handle(input);
-            while let Some(action) = self.topology.poll_action() {
-                if let Action::Tell(event) = action {
-                    self.told.push(event);
-                }
-            }
-        }
-
-        fn answers(&mut self, node: usize, role: Role, timeline: u32, position: u64) {
-            self.clock += 100;
-            self.says(node, observation(role, timeline, position));
-        }
-
-        fn says(&mut self, node: usize, observation: Observation<u64>) {
-            self.handle(Input::Answered { node: id(node), asked: self.now(), took: MOMENT, observation });
-        }
-
-        fn primary(&self) -> Option<usize> {
-            self.topology.snapshot().primary.map(NodeId::index)
-        }
-    }
-
-    /// A primary and two replicas, all caught up.
-    fn three() -> Cluster {
-        let mut cluster = Cluster::new(3);
-        cluster.answers(0, Role::Primary, 1, 100);
-        cluster.answers(1, Role::Replica, 1, 100);
-        cluster.answers(2, Role::Replica, 1, 100);
-        cluster.told.clear();
-        cluster
-    }
-
-    #[test]
-    fn a_promoted_replica_takes_over_from_a_dead_primary() {
-        let mut cluster = three();
-        cluster.handle(Input::Unreachable { node: id(0) });
-        assert_eq!(cluster.primary(), None);
-        cluster.answers(1, Role::Primary, 2, 120);
-        assert_eq!(cluster.primary(), Some(1));
-        assert!(cluster.told.contains(&Event::PrimaryChanged(id(1), Epoch::default().next().next())));
-    }
-
-    #[test]
-    fn the_old_primary_gets_no_write_when_it_comes_back_as_a_second_one() {
-        let mut cluster = three();
-        cluster.handle(Input::Unreachable { node: id(0) });
-        cluster.answers(1, Role::Primary, 2, 120);
-        cluster.answers(0, Role::Primary, 1, 500);
-        assert_eq!(cluster.primary(), Some(1));
-        cluster.handle(Input::Unreachable { node: id(1) });
-        assert_eq!(cluster.primary(), None);
-    }
-
-    #[test]
-    fn a_promoted_replica_takes_over_from_a_primary_that_still_answers() {
-        let mut cluster = three();
-        cluster.answers(2, Role::Primary, 2, 120);
-        cluster.answers(0, Role::Primary, 1, 130);
-        assert_eq!(cluster.primary(), Some(2));
-    }
-
-    #[test]
-    fn a_restored_copy_moves_nothing_and_is_told_once() {
-        let mut cluster = Cluster::new(2);
-        cluster.answers(0, Role::Primary, 1, 100);
-        cluster.handle(Input::Unreachable { node: id(1) });
-        for _ in 0..3 {
-            cluster.answers(1, Role::Primary, 2, 100);
-        }
-        assert_eq!(cluster.primary(), Some(0));
-        cluster.handle(Input::Unreachable { node: id(0) });
-        assert_eq!(cluster.primary(), None);
-        let told = cluster.told.iter().filter(|event| **event == Event::SecondPrimary(id(1))).count();
-        assert_eq!(told, 1);
-    }
-
-    #[test]
-    fn of_two_primaries_that_nothing_tells_apart_none_is_written_to() {
-        let mut cluster = Cluster::new(2);
-        cluster.answers(0, Role::Primary, 1, 100);
-        assert_eq!(cluster.primary(), None, "the other may be one too");
-        cluster.answers(1, Role::Primary, 1, 100);
-        assert_eq!(cluster.primary(), None);
-        assert_eq!(cluster.told.last(), Some(&Event::AmbiguousPrimary));
-        cluster.handle(Input::Unreachable { node: id(0) });
-        assert_eq!(cluster.primary(), Some(1));
-    }
-
-    #[test]
-    fn of_two_primaries_at_the_start_the_higher_timeline_is_written_to() {
-        let mut cluster = Cluster::new(2);
-        cluster.answers(0, Role::Primary, 1, 900);
-        cluster.answers(1, Role::Primary, 2, 100);
-        assert_eq!(cluster.primary(), Some(1));
-    }
-
-    #[test]
-    fn a_node_that_is_down_at_the_start_does_not_hold_up_the_others() {
-        let mut cluster = Cluster::new(2);
-        cluster.answers(0, Role::Primary, 1, 100);
-        cluster.handle(Input::Silent { node: id(1) });
-        assert_eq!(cluster.primary(), Some(0));
-    }
-
-    #[test]
-    fn a_timeline_that_a_replica_follows_stops_writes_to_a_lower_one() {
-        let mut cluster = three();
-        // The new primary, node 1, cannot be reached from here.
-        cluster.handle(Input::Unreachable { node: id(1) });
-        cluster.answers(2, Role::Replica, 2, 120);
-        cluster.answers(0, Role::Primary, 1, 130);
-        assert_eq!(cluster.primary(), None);
-        cluster.answers(1, Role::Primary, 2, 140);
-        assert_eq!(cluster.primary(), Some(1));
-    }
-
-    #[test]
-    fn a_primary_that_a_replica_follows_takes_over_though_it_was_never_seen_following() {
-        let mut cluster = Cluster::new(3);
-        cluster.answers(0, Role::Primary, 1, 100);
-        cluster.handle(Input::Unreachable { node: id(1) });
-        cluster.answers(2, Role::Replica, 1, 100);
-        assert_eq!(cluster.primary(), Some(0));
-        cluster.answers(1, Role::Primary, 2, 120);
-        assert_eq!(cluster.primary(), Some(0), "nothing follows it yet");
-        cluster.answers(2, Role::Replica, 2, 120);
-        cluster.answers(0, Role::Primary, 1, 130);
-        assert_eq!(cluster.primary(), Some(1));
-    }
-
-    #[test]
-    fn a_primary_that_is_on_a_later_timeline_by_the_same_name_has_its_connections_closed() {
-        let mut cluster = three();
-        let asked = cluster.now() + MOMENT;
-        let observation = observation(Role::Primary, 2, 110);
-        cluster.topology.handle(Input::Answered { node: id(0), asked, took: MOMENT, observation });
-        let actions: Vec<_> = std::iter::from_fn(|| cluster.topology.poll_action()).collect();
-        assert!(actions.contains(&Action::Evict(id(0))), "{actions:?}");
-    }
-
-    #[test]
-    fn a_demoted_primary_is_written_to_no_more() {
-        let mut cluster = three();
-        cluster.answers(0, Role::Replica, 1, 100);
-        assert_eq!(cluster.primary(), None);
-        assert!(cluster.told.contains(&Event::PrimaryLost(id(0))));
-    }
-
-    #[test]
-    fn a_node_of_another_cluster_is_refused_by_name() {
-        let mut cluster = three();
-        cluster.clock += 1000;
-        let foreigner =
-            Observation { cluster: Some(ClusterId::new(8)), ..observation(Role::Replica, 1, 100) };
-        cluster.says(2, foreigner);
-        assert!(cluster.told.contains(&Event::OtherCluster(id(2), ClusterId::new(8))));
-        assert!(!cluster.topology.snapshot().nodes[2].same_cluster);
-    }
-
-    #[test]
-    fn one_silence_is_a_hiccup_and_two_are_an_outage() {
-        let mut cluster = three();
-        cluster.handle(Input::Silent { node: id(0) });
-        assert_eq!(cluster.primary(), Some(0));
-        cluster.handle(Input::Silent { node: id(0) });
-        assert_eq!(cluster.primary(), None);
-        cluster.answers(0, Role::Primary, 1, 100);
-        assert_eq!(cluster.primary(), Some(0));
-        assert_eq!(cluster.topology.snapshot().epoch.get(), 1, "it is the same primary");
-    }
-
-    /// The nodes are asked so often, each answering after so many milliseconds.
-    fn paces(cluster: &mut Cluster, times: usize, paces: [u64; 3]) {
-        for _ in 0..times {
-            for (node, pace) in paces.into_iter().enumerate() {
-                cluster.clock += 10;
-                let role = if node == 0 { Role::Primary } else { Role::Replica };
-                let (observation, took) = (observation(role, 1, 100), Duration::from_millis(pace));
-                cluster.handle(Input::Answered { node: id(node), asked: cluster.now(), took, observation });
-            }
-        }
-    }
-
-    fn slow(cluster: &Cluster) -> Vec<usize> {
-        cluster.topology.snapshot().replicas.slow.iter().map(NodeId::index).collect()
-    }
-
-    #[test]
-    fn a_replica_that_answers_slowly_beside_the_others_is_avoided_until_it_is_well_again() {
-        let mut cluster = three();
-        paces(&mut cluster, 2, [1, 1, 1]);
-        paces(&mut cluster, 1, [1, 1, 400]);
-        assert_eq!(slow(&cluster), [0; 0], "once is a hiccup");
-        paces(&mut cluster, 3, [1, 1, 400]);
-        assert_eq!((slow(&cluster), cluster.told.as_slice()), (vec![2], &[Event::Slow(id(2), true)][..]));
-        // Of 400 ms, 0.7 ^ n are left, and a hundredth after 13 looks; three more say so.
-        paces(&mut cluster, 10, [1, 1, 1]);
-        assert_eq!(slow(&cluster), [2], "it is left at a lower threshold than it is entered");
-        paces(&mut cluster, 6, [1, 1, 1]);
-        assert_eq!((slow(&cluster), cluster.told.last()), (vec![], Some(&Event::Slow(id(2), false))));
-        let ramp = cluster.topology.snapshot().nodes[2].serves_since;
-        assert!(cluster.now() - ramp.unwrap() < Duration::from_millis(200), "it begins anew");
-    }
-
-    #[test]
-    fn servers_that_all_answer_at_once_are_not_slow_by_any_factor() {
-        let mut cluster = three();
-        paces(&mut cluster, 20, [1, 1, 19]);
-        assert_eq!((slow(&cluster), cluster.told.len()), (vec![], 0));
-    }
-
-    #[test]
-    fn no_more_than_half_of_the_replicas_are_avoided() {
-        let mut cluster = three();
-        paces(&mut cluster, 20, [1, 500, 1]);
-        paces(&mut cluster, 20, [1, 500, 500]);
-        // Both are said to be, beside the primary and each other; the one that was so first is avoided.
-        assert_eq!(slow(&cluster), [1]);
-    }
-
-    #[test]
-    fn a_replica_lags_after_three_old_answers_and_has_caught_up_after_three_fresh_ones() {
-        let mut cluster = three();
-        let mut probe = |position: u64, replica: u64| {
-            cluster.clock += 300;
-            cluster.answers(0, Role::Primary, 1, position);
-            cluster.answers(1, Role::Replica, 1, replica);
-            std::mem::take(&mut cluster.told)
-        };
-        // Its age is 500 ms with each round of 500 ms that it misses, and 100 ms more between the two answers.
-        for (round, position) in [(1, 110), (2, 120), (3, 130)] {
-            assert_eq!(probe(position, 100), [], "round {round}");
-        }
-        assert_eq!(probe(140, 100), [Event::Lagging(id(1), true)]);
-        assert_eq!((probe(150, 150), probe(160, 160)), (vec![], vec![]));
-        assert_eq!(probe(170, 170), [Event::Lagging(id(1), false)]);
-    }
-
-    #[test]
-    fn while_there_is_no_primary_nobody_begins_to_lag() {
-        let mut cluster = three();
-        cluster.handle(Input::Unreachable { node: id(0) });
-        cluster.told.clear();
-        for _ in 0..20 {
-            cluster.answers(1, Role::Replica, 1, 100);
-        }
-        assert_eq!(cluster.told, []);
-    }
-
-    #[test]
-    fn a_replica_left_on_the_old_timeline_has_no_known_age() {
-        let mut cluster = three();
-        cluster.answers(1, Role::Primary, 2, 120);
-        cluster.answers(2, Role::Replica, 1, 10_000);
-        assert_eq!(cluster.topology.snapshot().nodes[2].as_of, None);
-        cluster.answers(2, Role::Replica, 2, 10_000);
-        assert!(cluster.topology.snapshot().nodes[2].as_of.is_some());
-    }
-}
+mod tests;

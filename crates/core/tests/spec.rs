@@ -210,7 +210,7 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     if says.unreachable {
         return Ok(Input::Unreachable { node });
     }
-    let server = |(place, start)| ServerId::new(place, place << 32 | start);
+    let server = |(place, start)| ServerId::new(Some(place), place << 32 | start);
     let at = start + Duration::from_millis(says.at);
     if let Some(elsewhere) = says.elsewhere {
         return Ok(Input::Elsewhere { node, server: server(elsewhere), at });

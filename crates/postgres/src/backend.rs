@@ -7,6 +7,7 @@ use millpond_cluster::core::{Age, ClusterId, Observation, Role, ServerId, Timeli
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{Backend, Failure, Purpose};
+use tokio::time::timeout;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
@@ -77,7 +78,7 @@ select r.is_replica,
        pg_catalog.current_setting('max_connections')::int8
            - pg_catalog.current_setting('superuser_reserved_connections')::int8
            - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0),
-       pg_catalog.hashtextextended(concat(pg_catalog.inet_server_addr(), ':', pg_catalog.current_setting('port')), 0),
+       pg_catalog.hashtextextended(pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.current_setting('port'), 0),
        pg_catalog.hashtextextended(concat(extract(epoch from pg_catalog.pg_postmaster_start_time()), ':',
                                           pg_catalog.current_setting('port')), 0)
 from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
@@ -87,7 +88,7 @@ from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
 
 /// Which server is this?
 const WHO: &str = "
-select pg_catalog.hashtextextended(concat(pg_catalog.inet_server_addr(), ':', pg_catalog.current_setting('port')), 0),
+select pg_catalog.hashtextextended(pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.current_setting('port'), 0),
        pg_catalog.hashtextextended(concat(extract(epoch from pg_catalog.pg_postmaster_start_time()), ':',
                                           pg_catalog.current_setting('port')), 0)";
 
@@ -98,8 +99,10 @@ pub(crate) async fn who(client: &Client) -> Result<ServerId, tokio_postgres::Err
 
 /// From the column with this index on.
 fn server_of(row: &Row, index: usize) -> Result<ServerId, tokio_postgres::Error> {
-    let number = |index| row.try_get::<_, i64>(index).map(|number| u64::from_ne_bytes(number.to_ne_bytes()));
-    Ok(ServerId::new(number(index)?, number(index + 1)?))
+    let bits = |number: i64| u64::from_ne_bytes(number.to_ne_bytes());
+    // By a socket it has no address.
+    let place = row.try_get::<_, Option<i64>>(index)?.map(bits);
+    Ok(ServerId::new(place, bits(row.try_get(index + 1)?)))
 }
 
 impl Backend for Postgres {
@@ -128,9 +131,19 @@ impl Backend for Postgres {
         connection.setup.connection_limit.store(usize::try_from(limit).unwrap_or(0), Ordering::Relaxed);
         let mut observation = self.read_identity(&row)?;
         if let Some(source) = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_ref()) {
-            let asked = source.ask(connection.client(), observation.role).await;
-            observation.age = asked.as_ref().map_or(Age::Unknown, |age| *age);
-            connection.setup.complain(asked.err().map(|error| format!("its age: {}", in_words(&*error))));
+            let limit = connection.setup.source_limit;
+            let asked = timeout(limit, source.ask(connection.client(), observation.role)).await;
+            let complaint = match &asked {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(format!("its age: {}", in_words(&**error))),
+                Err(_) => Some(format!("its age: no answer within {limit:?}")),
+            };
+            if asked.is_err() {
+                // What was asked runs there still, and the next question must not wait for it.
+                connection.hang_up();
+            }
+            observation.age = asked.map_or(Age::Unknown, |asked| asked.unwrap_or(Age::Unknown));
+            connection.setup.complain(complaint);
         }
         Ok(observation)
     }

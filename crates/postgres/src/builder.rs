@@ -178,7 +178,7 @@ impl Builder {
     /// name stands for is a node, and is named by it: for names that stand for several servers, as a reader endpoint or a service does, and for those
     /// that stand for another one after a failover. TLS is checked against the name. Two names of one server are one node.
     ///
-    /// An address behind which several servers stand, as that of a balancer, is still taken for one.
+    /// Behind an address of several servers, as that of a balancer, only reads of any age are served, and an event says so.
     #[must_use]
     pub fn resolve_names(mut self, interval: Duration) -> Self {
         self.discovery = Some((Finder::Names, interval));
@@ -523,6 +523,7 @@ impl Builder {
             segment_size: Arc::clone(&segment_size),
             lag_source: self.lag_source,
             probe_limit: self.config.connect_timeout,
+            source_limit: self.config.probe_timeout / 2,
         });
         let mut settings: Vec<_> = named.into_iter().map(NodeSettings::at).collect();
         for node in self.nodes {

@@ -77,6 +77,8 @@ pub(crate) struct Setup {
     pub(crate) connection_limit: AtomicUsize,
     /// What its monitor could not find out last, and why.
     pub(crate) complaint: Mutex<Option<Arc<str>>>,
+    /// How long a source of ages may take.
+    pub(crate) source_limit: Duration,
 }
 
 impl Setup {
@@ -127,6 +129,7 @@ impl Connection {
             segment_size: Arc::clone(&self.setup.segment_size),
             connection_limit: AtomicUsize::new(0),
             complaint: Mutex::new(None),
+            source_limit: self.setup.source_limit,
         });
         *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;
         *self.is_unseen.get_mut() = false;
@@ -137,6 +140,11 @@ impl Connection {
     /// committed behind it either.
     pub(crate) async fn never_commit(&self) -> Result<(), DriverError> {
         self.call(pin!(self.client().batch_execute(NEVER_COMMIT))).await
+    }
+
+    /// Ends it, whatever is on its way.
+    pub(crate) fn hang_up(&self) {
+        self.canceller.iter().for_each(Canceller::cut_off);
     }
 
     pub(crate) fn node(&self) -> &Arc<str> {

@@ -38,6 +38,8 @@ pub(crate) struct Connectors {
     pub(crate) lag_source: Option<Arc<dyn LagSource>>,
     /// How long the server works at a monitor's question at most, should nobody wait for the answer any more.
     pub(crate) probe_limit: Duration,
+    /// How long a source of ages may take: who is asked for more than that is not down for it.
+    pub(crate) source_limit: Duration,
 }
 
 impl Connectors {
@@ -66,6 +68,7 @@ impl Connectors {
             segment_size: Arc::clone(&self.segment_size),
             connection_limit: AtomicUsize::new(0),
             complaint: Mutex::new(None),
+            source_limit: self.source_limit,
         };
         let (password, probe_limit) = (self.password.clone(), self.probe_limit);
         let address = address.clone();
@@ -118,7 +121,12 @@ impl Connector {
         }
         // A pooler refuses them, or gives another server connection without them.
         if self.setup.kind == Kind::Direct {
-            let options = options_for(purpose, config.get_options().unwrap_or_default(), self.probe_limit);
+            let options = options_for(
+                purpose,
+                config.get_options().unwrap_or_default(),
+                self.probe_limit,
+                self.setup.source_limit / 2,
+            );
             config.options(options.trim());
         }
         let (client, task) = match &self.tls {
@@ -135,7 +143,7 @@ impl Connector {
 
 /// The startup options of a connection, on top of the user's. There they survive RESET ALL, and stand over those of the role and the
 /// database. Last, so that they stand over what the user set there too.
-fn options_for(purpose: Purpose, users: &str, probe_limit: Duration) -> String {
+fn options_for(purpose: Purpose, users: &str, probe_limit: Duration, lock_limit: Duration) -> String {
     // The classifier reads literals as the standard has them.
     let ours = format!("{users} -c standard_conforming_strings=on");
     match purpose {
@@ -144,7 +152,8 @@ fn options_for(purpose: Purpose, users: &str, probe_limit: Duration) -> String {
         // A beat must not wait for replicas that are down.
         Purpose::Probe => {
             let limit = probe_limit.as_millis().max(1);
-            format!("{ours} -c statement_timeout={limit} -c synchronous_commit=off")
+            let lock = lock_limit.as_millis().max(1);
+            format!("{ours} -c statement_timeout={limit} -c lock_timeout={lock} -c synchronous_commit=off")
         }
     }
 }
@@ -240,13 +249,14 @@ mod tests {
 
     #[test]
     fn what_we_need_stands_behind_what_the_user_sets() {
-        let options = |purpose| options_for(purpose, "-c statement_timeout=7", Duration::from_secs(5));
+        let limits = [5000, 80].map(Duration::from_millis);
+        let options = |purpose| options_for(purpose, "-c statement_timeout=7", limits[0], limits[1]);
         let ours = "-c statement_timeout=7 -c standard_conforming_strings=on";
         assert_eq!(options(Purpose::Write), ours);
         assert_eq!(options(Purpose::Read), format!("{ours} -c default_transaction_read_only=on"));
         assert_eq!(
             options(Purpose::Probe),
-            format!("{ours} -c statement_timeout=5000 -c synchronous_commit=off")
+            format!("{ours} -c statement_timeout=5000 -c lock_timeout=80 -c synchronous_commit=off")
         );
     }
 }

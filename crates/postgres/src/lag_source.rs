@@ -18,7 +18,8 @@ pub type LagReading<'a> =
 /// Without a source the position tells, which costs nothing more and writes nothing.
 pub trait LagSource: Send + Sync + 'static {
     /// Asks a node, with each probe, over the connection of its monitor. That has a `statement_timeout`, commits without waiting for the disk or for
-    /// replicas, and is given up with the whole probe after [`probe_timeout`](crate::Builder::probe_timeout).
+    /// replicas. What takes longer than half of [`probe_timeout`](crate::Builder::probe_timeout), or waits for a lock for a quarter of it, is given up: then
+    /// the age is unknown, and the node is not down for it.
     ///
     /// [`Age::ByMark`] is a number that grows on the primary and is replicated with its data; what it shows is then as old as the primary's last
     /// answer with a lower one. [`Age::AtMost`] is an age as of now. Either is believed, also for what a caller has written: too low an age hides

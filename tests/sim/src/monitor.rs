@@ -181,7 +181,7 @@ impl World {
             timeline: Some(Timeline::new(self.logs.timeline(server.branch))),
             position: Some(Place(place)),
             server: Some(ServerId::new(
-                probe.node as u64,
+                Some(probe.node as u64),
                 (probe.node as u64) << 32 | u64::from(server.start),
             )),
             age: Age::ByPosition,

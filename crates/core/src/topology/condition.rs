@@ -63,6 +63,13 @@ impl<P: Position> Topology<P> {
         if !is_replica || !self.writer.is_some_and(|writer| self.is_writable(writer)) {
             return if is_replica { Look::Between } else { Look::Good };
         }
+        // What is old since nobody asked the primary for long says nothing of the replica.
+        let is_asked_seldom = self.history.latest().is_some_and(|(asked, _)| {
+            now.saturating_duration_since(asked) > self.max_lag.mul_f64(CAUGHT_UP_AT)
+        });
+        if is_asked_seldom {
+            return Look::Between;
+        }
         let age = self.as_of(node).map(|as_of| now.saturating_duration_since(as_of));
         let is_within = |limit: Duration| age.is_some_and(|age| age <= limit);
         Look::of(!is_within(self.max_lag), is_within(self.max_lag.mul_f64(CAUGHT_UP_AT)))

@@ -54,12 +54,8 @@ impl<P: Position> Topology<P> {
         } else {
             self.look_for_demotion();
         }
-        // The same server by its own name says the same.
-        let server = self.server_of(endpoint);
         let others = self.nodes.iter().filter(|node| node.id != endpoint && self.is_claim(node));
-        let others =
-            others.map(|node| node.id).filter(|id| server.is_none() || self.server_of(*id) != server);
-        let others: Vec<_> = others.collect();
+        let others: Vec<_> = others.map(|node| node.id).collect();
         self.tell_second_primaries(others.iter());
     }
 
@@ -82,6 +78,11 @@ impl<P: Position> Topology<P> {
             !is_known
         });
         claims
+    }
+
+    /// Whether two names are one server's, or one name.
+    fn is_one_server(&self, one: NodeId, other: NodeId) -> bool {
+        one == other || self.server_of(one).is_some_and(|server| self.server_of(other) == Some(server))
     }
 
     fn server_of(&self, id: NodeId) -> Option<ServerId> {
@@ -144,7 +145,7 @@ impl<P: Position> Topology<P> {
         let Some((asked, observation)) = self.nodes[id.index()].latest.clone() else { return };
         let is_same = self.writer == Some(id) && observation.timeline == self.timeline;
         let servers = self.writer_server.zip(observation.server);
-        let has_moved = servers.is_some_and(|(before, now)| !before.is_where(now));
+        let has_moved = servers.is_some_and(|(before, now)| !before.is_of(now));
         if is_same && !has_moved {
             // It may have been started anew.
             self.writer_server = observation.server.or(self.writer_server);
@@ -191,7 +192,9 @@ impl<P: Position> Topology<P> {
     /// cluster: a restored copy has the same identifier and a higher timeline too. A replica that follows the new one is
     /// evidence as well.
     fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
-        let known = self.writer == Some(id) || self.has_followed(id);
+        // By its other name too.
+        let is_last = self.writer_server.is_some() && self.server_of(id) == self.writer_server;
+        let known = self.writer == Some(id) || is_last || self.has_followed(id);
         let is_later = incumbent.is_none_or(|incumbent| self.timeline_of(id) > self.timeline_of(incumbent));
         known || (is_later && self.is_followed(id))
     }
@@ -211,7 +214,8 @@ impl<P: Position> Topology<P> {
     fn tell_second_primaries<'a>(&mut self, claims: impl Iterator<Item = &'a NodeId>) {
         for id in claims {
             let node = &self.nodes[id.index()];
-            if self.writer != Some(*id) && self.is_claim(node) && !node.claim_told {
+            let is_writer = self.writer.is_some_and(|writer| self.is_one_server(writer, *id));
+            if !is_writer && self.is_claim(node) && !node.claim_told {
                 self.nodes[id.index()].claim_told = true;
                 self.actions.push_back(Action::Tell(Event::SecondPrimary(*id)));
             }
@@ -225,7 +229,20 @@ impl<P: Position> Topology<P> {
                 seen.role == Role::Primary
                     && self.is_same_cluster(Some(seen))
                     && seen.timeline >= self.highest
+                    && !self.has_gone_back(node.id, seen)
             })
+    }
+
+    /// Whether the primary's own name leads elsewhere now, to less than the primary had on the same timeline: a restored copy is so, and a server
+    /// that has moved with its data is not.
+    pub(super) fn has_gone_back(&self, id: NodeId, seen: &Observation<P>) -> bool {
+        let is_elsewhere =
+            self.writer_server.zip(seen.server).is_some_and(|(before, now)| !before.is_of(now));
+        self.writer == Some(id)
+            && is_elsewhere
+            && self.endpoint().is_none()
+            && seen.timeline == self.timeline
+            && self.history.latest().zip(seen.position.as_ref()).is_some_and(|((_, end), at)| !at.covers(end))
     }
 
     pub(super) fn is_writable(&self, id: NodeId) -> bool {

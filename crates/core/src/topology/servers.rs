@@ -22,10 +22,22 @@ pub(super) struct Servers {
     elsewhere: Option<(Instant, ServerId)>,
     /// When connections last led to several.
     several_at: Option<Instant>,
+    /// Since when it answers from the one it does.
+    since: Option<Instant>,
+}
+
+/// Which of the pooled connections may lead to another server than the one that answers now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outdated {
+    Nothing,
+    /// Those for writes. What reads behind a name of many servers may be any of them.
+    Writes,
+    All,
 }
 
 impl Servers {
-    pub(super) const NONE: Self = Self { former: VecDeque::new(), elsewhere: None, several_at: None };
+    pub(super) const NONE: Self =
+        Self { former: VecDeque::new(), elsewhere: None, several_at: None, since: None };
 
     const MOST: usize = 8;
 }
@@ -36,25 +48,26 @@ impl<P> Node<P> {
         self.servers.several_at.is_some()
     }
 
-    /// It was answered by this server. Says whether that is another than before, or what is pooled may lead to another.
+    /// It was answered by this server. Says what is outdated by that.
     pub(super) fn is_answered_by(
         &mut self,
         server: Option<ServerId>,
         asked: Instant,
         actions: &mut VecDeque<Action>,
-    ) -> bool {
+    ) -> Outdated {
         let before = self.latest.as_ref().and_then(|(_, seen)| seen.server);
-        let Some(server) = server else { return false };
+        let Some(server) = server else { return Outdated::Nothing };
         let is_other = before.is_some_and(|before| before != server);
         let servers = &mut self.servers;
         let elsewhere = servers.elsewhere.take_if(|(at, _)| *at <= asked);
         // It has moved and is where it was again, or the connection behind it did not lead to where another one had led.
-        let is_several =
-            servers.former.contains(&server) || elsewhere.is_some_and(|(_, other)| other != server);
+        let is_back = is_other && servers.former.contains(&server);
+        let is_several = is_back || elsewhere.is_some_and(|(_, other)| other != server);
         if is_other {
             // Evidence of a copy that was restored elsewhere, not of one that followed.
-            self.has_followed &= before.is_some_and(|before| before.is_where(server));
+            self.has_followed &= before.is_some_and(|before| before.is_of(server));
             servers.former.extend(before);
+            servers.since = Some(asked);
             if servers.former.len() > Servers::MOST {
                 servers.former.pop_front();
             }
@@ -70,8 +83,13 @@ impl<P> Node<P> {
         if was_several != servers.several_at.is_some() {
             actions.push_back(Action::Tell(Event::ManyServers(self.id, !was_several)));
         }
-        // Behind one that was several, each connection has to be looked at anew.
-        is_other || (was_several && servers.several_at.is_none())
+        match (was_several, servers.several_at.is_some()) {
+            // Each connection has to be looked at anew.
+            (true, false) => Outdated::All,
+            (false, _) if is_other => Outdated::All,
+            (true, true) if is_other => Outdated::Writes,
+            _ => Outdated::Nothing,
+        }
     }
 }
 
@@ -80,7 +98,8 @@ impl<P: Position> Topology<P> {
     pub(super) fn elsewhere(&mut self, id: NodeId, server: ServerId, at: Instant) {
         let Some(node) = self.node_mut(id) else { return };
         let asked_last = node.latest.as_ref().and_then(|(_, seen)| seen.server);
-        if asked_last == Some(server) {
+        // One that was under way when the name moved may lead to where it stood before.
+        if asked_last == Some(server) || node.servers.since.is_some_and(|since| at < since) {
             return;
         }
         if let Some(several_at) = &mut node.servers.several_at {

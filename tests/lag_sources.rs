@@ -79,7 +79,7 @@ async fn who_locks_the_heartbeats_table_stops_no_write() {
     let (lab, db, events) = up(Heartbeat::new("beat"), TABLE).await;
     until("the replica serves", async || reads_on_replica(&db).await).await;
     let locker = Db::connect(&lab.url("postgres")).await.unwrap();
-    let mut lock = locker.begin().await.unwrap();
+    let lock = locker.begin().await.unwrap();
     lock.execute("update beat set at = at", &[]).await.unwrap();
     let is_told =
         |event: &Event| matches!(event, Event::ProbeIncomplete { cause, .. } if cause.contains("lock"));

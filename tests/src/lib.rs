@@ -34,6 +34,15 @@ impl Cluster {
     /// The same with other settings.
     pub async fn up_with(replicas: usize, settings: impl FnOnce(Builder) -> Builder) -> Self {
         let lab = Lab::builder().replicas(replicas).up().await.expect("the lab comes up");
+        Self::of(lab, settings).await
+    }
+
+    /// The same of servers that are up already.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be asked.
+    pub async fn of(lab: Lab, settings: impl FnOnce(Builder) -> Builder) -> Self {
         lab.primary()
             .ask("postgres", "create table item (id int primary key, name text)")
             .await
@@ -43,7 +52,7 @@ impl Cluster {
         let builder = builder(&lab, &events);
         let db = settings(builder).connect().await.expect("a handle");
         let cluster = Self { lab, db, events };
-        if replicas > 0 {
+        if cluster.lab.nodes().len() > 1 {
             // Known to be fresh, so that what a test sees is the test's doing.
             until("a replica serves reads", async || reads_on_replica(&cluster.db).await).await;
         }

@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod command;
+mod debian;
 mod demo;
 mod dependencies;
 mod docs;
@@ -13,6 +14,7 @@ mod libclang;
 mod metadata;
 mod pgbouncer;
 mod postgres;
+mod postgres19;
 mod rivals;
 mod setup;
 mod sim;
@@ -31,6 +33,7 @@ On a fresh machine `cargo xtask demo` and `cargo xtask test` do all set-up thems
 Environment:
   MILLPOND_LAB_PG_BIN   the folder of postgres, initdb and pg_basebackup, when they are not found
   MILLPOND_PGBOUNCER    the pgbouncer program, so that none is fetched
+  MILLPOND_PG19_BIN     the same folder of PostgreSQL 19, so that none is fetched
   MILLPOND_DENY=no      leaves cargo-deny out of `test`
   CI                    when set, the tests run with nextest's profile `ci`";
 

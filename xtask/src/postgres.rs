@@ -64,8 +64,12 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// `initdb` and the others in `PATH`, or in a packager's folder.
 fn find() -> Option<PathBuf> {
+    folders().next()
+}
+
+/// Those with `initdb` and the others in `PATH`, and the packagers'.
+pub(crate) fn folders() -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // A link in PATH may lead to a folder that has the rest as well.
     let in_path = env::split_paths(&path).flat_map(|folder| {
@@ -73,7 +77,8 @@ fn find() -> Option<PathBuf> {
         let beside = real.and_then(|file| file.parent().map(Path::to_owned));
         [Some(folder), beside].into_iter().flatten()
     });
-    in_path.chain(versioned()).find(|folder| missing(folder).is_empty())
+    let in_path: Vec<_> = in_path.collect();
+    in_path.into_iter().chain(versioned()).filter(|folder| missing(folder).is_empty())
 }
 
 fn versioned() -> impl Iterator<Item = PathBuf> {
@@ -91,7 +96,7 @@ fn is_version(name: &str, start: &str) -> bool {
     digits.chars().all(|c| c.is_ascii_digit()) && (!digits.is_empty() || start == "postgresql")
 }
 
-fn missing(folder: &Path) -> Vec<&'static str> {
+pub(crate) fn missing(folder: &Path) -> Vec<&'static str> {
     NEEDED.into_iter().filter(|name| !folder.join(name).is_file()).collect()
 }
 

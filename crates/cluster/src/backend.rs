@@ -88,6 +88,13 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
+    /// Whether a node can be asked, instead, to wait until it has come so far: whether operations heed
+    /// [`Target::wait_until`](crate::Target::wait_until) there. Only of nodes that a connection was opened to; not, unless said.
+    fn can_wait(&self, address: &Self::Address) -> bool {
+        let _ = address;
+        false
+    }
+
     /// How many connections a node has for users like ours, if it said so; [`observe`](Self::observe) may ask it.
     fn connection_limit(&self, address: &Self::Address) -> Option<usize> {
         let _ = address;

@@ -41,6 +41,9 @@ pub struct Target<P> {
     /// What the replica must show: asked of it first, by a statement of its own whose answer comes before, on the same connection. Only
     /// where the backend [can](Backend::can_prove).
     pub must_show: Option<P>,
+    /// Until when the replica may wait for that before it says no, where the caller has patience. Only where the backend
+    /// [can](Backend::can_wait).
+    pub wait_until: Option<Instant>,
     /// Whether a primary is asked how far it is behind a read, as it is behind a write.
     pub is_placed: bool,
     /// When the statement was begun, where nobody wants to know when it is answered: then the clock need not be looked at again.
@@ -208,7 +211,7 @@ impl<B: Backend> Handle<B> {
         let ends = self.end_of_call();
         let mut search = Search::new(self, &statement, ends);
         loop {
-            let Leased { node, purpose, lease, epoch, must_show, mut in_flight } =
+            let Leased { node, purpose, lease, epoch, must_show, wait_until, mut in_flight } =
                 search.next_lease().await?;
             let is_timed = in_flight.sent(purpose, search.tick);
             if sight.is_on() || self.report.is_some() {
@@ -219,7 +222,7 @@ impl<B: Backend> Handle<B> {
             let is_placed =
                 self.is_monotonic() && purpose == Purpose::Write && !self.shared().view.load().is_lone();
             let untimed = Some(sent).filter(|_| !is_timed);
-            let target = Target { purpose, access: search.access, must_show, is_placed, untimed };
+            let target = Target { purpose, access: search.access, must_show, wait_until, is_placed, untimed };
             let unanswered = Unanswered::of(self, statement, search.access, sent);
             let lost = pin!(self.lost(node, purpose, search.access, epoch));
             let running = pin!(operation.run(lease, target));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_core::{
-    Access, ClusterId, Decision, Freshness, Health, LastRead, Reason, Request, Role, Seen, Snapshot,
+    Access, ClusterId, Decision, Freshness, Health, LastRead, NodeSet, Reason, Request, Role, Seen, Snapshot,
     Timeline, Token, TokenError, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
@@ -56,6 +56,8 @@ pub(crate) struct Ask<'s> {
     pub(crate) is_switched: bool,
     /// What it must not show less of than.
     pub(crate) last_read: Option<LastRead>,
+    /// Replicas that can be asked to wait for what it must show.
+    pub(crate) may_wait: NodeSet,
     /// For the choice among equals.
     pub(crate) seed: u64,
     pub(crate) now: std::time::Instant,
@@ -179,6 +181,10 @@ impl<B: Backend> Handle<B> {
 
     /// The same handle for reads that wait so long for a replica that may serve them, before they go to the primary. It is part of the time
     /// that a call may wait for a connection.
+    ///
+    /// Where the backend [can](Backend::can_wait), the replica itself waits for the caller's writes, in front of the read, with its
+    /// connection; reads that wait so hold at most half of its connections. Else, and for what other reasons there are, it is looked again
+    /// with each answer of a monitor.
     #[must_use]
     pub fn with_wait(&self, limit: Duration) -> Self {
         Self { wait: limit, ..self.clone() }
@@ -401,7 +407,8 @@ impl<B: Backend> Handle<B> {
         let access = self.access_of(&Statement::text(sql, &classification, B::DIALECT));
         let is_switched = self.is_switched(access, Some(sql));
         let last_read = self.monotonic().and_then(|line| line.last_read(&snapshot));
-        let ask = Ask { access, text: Some(sql), is_switched, last_read, seed: 0, now: now() };
+        let (may_wait, now) = (NodeSet::EMPTY, now());
+        let ask = Ask { access, text: Some(sql), is_switched, last_read, may_wait, seed: 0, now };
         let Decided { decision, .. } = self.decide(&snapshot, &ask);
         let reason = match decision.reason {
             Reason::NotARead(_) if classification.is_plain_read() => Reason::RefusedBefore.to_string(),
@@ -518,8 +525,8 @@ impl<B: Backend> Handle<B> {
         snapshot: &Snapshot<B::Position>,
         ask: &Ask<'_>,
     ) -> (Decision, Option<Reason>) {
-        let Ask { access, is_switched, last_read, seed, now, .. } = *ask;
-        let request = Request::new(access, self.freshness, seen, seed).behind(last_read);
+        let Ask { access, is_switched, last_read, may_wait, seed, now, .. } = *ask;
+        let request = Request::new(access, self.freshness, seen, seed).behind(last_read).waiting(may_wait);
         let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
         let mode = self.shared().mode.get();
         let in_shadow = |reason| (mode == Mode::Shadow).then_some(reason);

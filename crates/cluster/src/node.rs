@@ -113,6 +113,8 @@ pub(crate) struct Node<B: Backend> {
     pub(crate) connects: Arc<Connects>,
     /// Connections that leases and transactions held when the monitor looked last, as each thread's share.
     held: AtomicUsize,
+    /// Reads that have it wait for what they must show, and hold a connection meanwhile.
+    waiting: AtomicUsize,
     counts: Shards<Counts>,
 }
 
@@ -225,6 +227,7 @@ impl<B: Backend> Node<B> {
             last_failure: Mutex::new(None),
             connects: Arc::clone(&connects),
             held: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             counts: Shards::default(),
         })
     }
@@ -279,7 +282,16 @@ impl<B: Backend> Node<B> {
     /// load too.
     pub(crate) fn begin(&self, shard: Shard) -> InFlight<'_, B> {
         self.counts.at(shard).in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight { node: self, shard, sent: None }
+        InFlight { node: self, shard, sent: None, is_waiting: false }
+    }
+
+    /// Whether one more read may have it wait: the other half of its connections is for those that do not.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < self.most_waiting()
+    }
+
+    fn most_waiting(&self) -> usize {
+        self.read.status().max_size.div_ceil(2)
     }
 
     /// The load that this thread sees: what its own statements do on the node. Of two nodes at random the one that is less loaded by us is as good
@@ -348,6 +360,8 @@ pub(crate) struct InFlight<'a, B: Backend> {
     shard: Shard,
     /// When it was sent, if its answer is timed.
     sent: Option<Tick>,
+    /// Whether it has the node wait first.
+    is_waiting: bool,
 }
 
 impl<B: Backend> InFlight<'_, B> {
@@ -361,6 +375,15 @@ impl<B: Backend> InFlight<'_, B> {
         is_timed
     }
 
+    /// It has the node wait first, where it may.
+    pub(crate) fn wait(&mut self) -> bool {
+        let most = self.node.most_waiting();
+        let one_more = |waiting: usize| (waiting < most).then_some(waiting + 1);
+        let waiting = &self.node.waiting;
+        self.is_waiting = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        self.is_waiting
+    }
+
     /// It was answered.
     pub(crate) fn answered(&self, at: Option<tokio::time::Instant>) {
         let Some(sent) = self.sent else { return };
@@ -368,13 +391,19 @@ impl<B: Backend> InFlight<'_, B> {
         let elapsed = now.since(sent);
         let counts = self.node.counts.at(self.shard);
         counts.latencies.record(elapsed);
-        counts.latency.observe(elapsed, now);
+        // What it waited for says nothing of how fast the node is.
+        if !self.is_waiting {
+            counts.latency.observe(elapsed, now);
+        }
     }
 }
 
 impl<B: Backend> Drop for InFlight<'_, B> {
     fn drop(&mut self) {
         self.node.counts.at(self.shard).in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.is_waiting {
+            self.node.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Leased<'a, B: Backend> {
     pub(crate) epoch: Epoch,
     /// What it has to show, where that is not known of it.
     pub(crate) must_show: Option<B::Position>,
+    /// Until when it may wait for that.
+    pub(crate) wait_until: Option<Instant>,
     pub(crate) in_flight: InFlight<'a, B>,
 }
 
@@ -48,6 +50,9 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// How soon a read that waits for a replica looks again at the latest.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// One of so many shares of the time is for a node while others may run a read.
+const SHARES: u32 = 4;
 
 /// After so long a wait for a connection the node is looked at anew before a read runs on it.
 const PROMPT: Duration = Duration::from_millis(1);
@@ -68,6 +73,8 @@ pub(crate) struct Search<'a, B: Backend> {
     tried: NodeSet,
     /// When the last of them was given up.
     gave_up: Option<Instant>,
+    /// Those that were to wait for what it must show, each once.
+    waited: NodeSet,
     /// Whether an operator sends it to the primary.
     is_switched: bool,
     /// Whether a primary may have run it already and, without a catalog, what looks like a read can write. Then no other primary may run
@@ -107,6 +114,7 @@ impl<'a, B: Backend> Search<'a, B> {
             deadline,
             tried: NodeSet::EMPTY,
             gave_up: None,
+            waited: NodeSet::EMPTY,
             is_switched: handle.is_switched(access, statement.text),
             is_off_primaries: false,
             reason: None,
@@ -152,7 +160,7 @@ impl<'a, B: Backend> Search<'a, B> {
                     self.count_fallback()?;
                 }
                 let node = shared.node(&view, id);
-                let in_flight = node.begin(shard);
+                let mut in_flight = node.begin(shard);
                 let (acquired, waited) = match node.pool(purpose).at_hand(self.now) {
                     Some(lease) => (Ok(lease), Duration::ZERO),
                     None => match self.acquire(node, purpose, &plan).await {
@@ -178,7 +186,10 @@ impl<'a, B: Backend> Search<'a, B> {
                             }
                             _ => None,
                         };
-                        return Ok(Leased { node, purpose, lease, epoch: view.epoch, must_show, in_flight });
+                        let wait_until =
+                            must_show.as_ref().and_then(|_| self.wait_until(node, &plan, &mut in_flight));
+                        let epoch = view.epoch;
+                        return Ok(Leased { node, purpose, lease, epoch, must_show, wait_until, in_flight });
                     }
                     // It was taken out meanwhile.
                     Err(AcquireError::Closed) if shared.view.load().of(node).is_none() => continue 'decision,
@@ -284,6 +295,42 @@ impl<'a, B: Backend> Search<'a, B> {
         patience.map_or(self.deadline, |patience| self.deadline.min(patience))
     }
 
+    /// The replicas that can be asked to wait for what it must show.
+    fn may_wait(&self, view: &View<B::Position>) -> NodeSet {
+        if !self.access.is_read() || !self.is_patient() {
+            return NodeSet::EMPTY;
+        }
+        let shared = self.handle.shared();
+        let can_wait = |node: &Node<B>| shared.backend.can_wait(&node.address) && node.may_wait();
+        let not_yet = view.members().map(|node| node.id).filter(|node| !self.waited.contains(*node));
+        not_yet.filter(|node| can_wait(shared.node(view, *node))).collect()
+    }
+
+    /// Until when a replica may wait for what it must show: not where others are known to show it. While others may come to, it gets
+    /// a share of the time.
+    fn wait_until(
+        &mut self,
+        node: &Node<B>,
+        rest: &Plan,
+        in_flight: &mut InFlight<'_, B>,
+    ) -> Option<Instant> {
+        let shared = self.handle.shared();
+        let can_wait = self.reason == Some(Reason::ProvingReplica)
+            && self.is_patient()
+            && !self.waited.contains(node.id)
+            && shared.backend.can_wait(&node.address);
+        if !can_wait {
+            return None;
+        }
+        self.waited.insert(node.id);
+        let end = self.end_of_patience();
+        let primary = shared.view.load().primary;
+        let may_serve = |other: NodeId| Some(other) != primary && !self.tried.contains(other);
+        let is_one_of_several = rest.nodes().iter().any(may_serve);
+        let share = end.saturating_duration_since(self.now) / SHARES;
+        in_flight.wait().then(|| if is_one_of_several { self.now + share } else { end })
+    }
+
     /// No replica may serve it: waits until a node has answered, or a while.
     async fn wait_for_answer(&mut self) {
         let shared = self.handle.shared();
@@ -352,7 +399,7 @@ impl<'a, B: Backend> Search<'a, B> {
     fn deadline_for(&self, rest: &Plan) -> Instant {
         let others = rest.nodes().iter().any(|node| !self.tried.contains(node));
         if self.access.is_read() && others {
-            self.now + self.deadline.saturating_duration_since(self.now) / 4
+            self.now + self.deadline.saturating_duration_since(self.now) / SHARES
         } else {
             self.deadline
         }
@@ -395,8 +442,8 @@ impl<'a, B: Backend> Search<'a, B> {
     fn decided(&self, view: &View<B::Position>, seed: u64) -> Decided<B::Position> {
         let (access, text, is_switched) = (self.access, self.text, self.is_switched);
         let last_read = self.shown.map(|shown| shown.last_read(view));
-        let now = self.now.into_std();
-        self.handle.decide(view, &Ask { access, text, is_switched, last_read, seed, now })
+        let (may_wait, now) = (self.may_wait(view), self.now.into_std());
+        self.handle.decide(view, &Ask { access, text, is_switched, last_read, may_wait, seed, now })
     }
 
     /// Takes in what a read showed at most, in a session that never shows less later.
@@ -435,8 +482,8 @@ impl<'a, B: Backend> Search<'a, B> {
         decided
     }
 
-    /// Takes in what a replica said before a read: whether what it gave then can be handed out. Behind a change of the primary its
-    /// position may be one of another timeline.
+    /// Takes in what a replica said before a read: whether what it gave then can be handed out. Behind a change of the primary, or of what
+    /// it follows, its position may be one of another timeline.
     pub(crate) fn has_proved(
         &self,
         node: &Node<B>,
@@ -446,7 +493,9 @@ impl<'a, B: Backend> Search<'a, B> {
     ) -> bool {
         let shared = self.handle.shared();
         let view = shared.view.load();
-        let Some(position) = position.filter(|_| view.epoch == epoch) else { return false };
+        let is_on_timeline = view.of(node).is_some_and(|known| known.timeline == view.timeline);
+        let is_current = view.epoch == epoch && is_on_timeline;
+        let Some(position) = position.filter(|_| is_current) else { return false };
         let known = view.of(node).and_then(|view| view.proven.as_ref());
         // Many that asked at the same time have the same to tell.
         if known.is_none_or(|known| !known.covers(&position)) {

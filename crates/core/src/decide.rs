@@ -196,13 +196,16 @@ pub struct Request<'a, P> {
     pub seed: u64,
     /// Whether the caller can ask a replica, right before the statement, how far it has come.
     pub may_prove: bool,
+    /// Replicas that the caller can have wait, right before the statement, until they have come so far. They are asked although
+    /// they could not prove it lately, where nobody else may serve it.
+    pub may_wait: NodeSet,
 }
 
 impl<'a, P> Request<'a, P> {
     /// A question about a statement with this access.
     #[must_use]
     pub const fn new(access: Access, freshness: Freshness, seen: &'a Seen<P>, seed: u64) -> Self {
-        Self { access, freshness, seen, last_read: None, seed, may_prove: false }
+        Self { access, freshness, seen, last_read: None, seed, may_prove: false, may_wait: NodeSet::EMPTY }
     }
 
     /// The same question of a caller whose reads never show less than the last one did.
@@ -216,6 +219,13 @@ impl<'a, P> Request<'a, P> {
     #[must_use]
     pub const fn proving(mut self, may_prove: bool) -> Self {
         self.may_prove = may_prove;
+        self
+    }
+
+    /// The same question of a caller that can have these replicas wait, right before the statement, until they have come so far.
+    #[must_use]
+    pub const fn waiting(mut self, may_wait: NodeSet) -> Self {
+        self.may_wait = may_wait;
         self
     }
 }
@@ -377,14 +387,26 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
         let plan = plan(eligible);
         return Decision { plan, to_prove: NodeSet::EMPTY, reason: Reason::FreshReplica };
     }
-    let (mut eligible, mut to_prove) = (NodeSet::EMPTY, NodeSet::EMPTY);
+    let (mut eligible, mut to_prove, mut to_wait) = (NodeSet::EMPTY, NodeSet::EMPTY, NodeSet::EMPTY);
     let mut furthest = Obstacle::OnlyNode;
     for node in snapshot.members() {
         match obstacle(node, request, snapshot, now) {
             None => eligible.insert(node.id),
-            Some(Obstacle::OwnWrite) if may_prove(node, request, snapshot, now) => to_prove.insert(node.id),
-            Some(obstacle) => furthest = furthest.max(obstacle),
+            Some(obstacle) => {
+                furthest = furthest.max(obstacle);
+                if obstacle == Obstacle::OwnWrite && may_prove(node, request, snapshot) {
+                    let is_left_alone = node.behind_until.is_some_and(|until| until > now);
+                    match is_left_alone {
+                        false => to_prove.insert(node.id),
+                        true if request.may_wait.contains(node.id) => to_wait.insert(node.id),
+                        true => {}
+                    }
+                }
+            }
         }
+    }
+    if eligible.is_empty() && to_prove.is_empty() {
+        to_prove = to_wait;
     }
     let reason = match (eligible.is_empty(), to_prove.is_empty()) {
         (false, _) => Reason::FreshReplica,
@@ -422,14 +444,8 @@ fn all_replicas<P: Position>(
 }
 
 /// Whether a replica may have come far enough since it was asked last, and can be asked again with the statement.
-fn may_prove<P: Position>(
-    node: &NodeView<P>,
-    request: &Request<'_, P>,
-    snapshot: &Snapshot<P>,
-    now: Instant,
-) -> bool {
+fn may_prove<P: Position>(node: &NodeView<P>, request: &Request<'_, P>, snapshot: &Snapshot<P>) -> bool {
     request.may_prove
-        && node.behind_until.is_none_or(|until| until <= now)
         && node.timeline == snapshot.timeline
         && request.seen.position_on(node.timeline).is_some()
 }

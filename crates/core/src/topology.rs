@@ -460,8 +460,11 @@ impl<P: Position> Topology<P> {
             seen.position.take_if(|position| position.covers(wanted));
         }
         let pause = match node.behind {
-            // One of those that were asked at the same time.
-            Some(before) if asked < before.since => return,
+            // One of those that were asked at the same time, which may have waited longer.
+            Some(before) if asked < before.since => {
+                node.behind = Some(Behind { since: answered.max(before.since), ..before });
+                return;
+            }
             Some(before) => (2 * before.pause).min(Self::LONGEST_PAUSE),
             None => Self::FIRST_PAUSE,
         };

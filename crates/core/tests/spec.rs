@@ -109,6 +109,9 @@ struct Asks {
     /// Whether the caller can ask a replica with the read.
     #[serde(default)]
     proves: bool,
+    /// Those that the caller can have wait for it.
+    #[serde(default)]
+    waits: Vec<usize>,
     /// Those of the nodes that are asked.
     #[serde(default)]
     to_prove: Vec<usize>,
@@ -293,7 +296,9 @@ fn check(case: &Case) -> Result<(), Failed> {
             node: read.node.and_then(NodeId::new),
             answered: start + Duration::from_millis(read.at),
         });
+        let waits = asks.waits.iter().copied().filter_map(NodeId::new).collect();
         let request = Request::new(access, freshness, &seen, 7).behind(last_read).proving(asks.proves);
+        let request = request.waiting(waits);
         let decision = decide(&request, &snapshot, start + Duration::from_millis(asks.at));
         let indices = |nodes: NodeSet| nodes.iter().map(NodeId::index).collect::<Vec<_>>();
         let got = (indices(decision.plan.nodes()), indices(decision.to_prove), decision.reason.as_str());

@@ -200,6 +200,13 @@ impl Backend for Postgres {
         }
     }
 
+    fn can_wait(&self, server: &Server) -> bool {
+        match &server.0 {
+            Source::Opened(connector) => connector.setup.can_wait.load(Ordering::Relaxed),
+            Source::Test(_) => false,
+        }
+    }
+
     fn connection_limit(&self, server: &Server) -> Option<usize> {
         match &server.0 {
             // Behind a pooler nobody opens server connections but the pooler.

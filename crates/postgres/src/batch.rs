@@ -123,7 +123,7 @@ impl Operation<Postgres> for Many<'_> {
         target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
         let (beside, proven) = match beside(&lease, target) {
-            Beside::Proof(_) => (Beside::Nothing, lease.prove(target.must_show).await?),
+            Beside::Proof(_) => (Beside::Nothing, lease.prove(target).await?),
             beside => (beside, None),
         };
         for (_, classification) in &self.parts {

@@ -57,6 +57,8 @@ pub struct Connection {
     is_promoted: Promoted,
     /// Where it leads, where that was asked.
     pub(crate) server: Option<ServerId>,
+    /// Whether the server has `WAIT FOR LSN`.
+    pub(crate) can_wait: bool,
     /// For the cancel, which may have to be sent from outside a runtime.
     runtime: Handle,
 }
@@ -79,6 +81,8 @@ pub(crate) struct Setup {
     pub(crate) complaint: Mutex<Option<Arc<str>>>,
     /// How long a source of ages may take.
     pub(crate) source_limit: Duration,
+    /// Whether the server has `WAIT FOR LSN`, as the connection opened last says.
+    pub(crate) can_wait: AtomicBool,
 }
 
 impl Setup {
@@ -98,6 +102,7 @@ impl Connection {
         canceller: Canceller,
         is_promoted: Promoted,
         server: Option<ServerId>,
+        can_wait: bool,
     ) -> Self {
         Self {
             setup,
@@ -115,6 +120,7 @@ impl Connection {
             canceller: Some(canceller),
             is_promoted,
             server,
+            can_wait,
             runtime: Handle::current(),
         }
     }
@@ -130,6 +136,7 @@ impl Connection {
             connection_limit: AtomicUsize::new(0),
             complaint: Mutex::new(None),
             source_limit: self.setup.source_limit,
+            can_wait: AtomicBool::new(false),
         });
         *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;
         *self.is_unseen.get_mut() = false;

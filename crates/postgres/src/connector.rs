@@ -69,6 +69,7 @@ impl Connectors {
             connection_limit: AtomicUsize::new(0),
             complaint: Mutex::new(None),
             source_limit: self.source_limit,
+            can_wait: AtomicBool::new(false),
         };
         let (password, probe_limit) = (self.password.clone(), self.probe_limit);
         let address = address.clone();
@@ -91,12 +92,14 @@ impl Connector {
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, DriverError> {
         let promoted = Promoted::default();
         let watched = (purpose == Purpose::Read && self.setup.kind == Kind::Direct).then(|| promoted.clone());
-        let (client, task) = self.open(purpose, watched.map(Watched::Role)).await?;
+        let Opened { client, task, version } = self.open(purpose, watched.map(Watched::Role)).await?;
         let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone(), task };
         // A monitor asks with all else, and behind a pooler the next statement may be another server's.
         let is_asked = purpose != Purpose::Probe && self.setup.kind == Kind::Direct;
         let server = if is_asked { Some(who(&client).await?) } else { None };
-        Ok(Connection::new(Arc::clone(&self.setup), client, canceller, promoted, server))
+        let can_wait = self.setup.kind == Kind::Direct && version >= Some(HAS_WAIT_FOR_LSN);
+        self.setup.can_wait.store(can_wait, Ordering::Relaxed);
+        Ok(Connection::new(Arc::clone(&self.setup), client, canceller, promoted, server, can_wait))
     }
 
     /// A connection for notifications, which go to `notes`.
@@ -104,14 +107,10 @@ impl Connector {
         &self,
         notes: Notes,
     ) -> Result<tokio_postgres::Client, DriverError> {
-        Ok(self.open(Purpose::Write, Some(Watched::Notes(notes))).await?.0)
+        Ok(self.open(Purpose::Write, Some(Watched::Notes(notes))).await?.client)
     }
 
-    async fn open(
-        &self,
-        purpose: Purpose,
-        watched: Option<Watched>,
-    ) -> Result<(tokio_postgres::Client, AbortHandle), DriverError> {
+    async fn open(&self, purpose: Purpose, watched: Option<Watched>) -> Result<Opened, DriverError> {
         let mut config = self.config.clone();
         if let Some(password) = self.password.clone() {
             // In a task of its own, so that its panic ends there.
@@ -129,15 +128,15 @@ impl Connector {
             );
             config.options(options.trim());
         }
-        let (client, task) = match &self.tls {
+        let opened = match &self.tls {
             Tls::Plain => open(&config, NoTls, watched).await?,
             #[cfg(feature = "rustls")]
             Tls::Rustls(tls) => open(&config, tls.clone(), watched).await?,
         };
         if let Some(text) = &self.setup.after_connect {
-            client.batch_execute(text).await.map_err(DriverError::AfterConnect)?;
+            opened.client.batch_execute(text).await.map_err(DriverError::AfterConnect)?;
         }
-        Ok((client, task))
+        Ok(opened)
     }
 }
 
@@ -192,11 +191,24 @@ impl Promoted {
     }
 }
 
-async fn open<T>(
-    config: &Config,
-    tls: T,
-    watched: Option<Watched>,
-) -> Result<(tokio_postgres::Client, AbortHandle), DriverError>
+/// A connection of the driver's.
+struct Opened {
+    client: tokio_postgres::Client,
+    /// What drives it.
+    task: AbortHandle,
+    /// The server's major version, if it says one.
+    version: Option<u32>,
+}
+
+/// The first major version with `WAIT FOR LSN`.
+const HAS_WAIT_FOR_LSN: u32 = 19;
+
+/// `19rc1 (Debian 19~rc1-1)` is 19.
+fn major_version(said: &str) -> Option<u32> {
+    said.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+async fn open<T>(config: &Config, tls: T, watched: Option<Watched>) -> Result<Opened, DriverError>
 where
     T: MakeTlsConnect<Socket> + Send,
     T::Stream: Send + 'static,
@@ -207,6 +219,7 @@ where
     if connection.parameter("standard_conforming_strings") == Some("off") {
         return Err(DriverError::BackslashesInLiterals);
     }
+    let version = connection.parameter("server_version").and_then(major_version);
     // It ends when the client is dropped or the server hangs up; the client then says that it is closed.
     let task = tokio::spawn(async move {
         let ended = match watched {
@@ -218,7 +231,7 @@ where
             tracing::debug!(target: "millpond", %error, "a connection ended");
         }
     });
-    Ok((client, task.abort_handle()))
+    Ok(Opened { client, task: task.abort_handle(), version })
 }
 
 /// Cancels what runs on one connection.
@@ -246,6 +259,14 @@ impl Canceller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_major_version_is_the_number_in_front() {
+        assert_eq!(major_version("19rc1 (Debian 19~rc1-1)"), Some(19));
+        assert_eq!(major_version("15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major_version("devel"), None);
+        assert!(major_version("devel") < Some(HAS_WAIT_FOR_LSN));
+    }
 
     #[test]
     fn what_we_need_stands_behind_what_the_user_sets() {

@@ -314,7 +314,7 @@ impl Operation<Postgres> for StartCopyOut<'_> {
         lease: NodeLease<Postgres>,
         target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
-        let position = lease.prove(target.must_show).await?;
+        let position = lease.prove(target).await?;
         soil(&lease, &self.classification, target);
         let close = lease.open_frame(framed(&lease, self.scope, target)).await?;
         let mut rest = Box::pin(lease.call(pin!(lease.client().copy_out(self.sql))).await?);

@@ -134,6 +134,12 @@ impl Db {
 
     /// For reads that wait so long for a replica that may serve them, before they go to the primary: one that replays in some milliseconds
     /// is worth it. It is part of the time that a call may wait for a connection. Default: they do not wait.
+    ///
+    /// Where the process's or session's writes are what is waited for, a server of version 19 or later waits itself (`WAIT FOR LSN`), in front
+    /// of the read and in the same round trip, and the read runs in the moment in which the write is there. That takes a connection
+    /// for as long: such reads hold at most half of a replica's. A replica that does not get there gets a quarter of the time while
+    /// another one may, and what was read behind such a wait in vain was read for nothing. Older servers, and one behind a pooler, are looked at
+    /// anew with each answer of a monitor, which is asked to hurry.
     #[must_use]
     pub fn wait_for_replica(&self, limit: Duration) -> Self {
         self.with(self.handle.with_wait(limit))

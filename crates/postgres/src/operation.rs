@@ -5,7 +5,7 @@ use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
 use tokio_postgres::{Row, RowStream};
 
-use crate::beside::Beside;
+use crate::beside::{Beside, Proof};
 use crate::frame::{Frame, Kind};
 use crate::resolve::IDENTIFY;
 use crate::rest::Begun;
@@ -16,7 +16,7 @@ use crate::{DriverError, Lsn, Postgres, TransactionId};
 /// Where the primary is behind a write, and what a replica has to show before a read; a test has nobody to wait for.
 pub(crate) fn beside(lease: &NodeLease<Postgres>, target: Target<Lsn>) -> Beside {
     match target.purpose {
-        Purpose::Read | Purpose::Probe => target.must_show.map_or(Beside::Nothing, Beside::Proof),
+        Purpose::Read | Purpose::Probe => Proof::of(target).map_or(Beside::Nothing, Beside::Proof),
         Purpose::Write if (!target.access.is_read() || target.is_placed) && lease.kind() != Kind::Test => {
             Beside::Position
         }
@@ -73,7 +73,7 @@ impl Operation<Postgres> for Stream<'_> {
         lease: NodeLease<Postgres>,
         target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
-        let position = lease.prove(target.must_show).await?;
+        let position = lease.prove(target).await?;
         soil(&lease, &self.classification, target);
         let frame = Frame::new(lease.kind(), self.scope, target);
         let (rest, close) = lease.stream(self.sql, self.values, frame).await?;
@@ -108,7 +108,7 @@ impl Operation<Postgres> for Begin<'_> {
         lease: NodeLease<Postgres>,
         target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
-        let beside = target.must_show.map_or(Beside::Nothing, Beside::Proof);
+        let beside = Proof::of(target).map_or(Beside::Nothing, Beside::Proof);
         lease.set_back_later(self.scope).await?;
         lease.soil(Effects::TRANSACTION);
         lease.reading().under(self.scope.map_or("", Scope::prepared_under));
@@ -139,7 +139,7 @@ impl Operation<Postgres> for Take<'_> {
         lease: NodeLease<Postgres>,
         target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, DriverError> {
-        let position = lease.prove(target.must_show).await?;
+        let position = lease.prove(target).await?;
         if let Some(scope) = self.scope {
             lease.set_back_later(self.scope).await?;
             lease.soil(Effects::SETTING);

@@ -9,7 +9,7 @@ use crate::{
     command::{Cmd, Kept},
     fuzz,
     metadata::Metadata,
-    pgbouncer, postgres, setup,
+    pgbouncer, postgres, postgres19, setup,
     workspace::Workspace,
 };
 
@@ -28,6 +28,9 @@ const WITHOUT_SERVERS: &str =
 
 /// What starts a pooler in front of them, left out.
 const WITHOUT_POOLER: &str = "not binary(pooler)";
+
+/// What starts servers of PostgreSQL 19, left out.
+const WITHOUT_POSTGRES_19: &str = "not binary(wait_for_lsn)";
 
 /// Where the advisories are fetched from.
 const ADVISORIES: &str = "https://github.com/RustSec/advisory-db";
@@ -141,13 +144,26 @@ fn tests(servers: bool) -> Step {
             cargo.args([format!("--filterset={WITHOUT_SERVERS}")]).run_kept(kept)?;
             return Ok(Outcome::Passed);
         }
+        let (mut cargo, mut left_out, mut filters) = (cargo, Vec::new(), Vec::new());
         match pgbouncer::find_or_fetch(workspace)? {
-            Some(program) => cargo.env(pgbouncer::VARIABLE, program).run_kept(kept).map(|()| Outcome::Passed),
+            Some(program) => cargo = cargo.env(pgbouncer::VARIABLE, program),
             None => {
-                cargo.args([format!("--filterset={WITHOUT_POOLER}")]).run_kept(kept)?;
-                Ok(Outcome::PassedWithout("the tests behind a pooler: no PgBouncer 1.21 or later".to_owned()))
+                left_out.push("the tests behind a pooler: no PgBouncer 1.21 or later");
+                filters.push(WITHOUT_POOLER);
             }
         }
+        match postgres19::find_or_fetch(workspace)? {
+            Some(folder) => cargo = cargo.env(postgres19::VARIABLE, folder),
+            None => {
+                left_out.push("the tests of WAIT FOR LSN: no PostgreSQL 19");
+                filters.push(WITHOUT_POSTGRES_19);
+            }
+        }
+        if left_out.is_empty() {
+            return cargo.run_kept(kept).map(|()| Outcome::Passed);
+        }
+        cargo.args([format!("--filterset={}", filters.join(" and "))]).run_kept(kept)?;
+        Ok(Outcome::PassedWithout(left_out.join("; ")))
     };
     Step { name: "tests".to_owned(), run: Box::new(run) }
 }

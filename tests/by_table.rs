@@ -94,7 +94,7 @@ async fn what_changes_more_than_it_names_is_behind_every_read() {
         "delete from shop",
         "insert into parted values (1)",
         "insert into cart select next_code()",
-        "do $$ begin insert into audit values (1); end $$",
+        "do $$ begin insert into audit values ('done'); end $$",
     ] {
         let cluster = up().await;
         check(&cluster, write, &[], &["select * from audit", "select * from item"]).await;

@@ -105,8 +105,14 @@ create function draws_set(n int) returns table (n1 bigint) language sql volatile
     as 'select nextval(''public.numbers'') from generate_series(1, n)';
 create function has_settings(n int) returns bigint language sql stable set search_path = far, public
     as 'select count(*) from item where id = n';
-create function unlocks_writes(n int) returns int language sql stable set transaction_read_only = off
-    as 'select n';
+do $outer$ begin
+    create function unlocks_writes(n int) returns int language sql stable set transaction_read_only = off
+        as 'select n';
+exception when feature_not_supported then
+    -- PostgreSQL 19 has no such functions any more; it does the same by hand.
+    create function unlocks_writes(n int) returns int language sql stable
+        as 'select n from set_config(''transaction_read_only'', ''off'', true)';
+end $outer$;
 create function of_number(n int) returns bigint language sql volatile as 'select nextval(''public.numbers'')';
 create procedure proceeds(n int) language sql as 'select n';
 
@@ -248,7 +254,11 @@ create function fetches(c refcursor) returns int language plpgsql stable
     as $$ declare n int; begin fetch c into n; return n; end $$;
 create function opens() returns refcursor language plpgsql stable
     as $$ declare c refcursor := 'mine'; begin open c for select 1; return c; end $$;
-create function seeded() returns int language sql stable set seed = 0.25 as 'select 1';
+do $outer$ begin
+    create function seeded() returns int language sql stable set seed = 0.25 as 'select 1';
+exception when feature_not_supported then
+    create function seeded() returns int language sql stable as 'select 1 from set_config(''seed'', ''0.25'', true)';
+end $outer$;
 -- A cast to an array, which statements name by its elements.
 create function numbers_of(i item) returns float4[] language plpgsql volatile
     as $$ begin return array[nextval('public.numbers')]; end $$;

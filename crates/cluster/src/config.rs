@@ -43,7 +43,7 @@ pub struct Config {
     /// [`probe_interval`](Self::probe_interval). Default 2 s.
     pub idle_probe_interval: Duration,
     /// How long a node may take to answer a probe. Default 350 ms; two in a row without an answer, and it is down: with the default
-    /// interval a second after it went silent at the latest.
+    /// interval a second after it went silent at the latest, where the cluster is in use.
     pub probe_timeout: Duration,
     /// What is known of functions before the database is asked; `None`: nothing.
     pub classifier: Option<Classifier>,

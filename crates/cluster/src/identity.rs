@@ -46,8 +46,8 @@ impl Identity {
         self.known.send_if_modified(|known| std::mem::replace(known, now) != now);
     }
 
-    /// Whether a connection that was begun to be opened then is one to the node. Where it leads elsewhere, the server may have been started anew, or the name have moved: so the
-    /// monitor is heard first, for so long.
+    /// Whether a connection that was begun to be opened then is one to the node. Where it leads elsewhere, the server may have been started
+    /// anew, or the name have moved: so the monitor is heard first, for so long.
     pub(crate) async fn admits(
         &self,
         server: ServerId,

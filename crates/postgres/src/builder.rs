@@ -360,7 +360,7 @@ impl Builder {
     }
 
     /// How long a node may take to answer; two in a row without an answer, and it is down. Default 350 ms: with the default interval a
-    /// node gets nothing more a second after it went silent at the latest.
+    /// node gets nothing more a second after it went silent at the latest, where the database is in use.
     #[must_use]
     pub const fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.config.probe_timeout = timeout;

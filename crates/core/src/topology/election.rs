@@ -25,7 +25,10 @@ impl<P: Position> Topology<P> {
         };
         let rivals = self.one_name_each(rivals, incumbent);
         match (rivals.as_slice(), incumbent) {
-            ([], _) => self.look_for_demotion(),
+            ([], _) => {
+                self.look_for_demotion();
+                self.tell_gone_back();
+            }
             ([one], _) => self.adopt(*one),
             (_, Some(_)) => {}
             (_, None) => {
@@ -64,6 +67,17 @@ impl<P: Position> Topology<P> {
         if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
             self.writer = None;
             self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
+        }
+    }
+
+    /// The primary's name leads to a copy of it now.
+    fn tell_gone_back(&mut self) {
+        let Some(writer) = self.writer else { return };
+        let latest = self.nodes[writer.index()].latest.as_ref();
+        let is_copy =
+            latest.is_some_and(|(_, seen)| seen.role == Role::Primary && self.has_gone_back(writer, seen));
+        if is_copy && !std::mem::replace(&mut self.nodes[writer.index()].claim_told, true) {
+            self.actions.push_back(Action::Tell(Event::SecondPrimary(writer)));
         }
     }
 

@@ -103,7 +103,7 @@ impl<P: Position> Topology<P> {
             return;
         }
         if let Some(several_at) = &mut node.servers.several_at {
-            *several_at = at;
+            *several_at = at.max(*several_at);
         }
         node.servers.elsewhere = Some((at, server));
     }

@@ -428,8 +428,16 @@ fn a_copy_behind_the_primarys_name_that_is_further_back_on_its_timeline_gets_no_
     cluster.says(1, at((2, 1), observation(Role::Replica, 1, 900)));
     cluster.clock += 100;
     // Another place, and less written than was acknowledged and replicated.
-    cluster.says(0, at((3, 1), observation(Role::Primary, 1, 100)));
+    for _ in 0..2 {
+        cluster.clock += 100;
+        cluster.says(0, at((3, 1), observation(Role::Primary, 1, 100)));
+    }
     assert_eq!(cluster.primary(), None);
+    assert_eq!(cluster.told.iter().filter(|event| **event == Event::SecondPrimary(id(0))).count(), 1);
+    // The pod was moved with its data.
+    cluster.clock += 100;
+    cluster.says(0, at((3, 2), observation(Role::Primary, 1, 900)));
+    assert_eq!(cluster.primary(), Some(0));
 }
 
 #[test]

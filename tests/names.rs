@@ -4,9 +4,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use millpond::postgres::{Builder, Db, NodeSettings};
-use millpond::{Event, Health, Report};
+use millpond::{Event, Health, Outcome, Report};
 use millpond_lab::{Lab, StopMode};
 use millpond_tests::{Cluster, Events, Front, until, with_events};
 
@@ -173,6 +174,28 @@ async fn a_server_that_is_reached_in_two_ways_is_one() {
     assert_eq!(db.status().nodes.len(), 3);
     db.execute(INSERT, &[&1]).await.unwrap();
     assert!(!events.any(|event| matches!(event, Event::AmbiguousPrimary | Event::ManyServers { .. })));
+}
+
+#[tokio::test]
+async fn a_write_on_a_frozen_server_is_given_up_once_the_endpoint_stands_for_another() {
+    let cluster = Cluster::up(1).await;
+    let (lab, events) = (&cluster.lab, Events::default());
+    let endpoint = Front::to(&[port(lab, "db-0")]).await;
+    let settings = NodeSettings::new(&endpoint.address()).writer_endpoint();
+    let builder = builder(&[endpoint.address()], &events).node(settings);
+    let db = builder.acquire_timeout(Duration::from_secs(60)).connect().await.unwrap();
+    db.execute(INSERT, &[&1]).await.unwrap();
+    lab.caught_up().await.unwrap();
+    lab.node("db-1").unwrap().promote().await.unwrap();
+    lab.node("db-0").unwrap().freeze().await.unwrap();
+    let writing = db.clone();
+    let write = tokio::spawn(async move { writing.execute(INSERT, &[&2]).await });
+    until("it is down", async || db.status().nodes[0].health == Health::Down).await;
+    assert!(!write.is_finished(), "it may only be slow");
+    endpoint.leads_to(&[port(lab, "db-1")]);
+    assert_eq!(write.await.unwrap().unwrap_err().outcome(), Outcome::MayHaveRun);
+    db.execute(INSERT, &[&3]).await.unwrap();
+    assert_eq!(rows(&cluster, "db-1").await, "1,3");
 }
 
 /// A listener holds up what follows from an event; what is pooled must be closed by then.

@@ -305,7 +305,8 @@ impl<B: Backend> Handle<B> {
                 // What runs on one that was taken out may go on for a while.
                 let Some(known) = view.of(node) else { return node.is_cut_off() };
                 let is_down = known.health == Health::Down;
-                let is_replaced = view.epoch != epoch && view.primary.is_some() && !view.is_primary(node);
+                // By the same name, too: then it is another server, and what runs here is on the one before.
+                let is_replaced = view.epoch != epoch && view.primary.is_some();
                 match purpose {
                     Purpose::Read => is_down,
                     Purpose::Write | Purpose::Probe => is_replaced || (access.is_read() && is_down),

@@ -168,8 +168,10 @@ impl<'a, B: Backend> Search<'a, B> {
                         None => continue,
                     },
                 };
+                let still_right = |lease: &_| self.still_right(&view, node, purpose, lease, waited);
+                let epoch = acquired.as_ref().ok().and_then(still_right);
                 match acquired {
-                    Ok(lease) if !self.is_still_right(node, purpose, &lease, waited) => continue 'decision,
+                    Ok(_) if epoch.is_none() => continue 'decision,
                     Ok(lease) if self.may_have_gone_back(&view, node, purpose, &lease) => {
                         // It is one like any other then.
                         self.shown = self.shown.map(Shown::without_node);
@@ -188,7 +190,7 @@ impl<'a, B: Backend> Search<'a, B> {
                         };
                         let wait_until =
                             must_show.as_ref().and_then(|_| self.wait_until(node, &plan, &mut in_flight));
-                        let epoch = view.epoch;
+                        let epoch = epoch.unwrap_or(view.epoch);
                         return Ok(Leased { node, purpose, lease, epoch, must_show, wait_until, in_flight });
                     }
                     // It was taken out meanwhile.
@@ -405,26 +407,28 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    /// Whether what is known now still lets it run there: the wait may have been long.
-    fn is_still_right(
+    /// The epoch as of which it may still run there, if it may: the wait may have been long.
+    fn still_right(
         &self,
+        chosen_by: &View<B::Position>,
         node: &Node<B>,
         purpose: Purpose,
         lease: &NodeLease<B>,
         waited: Duration,
-    ) -> bool {
+    ) -> Option<Epoch> {
         if purpose != Purpose::Write && waited < PROMPT {
-            return true;
+            return Some(chosen_by.epoch);
         }
         let view = self.handle.shared().view.load();
-        match purpose {
+        let is_right = match purpose {
             // By the same name it may be another server now.
             Purpose::Write => view.is_primary(node) && !lease.is_evicted(),
             Purpose::Read | Purpose::Probe => {
                 let is_replica = view.of(node).is_some() && !view.is_primary(node);
                 is_replica && self.decided(&view, 0).decision.plan.nodes().contains(node.id)
             }
-        }
+        };
+        is_right.then_some(if purpose == Purpose::Write { view.epoch } else { chosen_by.epoch })
     }
 
     /// A definition may have been run while a read waited, or a replica come to a lone node.

@@ -132,7 +132,12 @@ impl Backend for Postgres {
         let mut observation = self.read_identity(&row)?;
         if let Some(source) = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_ref()) {
             let limit = connection.setup.source_limit;
-            let asked = timeout(limit, source.ask(connection.client(), observation.role)).await;
+            let asked = timeout(limit, async {
+                // Who holds a lock on what it reads must not have ever more questions wait.
+                connection.limit_locks(limit / 2).await?;
+                source.ask(connection.client(), observation.role).await
+            });
+            let asked = asked.await;
             let complaint = match &asked {
                 Ok(Ok(_)) => None,
                 Ok(Err(error)) => Some(format!("its age: {}", in_words(&**error))),

@@ -55,6 +55,8 @@ pub struct Connection {
     is_quiet: AtomicBool,
     /// Whether the server has said that it is no replica any more.
     is_promoted: Promoted,
+    /// Whether what runs here waits for no lock for long, as a monitor's questions.
+    has_lock_limit: AtomicBool,
     /// Where it leads, where that was asked.
     pub(crate) server: Option<ServerId>,
     /// Whether the server has `WAIT FOR LSN`.
@@ -119,6 +121,7 @@ impl Connection {
             is_quiet: AtomicBool::new(false),
             canceller: Some(canceller),
             is_promoted,
+            has_lock_limit: AtomicBool::new(false),
             server,
             can_wait,
             runtime: Handle::current(),
@@ -147,6 +150,16 @@ impl Connection {
     /// committed behind it either.
     pub(crate) async fn never_commit(&self) -> Result<(), DriverError> {
         self.call(pin!(self.client().batch_execute(NEVER_COMMIT))).await
+    }
+
+    /// Has what runs here from now on wait no longer than this for a lock. Costs a round trip once.
+    pub(crate) async fn limit_locks(&self, limit: Duration) -> Result<(), tokio_postgres::Error> {
+        if !self.has_lock_limit.load(Ordering::Relaxed) {
+            let set = format!("set lock_timeout = {}", limit.as_millis().max(1));
+            self.client().batch_execute(&set).await?;
+            self.has_lock_limit.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Ends it, whatever is on its way.

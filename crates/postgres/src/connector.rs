@@ -120,12 +120,7 @@ impl Connector {
         }
         // A pooler refuses them, or gives another server connection without them.
         if self.setup.kind == Kind::Direct {
-            let options = options_for(
-                purpose,
-                config.get_options().unwrap_or_default(),
-                self.probe_limit,
-                self.setup.source_limit / 2,
-            );
+            let options = options_for(purpose, config.get_options().unwrap_or_default(), self.probe_limit);
             config.options(options.trim());
         }
         let opened = match &self.tls {
@@ -142,7 +137,7 @@ impl Connector {
 
 /// The startup options of a connection, on top of the user's. There they survive RESET ALL, and stand over those of the role and the
 /// database. Last, so that they stand over what the user set there too.
-fn options_for(purpose: Purpose, users: &str, probe_limit: Duration, lock_limit: Duration) -> String {
+fn options_for(purpose: Purpose, users: &str, probe_limit: Duration) -> String {
     // The classifier reads literals as the standard has them.
     let ours = format!("{users} -c standard_conforming_strings=on");
     match purpose {
@@ -151,8 +146,7 @@ fn options_for(purpose: Purpose, users: &str, probe_limit: Duration, lock_limit:
         // A beat must not wait for replicas that are down.
         Purpose::Probe => {
             let limit = probe_limit.as_millis().max(1);
-            let lock = lock_limit.as_millis().max(1);
-            format!("{ours} -c statement_timeout={limit} -c lock_timeout={lock} -c synchronous_commit=off")
+            format!("{ours} -c statement_timeout={limit} -c synchronous_commit=off")
         }
     }
 }
@@ -270,14 +264,13 @@ mod tests {
 
     #[test]
     fn what_we_need_stands_behind_what_the_user_sets() {
-        let limits = [5000, 80].map(Duration::from_millis);
-        let options = |purpose| options_for(purpose, "-c statement_timeout=7", limits[0], limits[1]);
+        let options = |purpose| options_for(purpose, "-c statement_timeout=7", Duration::from_secs(5));
         let ours = "-c statement_timeout=7 -c standard_conforming_strings=on";
         assert_eq!(options(Purpose::Write), ours);
         assert_eq!(options(Purpose::Read), format!("{ours} -c default_transaction_read_only=on"));
         assert_eq!(
             options(Purpose::Probe),
-            format!("{ours} -c statement_timeout=5000 -c lock_timeout=80 -c synchronous_commit=off")
+            format!("{ours} -c statement_timeout=5000 -c synchronous_commit=off")
         );
     }
 }

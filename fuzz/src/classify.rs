@@ -6,7 +6,9 @@ mod time;
 
 use std::ops::Range;
 
-use millpond_sql::{Classification, Classifier, Dialect, ReasonKind, classify_bytes, digest, normalized, split};
+use millpond_sql::{
+    Classification, Classifier, Dialect, ReasonKind, classify_bytes, digest, normalized, split,
+};
 
 use crate::text;
 use relations::Reader;

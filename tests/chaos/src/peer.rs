@@ -1,6 +1,6 @@
 //! The second process: the same traffic over the same cluster, by a handle of its own. The two send each other tokens.
 //!
-//! A line of its input is what it is [told](Told); its end is the end of the run. A line of its output is a [`Message`].
+//! A line of its input is what it is [told](Told); its end is the end of the run. A line of its output is a `Message`.
 
 use std::process::Stdio;
 

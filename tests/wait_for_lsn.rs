@@ -26,8 +26,7 @@ const PLACE: &str = "select pg_is_in_recovery() from item where id = $1";
 /// The server programs: named, or where `cargo xtask test` puts them.
 fn programs() -> PathBuf {
     let named = std::env::var_os("MILLPOND_PG19_BIN").map(PathBuf::from);
-    let fetched = "../xtask/postgres19/root/usr/lib/postgresql/19/bin";
-    let fetched = Path::new(env!("CARGO_TARGET_TMPDIR")).join(fetched);
+    let fetched = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../xtask/postgres19/bin");
     named.or_else(|| fetched.canonicalize().ok()).expect(
         "`cargo xtask test` fetches PostgreSQL 19, or MILLPOND_PG19_BIN names the folder of its programs",
     )

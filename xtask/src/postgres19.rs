@@ -2,11 +2,11 @@
 
 use std::{
     env, fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{command::Cmd, debian::Packages, postgres, workspace::Workspace};
 
@@ -46,7 +46,8 @@ pub(crate) fn find_or_fetch(workspace: &Workspace) -> Result<Option<PathBuf>> {
         };
     }
     let unpacked = workspace.target().join("xtask").join("postgres19");
-    let fetched = unpacked.join("root").join(BIN);
+    // Where the tests look too.
+    let fetched = unpacked.join("bin");
     let is_good = |folder: &PathBuf| {
         postgres::missing(folder).is_empty() && version(folder).is_some_and(|version| version >= NEEDED)
     };
@@ -103,7 +104,12 @@ fn fetch(folder: &Path) -> Result<()> {
         folder.display()
     );
     let unpacked = PACKAGES.unpack(folder)?;
-    PROGRAMS.iter().try_for_each(|program| unpacked.wrap(&unpacked.path(BIN).join(program)))
+    let programs = unpacked.path(BIN);
+    PROGRAMS.iter().try_for_each(|program| unpacked.wrap(&programs.join(program)))?;
+    let link = folder.join("bin");
+    // One of an earlier try, perhaps.
+    let _ = fs::remove_file(&link);
+    symlink(&programs, &link).with_context(|| format!("cannot make {}", link.display()))
 }
 
 #[cfg(test)]

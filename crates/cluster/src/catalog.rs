@@ -310,10 +310,9 @@ mod tests {
     use millpond_sql::Dialect;
 
     use super::*;
-    use crate::testing::At;
 
     /// Node 0 is down, node 1 is a replica.
-    fn without_primary() -> Snapshot<At> {
+    fn without_primary() -> Snapshot<u64> {
         let mut snapshot = Topology::new(2).snapshot();
         snapshot.nodes[0].health = Health::Down;
         snapshot.nodes[1].health = Health::Up;
@@ -382,11 +381,11 @@ mod tests {
 
     #[test]
     fn a_lone_primary_needs_no_catalog_and_a_lone_replica_does() {
-        let mut snapshot = Topology::<At>::new(1).snapshot();
+        let mut snapshot = Topology::<u64>::new(1).snapshot();
         snapshot.nodes[0].role = Some(Role::Primary);
         assert!(!is_needed(&snapshot));
         snapshot.nodes[0].role = Some(Role::Replica);
         assert!(is_needed(&snapshot));
-        assert!(is_needed(&Topology::<At>::new(2).snapshot()));
+        assert!(is_needed(&Topology::<u64>::new(2).snapshot()));
     }
 }

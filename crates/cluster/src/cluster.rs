@@ -321,7 +321,9 @@ impl<B: Backend> Shared<B> {
         // In this order: what is opened from here on is held against what is known now, what was opened before is not handed out any more, and
         // only then anybody chooses by it. Listeners take their time.
         for node in self.members(&view) {
-            view.of(node).into_iter().for_each(|known| node.identity.learn(known));
+            if let Some(known) = view.of(node) {
+                node.identity.learn(known);
+            }
         }
         while let Some(action) = state.topology.poll_action() {
             match action {

@@ -196,9 +196,10 @@ impl Error {
     }
 }
 
-/// One sentence that says what was being done, what was said, and what to do next.
-pub(crate) fn describe(doing: &str, error: &dyn StdError, failure: &Failure) -> String {
-    let mut text = format!("{doing}: {error}");
+/// An error with its causes, in one line.
+#[must_use]
+pub fn in_words(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
     // The driver's own text leaves the cause out in places ("error connecting to server").
     let mut source = error.source();
     while let Some(cause) = source {
@@ -209,6 +210,12 @@ pub(crate) fn describe(doing: &str, error: &dyn StdError, failure: &Failure) -> 
         }
         source = cause.source();
     }
+    text
+}
+
+/// One sentence that says what was being done, what was said, and what to do next.
+pub(crate) fn describe(doing: &str, error: &dyn StdError, failure: &Failure) -> String {
+    let mut text = format!("{doing}: {}", in_words(error));
     if let Some(hint) = failure.hint {
         text.push_str("; ");
         text.push_str(hint);

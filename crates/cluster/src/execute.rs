@@ -178,8 +178,8 @@ impl<B: Backend> Handle<B> {
     /// Runs an operation where its statement may run.
     ///
     /// A read goes on to the next node when a node cannot be reached, gives it up, or goes down, before anything was
-    /// handed out; never to the same node twice, unless that was down and answers again. A read that a replica refuses as a write runs once more on the
-    /// primary, when [`heal`](crate::Config::heal) is on. A write is sent once.
+    /// handed out; never to the same node twice, unless that was down and answers again. A read that a replica refuses as a
+    /// write runs once more on the primary, when [`heal`](crate::Config::heal) is on. A write is sent once.
     ///
     /// # Errors
     ///
@@ -298,7 +298,7 @@ impl<B: Backend> Handle<B> {
     }
 
     /// Waits until there is no point in waiting for the node. A read is given up when the node is down. A write only when
-    /// another primary was adopted: one that is silent may only be slow, and giving up would leave the write unknown.
+    /// another server was adopted as the primary: one that is silent may only be slow, and giving up would leave the write unknown.
     async fn lost(&self, node: &Node<B>, purpose: Purpose, access: Access, epoch: Epoch) {
         self.shared()
             .wait_until(|view| {

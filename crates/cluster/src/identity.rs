@@ -70,3 +70,6 @@ impl Identity {
         self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
+
+#[cfg(test)]
+mod tests;

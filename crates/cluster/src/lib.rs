@@ -27,8 +27,6 @@ mod shards;
 mod sight;
 mod status;
 mod switches;
-#[cfg(test)]
-mod testing;
 mod watchers;
 mod written;
 
@@ -36,7 +34,7 @@ pub use backend::{Backend, Failure, FailureKind, Purpose};
 pub use cluster::Cluster;
 pub use config::{Config, EventListener, connections_per_node};
 pub use discovery::{Discovered, Discovery, DiscoveryError};
-pub use error::{Error, ErrorKind, Outcome, Result};
+pub use error::{Error, ErrorKind, Outcome, Result, in_words};
 pub use event::Event;
 pub use execute::{Answer, GivenUp, Operation, Statement, Target, timed_out};
 pub use handle::{Explanation, Handle, ReadsUntilDropped};

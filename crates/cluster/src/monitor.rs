@@ -28,7 +28,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
     let node = shared.node_of(key);
     let mut connection = None;
     let (mut pace, mut name, mut strain) = (Pace::default(), Name::default(), Hysteresis::NO);
-    let (mut complaint, mut asks_anew) = (None, false);
+    let (mut last_complaint, mut asks_anew) = (None, false);
     'probes: loop {
         if let Some((at, server)) = node.identity.take_elsewhere() {
             // The next answer says where the name leads now.
@@ -48,13 +48,11 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         shared.take_in(node, input);
         look_at_load(&shared, node, &mut strain);
         look_at_limit(&shared, node);
-        let complains = shared.backend.complaint(&node.address);
-        if complaint != complains {
-            complaint.clone_from(&complains);
-            if let Some(cause) = complains {
-                shared.tell(&Event::ProbeIncomplete { node: Arc::clone(&node.name), cause });
-            }
+        let complaint = shared.backend.complaint(&node.address);
+        if let Some(cause) = complaint.clone().filter(|_| complaint != last_complaint) {
+            shared.tell(&Event::ProbeIncomplete { node: Arc::clone(&node.name), cause });
         }
+        last_complaint = complaint;
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }

@@ -168,6 +168,13 @@ impl<'a, B: Backend> Search<'a, B> {
                         None => continue,
                     },
                 };
+                let acquired = match acquired {
+                    Ok(lease) if !self.leads_there(&view, node, purpose, &lease) => {
+                        lease.close();
+                        continue 'decision;
+                    }
+                    acquired => acquired,
+                };
                 let still_right = |lease: &_| self.still_right(&view, node, purpose, lease, waited);
                 let epoch = acquired.as_ref().ok().and_then(still_right);
                 match acquired {
@@ -405,6 +412,21 @@ impl<'a, B: Backend> Search<'a, B> {
         } else {
             self.deadline
         }
+    }
+
+    /// Whether a connection leads to the server by whose answers the node was chosen. While it was waited for, the name may have moved, or turned
+    /// out to stand for several; then reads take any of them, and are chosen by nothing that one said.
+    fn leads_there(
+        &self,
+        chosen_by: &View<B::Position>,
+        node: &Node<B>,
+        purpose: Purpose,
+        lease: &NodeLease<B>,
+    ) -> bool {
+        let Some(known) = chosen_by.of(node) else { return true };
+        let servers = known.server.zip(self.handle.shared().backend.server(lease));
+        servers.is_none_or(|(known, leads_to)| known == leads_to)
+            || (known.hides_many && purpose == Purpose::Read)
     }
 
     /// The epoch as of which it may still run there, if it may: the wait may have been long.

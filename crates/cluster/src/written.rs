@@ -178,10 +178,9 @@ mod tests {
     use millpond_core::{ClusterId, Timeline, Token, TokenPosition};
 
     use super::*;
-    use crate::testing::At;
 
-    fn at(position: u64) -> Seen<At> {
-        let token = Token::new(ClusterId::new(1), Timeline::new(1), TokenPosition::UpTo(At(position)));
+    fn at(position: u64) -> Seen<u64> {
+        let token = Token::new(ClusterId::new(1), Timeline::new(1), TokenPosition::UpTo(position));
         Seen::written_up_to(token, Instant::now(), Instant::now())
     }
 
@@ -189,9 +188,9 @@ mod tests {
         Changes::Tables(names.into_iter().map(Into::into).collect())
     }
 
-    fn needed(written: &Written<At>, names: &[&str]) -> Option<u64> {
+    fn needed(written: &Written<u64>, names: &[&str]) -> Option<u64> {
         let seen = written.to(names.iter().copied());
-        seen.position_on(Some(Timeline::new(1))).map(|position| position.0)
+        seen.position_on(Some(Timeline::new(1))).copied()
     }
 
     #[test]
@@ -208,7 +207,7 @@ mod tests {
         assert_eq!(needed(&written, &["shop"]), Some(40));
         written.add(&at(50), &tables(["cart"]));
         assert_eq!(needed(&written, &["item"]), Some(40));
-        assert_eq!(written.all().position_on(Some(Timeline::new(1))), Some(&At(50)));
+        assert_eq!(written.all().position_on(Some(Timeline::new(1))), Some(&50));
     }
 
     #[test]
@@ -220,7 +219,7 @@ mod tests {
         for number in 0..2000 {
             written.add(&at(100 + number), &Changes::Tables([format!("t{number}").into()].into()));
         }
-        assert!(written.by_table().tables.len() <= Written::<At>::MOST);
+        assert!(written.by_table().tables.len() <= Written::<u64>::MOST);
         assert!(needed(&written, &["t3"]) >= Some(103));
     }
 

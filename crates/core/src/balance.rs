@@ -114,13 +114,13 @@ fn share_after(serving_for: Duration) -> f64 {
 pub(crate) fn eased(starts: &[(Instant, NodeId)], now: Instant, seed: u64) -> NodeSet {
     // Not the numbers that the plan with this seed takes.
     let mut random = SplitMix64(!seed);
-    let is_eased = |since: &Instant| {
-        let drawn = (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        drawn >= share_after(now.saturating_duration_since(*since))
-    };
     let mut eased = NodeSet::EMPTY;
-    let (mut is_eased, starts) = (is_eased, starts.iter());
-    starts.filter(|(since, _)| is_eased(since)).for_each(|(_, node)| eased.insert(*node));
+    for (since, node) in starts {
+        let drawn = (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        if drawn >= share_after(now.saturating_duration_since(*since)) {
+            eased.insert(*node);
+        }
+    }
     eased
 }
 

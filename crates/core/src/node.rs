@@ -138,8 +138,8 @@ impl PartialEq for ServerId {
 impl Eq for ServerId {}
 
 impl ServerId {
-    /// A run of the server at this place, if it has one that it can name. Both are hashes of what it says of itself: of its own address, and of when it was started, to the
-    /// microsecond say.
+    /// A run of the server at this place, if it has one that it can name. Both are hashes of what it says of itself: of its own address, and
+    /// of when it was started, to the microsecond say.
     #[must_use]
     pub const fn new(place: Option<u64>, run: u64) -> Self {
         Self { place, run }

@@ -18,7 +18,7 @@ pub trait Position: Clone + Debug + Display + FromStr + PartialEq + Send + Sync 
     fn distance(&self, other: &Self) -> u64;
 }
 
-/// A count, as of marks or in tests.
+/// A count: of marks that are raised, or wherever a number is enough.
 impl Position for u64 {
     fn covers(&self, other: &Self) -> bool {
         self >= other

@@ -401,10 +401,9 @@ impl<P: Position> Topology<P> {
         let is_other_role = before.is_some_and(|(role, _)| role != observation.role);
         let outdated = node.is_answered_by(observation.server, asked, &mut self.actions);
         match outdated {
-            _ if is_other_role => self.actions.push_back(Action::Evict(id)),
-            Outdated::All => self.actions.push_back(Action::Evict(id)),
-            Outdated::Writes => self.actions.push_back(Action::EvictWrites(id)),
-            Outdated::Nothing => {}
+            Outdated::Nothing if !is_other_role => {}
+            Outdated::Writes if !is_other_role => self.actions.push_back(Action::EvictWrites(id)),
+            _ => self.actions.push_back(Action::Evict(id)),
         }
         if is_other_role {
             self.actions.push_back(Action::Tell(Event::RoleChanged(id, observation.role)));

@@ -1,14 +1,13 @@
 //! Runs the cases of `spec/route`: what a cluster's nodes said, and where a statement may then run. One named test each.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io};
+use std::{fs, io};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use millpond_core::{
-    Access, Age, ClusterId, Freshness, Input, LastRead, NodeId, NodeSet, Observation, Position, Request,
-    Role, Seen, ServerId, Timeline, Token, TokenPosition, Topology, decide,
+    Access, Age, ClusterId, Freshness, Input, LastRead, NodeId, NodeSet, Observation, Request, Role, Seen,
+    ServerId, Timeline, Token, TokenPosition, Topology, decide,
 };
 use serde::Deserialize;
 
@@ -164,42 +163,11 @@ const fn one_cluster() -> u64 {
     1
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Place(u64);
-
-impl Position for Place {
-    fn covers(&self, other: &Self) -> bool {
-        self.0 >= other.0
-    }
-
-    fn merge(&self, other: &Self) -> Self {
-        Self(self.0.max(other.0))
-    }
-
-    fn distance(&self, other: &Self) -> u64 {
-        self.0.saturating_sub(other.0)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for Place {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
 fn node(index: usize) -> Result<NodeId, Failed> {
     NodeId::new(index).ok_or_else(|| format!("no node {index}").into())
 }
 
-fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
+fn input(says: &Says, start: Instant) -> Result<Input<u64>, Failed> {
     let node = node(says.node)?;
     if let Some(zone) = says.joined {
         return Ok(Input::Joined { node, is_near: zone == Zone::Near, is_endpoint: says.endpoint });
@@ -220,11 +188,11 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     }
     if let Some(position) = says.proved {
         let asked = start + Duration::from_millis(says.asked.unwrap_or(says.at));
-        return Ok(Input::Proved { node, position: Place(position), asked });
+        return Ok(Input::Proved { node, position, asked });
     }
     if let Some(asked) = says.behind_since {
         let after = |millis| start + Duration::from_millis(millis);
-        let wanted = Place(says.not_at.unwrap_or(u64::MAX));
+        let wanted = says.not_at.unwrap_or(u64::MAX);
         return Ok(Input::Behind { node, wanted, asked: after(asked), answered: after(says.at) });
     }
     let observation = Observation {
@@ -234,7 +202,7 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
         },
         cluster: Some(ClusterId::new(says.cluster)),
         timeline: Some(Timeline::new(says.timeline)),
-        position: says.position.map(Place),
+        position: says.position,
         server: says.server.map(server),
         age: match (says.mark, says.age) {
             (Some(mark), _) => Age::ByMark(mark),
@@ -246,7 +214,7 @@ fn input(says: &Says, start: Instant) -> Result<Input<Place>, Failed> {
     Ok(Input::Answered { node, asked: at, took: Duration::ZERO, observation })
 }
 
-fn seen(written: &Many, start: Instant) -> Seen<Place> {
+fn seen(written: &Many, start: Instant) -> Seen<u64> {
     let written = match written {
         Many::Nothing => &[],
         Many::One(one) => std::slice::from_ref(one),
@@ -255,8 +223,7 @@ fn seen(written: &Many, start: Instant) -> Seen<Place> {
     let mut seen = Seen::default();
     let after = |millis| start + Duration::from_millis(millis);
     for one in written {
-        let position =
-            one.position.map_or(TokenPosition::Everything, |place| TokenPosition::UpTo(Place(place)));
+        let position = one.position.map_or(TokenPosition::Everything, TokenPosition::UpTo);
         let token = Token::new(ClusterId::new(1), Timeline::new(one.timeline), position);
         seen.merge(&match (one.asked, one.at) {
             (Some(asked), Some(at)) => Seen::written_up_to(token, after(asked), after(at)),

@@ -7,7 +7,6 @@ use millpond_cluster::core::{Age, ClusterId, Observation, Role, ServerId, Timeli
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{Backend, Failure, Purpose};
-use tokio::time::timeout;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
@@ -15,8 +14,7 @@ use crate::catalog;
 use crate::connection::Connection;
 use crate::connector::{Connector, Connectors};
 use crate::frame::Kind;
-use crate::lag_source::in_words;
-use crate::{DriverError, Lsn};
+use crate::{DriverError, Lsn, lag_source};
 
 /// PostgreSQL, as a [`Backend`].
 pub struct Postgres {
@@ -58,14 +56,26 @@ impl fmt::Debug for Postgres {
     }
 }
 
+/// Where the server says that it is, which it cannot by a socket, and which run of it this is.
+macro_rules! which_server {
+    () => {
+        "
+       pg_catalog.hashtextextended(pg_catalog.host(pg_catalog.inet_server_addr()) || ':'
+                                   || pg_catalog.current_setting('port'), 0),
+       pg_catalog.hashtextextended(pg_catalog.concat(extract(epoch from pg_catalog.pg_postmaster_start_time()), ':',
+                                                     pg_catalog.current_setting('port')), 0)"
+    };
+}
+
 /// Who are you, and how far have you come?
 ///
 /// - The role is asked once, so that the other answers are of that role even during a promotion.
 /// - A primary's timeline is the one it writes WAL files of; its control data tell the old one until a checkpoint.
 /// - A replica's is the one it receives. Without the right to see that (`pg_read_all_stats`), or a receiver, it is the
 ///   one that its control data name, which come later: then it is found on the new timeline later, never too early.
-/// - Last, which server this is: where it says that it is, and when it was started. [`WHO`] asks new connections the same.
-const IDENTITY: &str = "
+/// - Last, which server this is, as new connections are asked too.
+const IDENTITY: &str = concat!(
+    "
 select r.is_replica,
        case when r.is_replica then pg_catalog.pg_last_wal_replay_lsn()
             else pg_catalog.pg_current_wal_insert_lsn() end,
@@ -78,19 +88,17 @@ select r.is_replica,
        pg_catalog.current_setting('max_connections')::int8
            - pg_catalog.current_setting('superuser_reserved_connections')::int8
            - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0),
-       pg_catalog.hashtextextended(pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.current_setting('port'), 0),
-       pg_catalog.hashtextextended(concat(extract(epoch from pg_catalog.pg_postmaster_start_time()), ':',
-                                          pg_catalog.current_setting('port')), 0)
+",
+    which_server!(),
+    "
 from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
      pg_catalog.pg_control_system() as s,
      pg_catalog.pg_control_recovery() as c,
-     pg_catalog.pg_control_checkpoint() as p";
+     pg_catalog.pg_control_checkpoint() as p"
+);
 
 /// Which server is this?
-const WHO: &str = "
-select pg_catalog.hashtextextended(pg_catalog.host(pg_catalog.inet_server_addr()) || ':' || pg_catalog.current_setting('port'), 0),
-       pg_catalog.hashtextextended(concat(extract(epoch from pg_catalog.pg_postmaster_start_time()), ':',
-                                          pg_catalog.current_setting('port')), 0)";
+const WHO: &str = concat!("select", which_server!());
 
 /// Asks a new connection where it leads. Once for each connection, a round trip beside the several that opening one takes.
 pub(crate) async fn who(client: &Client) -> Result<ServerId, tokio_postgres::Error> {
@@ -131,24 +139,9 @@ impl Backend for Postgres {
         connection.setup.connection_limit.store(usize::try_from(limit).unwrap_or(0), Ordering::Relaxed);
         let mut observation = self.read_identity(&row)?;
         if let Some(source) = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_ref()) {
-            let limit = connection.setup.source_limit;
-            let asked = timeout(limit, async {
-                // Who holds a lock on what it reads must not have ever more questions wait.
-                connection.limit_locks(limit / 2).await?;
-                source.ask(connection.client(), observation.role).await
-            });
-            let asked = asked.await;
-            let complaint = match &asked {
-                Ok(Ok(_)) => None,
-                Ok(Err(error)) => Some(format!("its age: {}", in_words(&**error))),
-                Err(_) => Some(format!("its age: no answer within {limit:?}")),
-            };
-            if asked.is_err() {
-                // What was asked runs there still, and the next question must not wait for it.
-                connection.hang_up();
-            }
-            observation.age = asked.map_or(Age::Unknown, |asked| asked.unwrap_or(Age::Unknown));
-            connection.setup.complain(complaint);
+            let asked = lag_source::ask(&**source, connection, observation.role).await;
+            observation.age = asked.as_ref().copied().unwrap_or(Age::Unknown);
+            connection.setup.complain(asked.err());
         }
         Ok(observation)
     }

@@ -6,7 +6,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use millpond_cluster::core::{Age, Role};
+use millpond_cluster::in_words;
+use tokio::time::timeout;
 use tokio_postgres::Client;
+
+use crate::connection::Connection;
 
 /// What a [`LagSource`] found, on its way.
 pub type LagReading<'a> =
@@ -89,8 +93,20 @@ impl LagSource for Heartbeat {
     }
 }
 
-/// An error with all that is behind it, in one line.
-pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+/// What a source says of a node, over the connection of its monitor, and why not, where it does not. A node is not down for it.
+pub(crate) async fn ask(source: &dyn LagSource, connection: &Connection, role: Role) -> Result<Age, String> {
+    let limit = connection.setup.source_limit;
+    let asked = timeout(limit, async {
+        // Who holds a lock on what it reads must not have ever more questions wait.
+        connection.limit_locks(limit / 2).await?;
+        source.ask(connection.client(), role).await
+    });
+    match asked.await {
+        Ok(asked) => asked.map_err(|error| format!("its age: {}", in_words(&*error))),
+        Err(_) => {
+            // What was asked runs there still, and the next question must not wait for it.
+            connection.hang_up();
+            Err(format!("its age: no answer within {limit:?}"))
+        }
+    }
 }

@@ -6,14 +6,13 @@ use millpond_pool::Returned;
 use millpond_sql::{Classifier, Dialect};
 
 use super::*;
-use crate::testing::At;
 use crate::{Config, Failure, FailureKind};
 
 /// Servers that never answer.
 struct Silent;
 
 impl Backend for Silent {
-    type Position = At;
+    type Position = u64;
     type Address = ();
     type Connection = ();
     type Error = Infallible;
@@ -24,7 +23,7 @@ impl Backend for Silent {
         std::future::pending().await
     }
 
-    async fn observe(&self, (): &mut ()) -> Result<Observation<At>, Infallible> {
+    async fn observe(&self, (): &mut ()) -> Result<Observation<u64>, Infallible> {
         std::future::pending().await
     }
 

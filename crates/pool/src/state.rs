@@ -252,7 +252,8 @@ impl<C, E: Error + 'static> State<C, E> {
     ) -> Admission<C, E> {
         let is_next =
             if self.has_classes { self.is_next(caller) } else { self.waiting == 0 || caller.is_first };
-        if is_next && let Some(mut entry) = self.idle.pop() {
+        let idle = if is_next { self.idle.pop() } else { None };
+        if let Some(mut entry) = idle {
             if entry.has_expired(now) {
                 self.enter(&mut entry, caller);
                 return Admission::Stale(entry);
@@ -351,11 +352,10 @@ impl<C, E: Error + 'static> State<C, E> {
         if caller.is_first {
             return None;
         }
-        if let Some(most) = self.limits.max_waiting
-            && let Some(waiting) = self.waiting_in_vain(caller.class)
-            && waiting >= most
-        {
-            return Some(Box::new(AcquireError::QueueFull { waiting }));
+        if let Some(most) = self.limits.max_waiting {
+            if let Some(waiting) = self.waiting_in_vain(caller.class).filter(|waiting| *waiting >= most) {
+                return Some(Box::new(AcquireError::QueueFull { waiting }));
+            }
         }
         self.why_down(now)
     }
@@ -567,9 +567,8 @@ impl<C, E: Error + 'static> State<C, E> {
             return self.close_one(entry, reason);
         }
         entry.proven = now;
-        if self.waiting > 0
-            && let Some(place) = self.next_served(now, out)
-        {
+        let place = if self.waiting > 0 { self.next_served(now, out) } else { None };
+        if let Some(place) = place {
             self.hand_over(place, entry, now, out);
             return Placement::Placed;
         }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use millpond::Role;
 use millpond_benches::figures::{Check, Figure};
 use millpond_benches::spread::{Spread, percentile};
 
-use crate::sends::{Call, End, Role};
+use crate::sends::{Call, End};
 
 /// A failure whose end is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use millpond::Role;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -46,16 +47,6 @@ pub struct Send {
     pub port: u16,
     /// As what it was sent there.
     pub role: Role,
-}
-
-/// As what a statement was sent to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the roles there are")]
-pub enum Role {
-    /// As to one that takes writes.
-    Primary,
-    /// As to one that only reads.
-    Replica,
 }
 
 /// Keeps what was sent. Clones are the same.

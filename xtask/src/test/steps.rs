@@ -44,6 +44,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
     steps.push(cargo("clippy", "clippy --workspace --all-targets -- -D warnings"));
     if full {
         steps.extend(alone(&metadata));
+        steps.extend(oldest_rust(&metadata));
         steps.push(rustdoc());
     }
     steps.push(xtask("check-layers", &["check-layers"]));
@@ -129,6 +130,35 @@ fn alone(metadata: &Metadata) -> Vec<Step> {
     steps
 }
 
+/// The published crates by the oldest compiler that they say they take. It is installed where that is ours to do.
+fn oldest_rust(metadata: &Metadata) -> Option<Step> {
+    let published = || metadata.members.iter().filter(|package| package.published);
+    let version = published().find_map(|package| package.rust_version.clone())?;
+    let packages: Vec<_> = published().map(|package| format!("--package={}", package.name)).collect();
+    let name = format!("rust {version}");
+    let run = move |workspace: &Workspace, kept: &Kept| {
+        let rustup = |words: &str| Cmd::new("rustup").folder(&workspace.path("")).words(words);
+        let is_there = || rustup(&format!("run {version} cargo --version")).works();
+        let install = format!("toolchain install {version} --profile minimal");
+        if !is_there() && is_ci() {
+            let _ = rustup(&install).works();
+        }
+        if !is_there() {
+            return Ok(Outcome::PassedWithout(format!("no Rust {version}: `rustup {install}`")));
+        }
+        // Two compilers in one folder would build everything anew each time.
+        let folder = workspace.target().join("oldest-rust");
+        let check = rustup(&format!("run {version} cargo check --all-features")).args(packages);
+        check.env("CARGO_TARGET_DIR", folder).run_kept(kept).map(|()| Outcome::Passed)
+    };
+    Some(Step { name, run: Box::new(run) })
+}
+
+/// Whether nobody watches.
+fn is_ci() -> bool {
+    env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
 fn rustdoc() -> Step {
     command("documentation", |workspace| {
         workspace.cargo().words("doc --no-deps --workspace --all-features").env("RUSTDOCFLAGS", "-D warnings")
@@ -137,9 +167,8 @@ fn rustdoc() -> Step {
 
 fn tests(servers: bool) -> Step {
     let run = move |workspace: &Workspace, kept: &Kept| {
-        let ci = env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
         let cargo = workspace.cargo().words("nextest run --workspace --all-features --no-fail-fast");
-        let cargo = cargo.args(ci.then_some("--profile=ci"));
+        let cargo = cargo.args(is_ci().then_some("--profile=ci"));
         if !servers {
             cargo.args([format!("--filterset={WITHOUT_SERVERS}")]).run_kept(kept)?;
             return Ok(Outcome::Passed);

@@ -211,8 +211,11 @@ impl<B: Backend> Handle<B> {
         let ends = self.end_of_call();
         let mut search = Search::new(self, &statement, ends);
         loop {
-            let Leased { node, purpose, lease, epoch, must_show, wait_until, mut in_flight } =
-                search.next_lease().await?;
+            let leased = match search.lease_at_hand() {
+                Some(leased) => leased,
+                None => search.next_lease().await?,
+            };
+            let Leased { node, purpose, lease, epoch, must_show, wait_until, mut in_flight } = leased;
             let is_timed = in_flight.sent(purpose, search.tick);
             if sight.is_on() || self.report.is_some() {
                 search.tell(sight, node, purpose);

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use millpond_core::{
     Access, ClusterId, Decision, Freshness, Health, LastRead, NodeSet, Reason, Request, Role, Seen, Snapshot,
     Timeline, Token, TokenError, TokenPosition, decide,
@@ -15,7 +16,7 @@ use crate::definition::may_define;
 use crate::line::{Line, Shown};
 use crate::members::View;
 use crate::node::now;
-use crate::written::Changes;
+use crate::written::{Changes, Written};
 use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, Statement};
 
 /// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
@@ -319,10 +320,11 @@ impl<B: Backend> Handle<B> {
     /// What a reader elsewhere must be able to see to see what was written here.
     #[must_use]
     pub fn token(&self) -> Token<B::Position> {
-        let (token, is_nothing) = self.with_seen(|seen| (seen.token().cloned(), seen.is_nothing()));
-        if let Some(token) = token {
-            return token;
+        let seen = self.seen();
+        if let Some(token) = seen.as_ref().and_then(|seen| seen.token()) {
+            return token.clone();
         }
+        let is_nothing = seen.is_none_or(|seen| seen.is_nothing());
         let snapshot = self.shared().view.load();
         let position = if is_nothing { TokenPosition::Nothing } else { TokenPosition::Everything };
         let cluster = snapshot.cluster.unwrap_or(ClusterId::new(0));
@@ -464,12 +466,14 @@ impl<B: Backend> Handle<B> {
         matches!(self.sees, Sees::Process)
     }
 
-    pub(crate) fn with_seen<T>(&self, look: impl FnOnce(&Seen<B::Position>) -> T) -> T {
+    /// What its reads must show, if anything was written.
+    pub(crate) fn seen(&self) -> Option<Guard<Arc<Seen<B::Position>>>> {
         match &self.sees {
-            Sees::Nothing => look(&Seen::default()),
-            Sees::Process if self.shared().written.is_nothing() => look(&Seen::default()),
-            Sees::Process => look(&self.shared().written.all()),
-            Sees::Session(line) => look(&line.seen()),
+            Sees::Nothing => None,
+            Sees::Process => {
+                Some(&self.shared().written).filter(|written| !written.is_nothing()).map(Written::all)
+            }
+            Sees::Session(line) => Some(line.seen()),
         }
     }
 
@@ -493,59 +497,68 @@ impl<B: Backend> Handle<B> {
     }
 
     /// Decides by what is known now, and by the switches.
+    #[inline(always)]
     pub(crate) fn decide(&self, snapshot: &Snapshot<B::Position>, ask: &Ask<'_>) -> Decided<B::Position> {
-        let by = |seen: &Seen<B::Position>| {
-            let (decision, shadow) = self.decide_for(seen, snapshot, ask);
-            let wanted = match seen.position_on(snapshot.timeline) {
-                Some(position) => Wanted::Position(position.clone()),
-                None if seen.is_nothing() => Wanted::Nothing,
-                None => Wanted::Unknown,
-            };
-            Decided { decision, shadow, wanted, seen: None }
-        };
-        let decided = self.with_seen(by);
+        let (seen, nothing) = (self.seen(), Seen::default());
+        let mut decided = self.decide_for(seen.as_ref().map_or(&nothing, |seen| seen), snapshot, ask);
         // Mostly every replica shows all that was written; only where not, it is worth a look what the read needs of that.
         let is_held_up = matches!(decided.shadow, Some(Reason::OwnWrite | Reason::ProvingReplica))
             || decided.decision.reason == Reason::OwnWrite
             || !decided.decision.to_prove.is_empty();
-        let less = ask.text.filter(|_| is_held_up).and_then(|text| self.seen_by_tables_of(text));
-        match less {
-            Some(seen) => {
-                let decided = by(&seen);
-                Decided { seen: Some(Box::new(seen)), ..decided }
-            }
-            None => decided,
+        if let Some(less) = ask.text.filter(|_| is_held_up).and_then(|text| self.seen_by_tables_of(text)) {
+            decided = self.decide_for(&less, snapshot, ask);
+            decided.seen = Some(Box::new(less));
         }
+        decided
     }
 
-    /// Beside the decision stands, in [`Mode::Shadow`], the reason of that which [`Mode::Route`] would be.
+    #[inline(always)]
     fn decide_for(
         &self,
         seen: &Seen<B::Position>,
         snapshot: &Snapshot<B::Position>,
         ask: &Ask<'_>,
-    ) -> (Decision, Option<Reason>) {
+    ) -> Decided<B::Position> {
         let Ask { access, is_switched, last_read, may_wait, seed, now, .. } = *ask;
         let request = Request::new(access, self.freshness, seen, seed).behind(last_read).waiting(may_wait);
         let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
-        let mode = self.shared().mode.get();
-        let in_shadow = |reason| (mode == Mode::Shadow).then_some(reason);
-        let (overruled, shadow) = match (mode, decision.reason) {
-            (Mode::PrimaryOnly, Reason::FreshReplica | Reason::ProvingReplica) => {
-                (Reason::PrimaryOnlyMode, None)
-            }
-            (_, Reason::FreshReplica | Reason::ProvingReplica) if is_switched => {
-                (Reason::SwitchedToPrimary, in_shadow(Reason::SwitchedToPrimary))
-            }
-            (Mode::Shadow, reason @ (Reason::FreshReplica | Reason::ProvingReplica)) => {
-                (Reason::ShadowMode, Some(reason))
-            }
-            (_, reason) => return (decision, in_shadow(reason)),
+        let wanted = match seen.position_on(snapshot.timeline) {
+            Some(position) => Wanted::Position(position.clone()),
+            None if seen.is_nothing() => Wanted::Nothing,
+            None => Wanted::Unknown,
         };
-        let mut on_primary = decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
-        on_primary.reason = overruled;
-        (on_primary, shadow)
+        let decided = Decided { decision, shadow: None, wanted, seen: None };
+        let mode = self.shared().mode.get();
+        if mode == Mode::Route && !is_switched {
+            return decided;
+        }
+        let on_primary = || decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
+        overrule(decided, mode, is_switched, on_primary)
     }
+}
+
+/// What is decided where the mode is not [`Mode::Route`], or an operator sends the statement to the primary. Beside the decision stands, in
+/// [`Mode::Shadow`], the reason of that which [`Mode::Route`] would be.
+fn overrule<P>(
+    decided: Decided<P>,
+    mode: Mode,
+    is_switched: bool,
+    on_primary: impl FnOnce() -> Decision,
+) -> Decided<P> {
+    let in_shadow = |reason| (mode == Mode::Shadow).then_some(reason);
+    let (overruled, shadow) = match (mode, decided.decision.reason) {
+        (Mode::PrimaryOnly, Reason::FreshReplica | Reason::ProvingReplica) => (Reason::PrimaryOnlyMode, None),
+        (_, Reason::FreshReplica | Reason::ProvingReplica) if is_switched => {
+            (Reason::SwitchedToPrimary, in_shadow(Reason::SwitchedToPrimary))
+        }
+        (Mode::Shadow, reason @ (Reason::FreshReplica | Reason::ProvingReplica)) => {
+            (Reason::ShadowMode, Some(reason))
+        }
+        (_, reason) => return Decided { shadow: in_shadow(reason), ..decided },
+    };
+    let mut decision = on_primary();
+    decision.reason = overruled;
+    Decided { decision, shadow, ..decided }
 }
 
 /// Reads that nobody sees; made by [`Handle::reads_until_dropped`].

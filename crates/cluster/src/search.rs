@@ -7,12 +7,11 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use millpond_core::{
-    Access, Decision, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, Plan, Position, Reason, Role,
-    Seen,
+    Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, Plan, Position, Reason, Role, Seen,
 };
-use millpond_pool::{AcquireError, AcquireOptions, ConnectError};
-use millpond_sql::digest;
+use millpond_pool::{AcquireError, AcquireOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -26,7 +25,9 @@ use crate::node::{InFlight, Node, now};
 use crate::shadow::Recording;
 use crate::shards::Shard;
 use crate::sight::Sight;
-use crate::{Backend, Error, ErrorKind, Event, FailureKind, Handle, NodeLease, Outcome, Purpose, Served};
+use crate::{Backend, Error, ErrorKind, Handle, NodeLease, Outcome, Purpose, Served};
+
+mod failures;
 
 /// A connection to a node that may run the statement.
 pub(crate) struct Leased<'a, B: Backend> {
@@ -40,6 +41,26 @@ pub(crate) struct Leased<'a, B: Backend> {
     /// Until when it may wait for that.
     pub(crate) wait_until: Option<Instant>,
     pub(crate) in_flight: InFlight<'a, B>,
+}
+
+/// A node that the statement is to run on.
+struct Candidate<'a, B: Backend> {
+    node: &'a Node<B>,
+    purpose: Purpose,
+    in_flight: InFlight<'a, B>,
+}
+
+/// What was decided by what was known, and the node of the plan that has to give a connection. What was known is kept until there is one: it
+/// says which nodes are meant.
+type Unfinished<'a, B> =
+    (Guard<Arc<View<<B as Backend>::Position>>>, Decided<<B as Backend>::Position>, Candidate<'a, B>);
+
+/// How the search goes on.
+enum Then {
+    /// With the next node of the plan.
+    Next,
+    /// With another decision.
+    Anew,
 }
 
 /// What came of waiting for a connection, and for how long.
@@ -93,6 +114,8 @@ pub(crate) struct Search<'a, B: Backend> {
     answers: Option<watch::Receiver<()>>,
     /// Counts it among the reads that run on the primary for want of a replica.
     fallback: Option<FallbackRead<'a, B>>,
+    /// How far it was when no connection was at hand.
+    unfinished: Option<Unfinished<'a, B>>,
 }
 
 impl<'a, B: Backend> Search<'a, B> {
@@ -124,93 +147,159 @@ impl<'a, B: Backend> Search<'a, B> {
             is_hopeless: false,
             changes: None,
             begun: now,
+            unfinished: None,
             answers: None,
             fallback: None,
         }
     }
 
+    /// A connection that is at hand, where the statement is to run first: what mostly happens, without what waiting for one takes. Where
+    /// there is none, [`next_lease`](Self::next_lease) goes on.
+    ///
+    /// What is decided and chosen on the way is always inlined here: as values that are returned it would be moved again and again, and read
+    /// back from memory in other widths than it was written, which took a fifth of the whole way of a read.
+    pub(crate) fn lease_at_hand(&mut self) -> Option<Leased<'a, B>> {
+        let view = self.handle.shared().view.load();
+        let mut decided = self.decide(&view);
+        if self.has_to_wait(&decided) != Ok(false) {
+            return None;
+        }
+        let Ok(Some(candidate)) = self.next_candidate(&view, &mut decided) else { return None };
+        let Some(lease) = candidate.node.pool(candidate.purpose).at_hand(self.now) else {
+            self.unfinished = Some((view, decided, candidate));
+            return None;
+        };
+        self.take(&view, &decided, candidate, lease, Duration::ZERO).ok()
+    }
+
     /// The next node that may run it and gives a connection. Decided anew each time, by what is known then.
     pub(crate) async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
-        let shared = self.handle.shared();
         'decision: loop {
-            // Kept until there is a connection: it says which nodes are meant.
-            let view = shared.view.load();
-            let Decided { decision, wanted, seen, .. } = self.decide(&view);
-            if self.access.is_read() && decision.reason.is_fallback() {
-                if self.is_patient() && !shared.is_closed() {
-                    drop(view);
-                    self.wait_for_answer().await;
-                    continue;
-                }
-                if self.handle.is_replicas_only {
-                    return Err(self.no_replica(decision.reason));
-                }
-            }
-            let Decision { mut plan, to_prove, .. } = decision;
-            let shard = Shard::own();
-            while let Some(id) = plan.next(|id| shared.node(&view, id).load(shard, self.tick)) {
-                let purpose = if view.primary == Some(id) { Purpose::Write } else { Purpose::Read };
-                if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
-                    continue;
-                }
-                if purpose == Purpose::Write && self.is_for_want_of_a_replica() {
-                    if self.handle.is_replicas_only {
+            let (view, mut decided, mut candidate) = match self.unfinished.take() {
+                Some((view, decided, candidate)) => (view, decided, Some(candidate)),
+                None => {
+                    let view = self.handle.shared().view.load();
+                    let mut decided = self.decide(&view);
+                    if self.has_to_wait(&decided).map_err(|reason| self.no_replica(reason))? {
+                        drop(view);
+                        self.wait_for_answer().await;
                         continue;
                     }
-                    self.count_fallback()?;
+                    let candidate = self.next_candidate(&view, &mut decided)?;
+                    (view, decided, candidate)
                 }
-                let node = shared.node(&view, id);
-                let mut in_flight = node.begin(shard);
-                let (acquired, waited) = match node.pool(purpose).at_hand(self.now) {
-                    Some(lease) => (Ok(lease), Duration::ZERO),
-                    None => match self.acquire(node, purpose, &plan).await {
-                        Some(acquired) => acquired,
-                        None => continue,
-                    },
-                };
-                let acquired = match acquired {
-                    Ok(lease) if !self.leads_there(&view, node, purpose, &lease) => {
-                        lease.close();
-                        continue 'decision;
+            };
+            while let Some(next) = candidate {
+                if let Some((acquired, waited)) = self.acquire(&next, &decided.decision.plan).await {
+                    let taken = match acquired {
+                        Ok(lease) => self.take(&view, &decided, next, lease, waited),
+                        Err(error) => Err(self.no_lease(next.node, &error)?),
+                    };
+                    match taken {
+                        Ok(leased) => return Ok(leased),
+                        Err(Then::Next) => {}
+                        Err(Then::Anew) => continue 'decision,
                     }
-                    acquired => acquired,
-                };
-                let still_right = |lease: &_| self.still_right(&view, node, purpose, lease, waited);
-                let epoch = acquired.as_ref().ok().and_then(still_right);
-                match acquired {
-                    Ok(_) if epoch.is_none() => continue 'decision,
-                    Ok(lease) if self.may_have_gone_back(&view, node, purpose, &lease) => {
-                        // It is one like any other then.
-                        self.shown = self.shown.map(Shown::without_node);
-                        continue 'decision;
-                    }
-                    Ok(lease) => {
-                        let is_to_prove = to_prove.contains(id)
-                            || self.must_prove(node, purpose, &lease, &wanted, seen.as_deref());
-                        let must_show = match &wanted {
-                            Wanted::Position(position) if is_to_prove => Some(position.clone()),
-                            Wanted::Unknown if is_to_prove => {
-                                node.nudged.notify_one();
-                                continue;
-                            }
-                            _ => None,
-                        };
-                        let wait_until =
-                            must_show.as_ref().and_then(|_| self.wait_until(node, &plan, &mut in_flight));
-                        let epoch = epoch.unwrap_or(view.epoch);
-                        return Ok(Leased { node, purpose, lease, epoch, must_show, wait_until, in_flight });
-                    }
-                    // It was taken out meanwhile.
-                    Err(AcquireError::Closed) if shared.view.load().of(node).is_none() => continue 'decision,
-                    Err(error) => self.cannot_acquire(node, &error)?,
                 }
+                candidate = self.next_candidate(&view, &mut decided)?;
             }
+            drop(view);
             self.wait_for_change().await?;
         }
     }
 
-    /// Waits for a connection, and says how long; not for one to a node that meanwhile may not serve any more.
-    async fn acquire(&mut self, node: &Node<B>, purpose: Purpose, rest: &Plan) -> Option<Acquired<B>> {
+    /// Whether it waits for a replica first.
+    ///
+    /// # Errors
+    ///
+    /// Why no replica may serve it, where no other node may.
+    fn has_to_wait(&self, decided: &Decided<B::Position>) -> Result<bool, Reason> {
+        let reason = decided.decision.reason;
+        if !self.access.is_read() || !reason.is_fallback() {
+            return Ok(false);
+        }
+        let waits = self.is_patient() && !self.handle.shared().is_closed();
+        if !waits && self.handle.is_replicas_only { Err(reason) } else { Ok(waits) }
+    }
+
+    /// The next node of the plan that it may run on.
+    #[inline(always)]
+    fn next_candidate(
+        &mut self,
+        view: &View<B::Position>,
+        decided: &mut Decided<B::Position>,
+    ) -> Result<Option<Candidate<'a, B>>, Error> {
+        let shared = self.handle.shared();
+        let (shard, tick) = (Shard::own(), self.tick);
+        while let Some(id) = decided.decision.plan.next(|id| shared.node(view, id).load(shard, tick)) {
+            let purpose = if view.primary == Some(id) { Purpose::Write } else { Purpose::Read };
+            if self.tried.contains(id) || (purpose == Purpose::Write && self.is_off_primaries) {
+                continue;
+            }
+            if purpose == Purpose::Write && self.is_for_want_of_a_replica() {
+                if self.handle.is_replicas_only {
+                    continue;
+                }
+                self.count_fallback()?;
+            }
+            let node = shared.node(view, id);
+            return Ok(Some(Candidate { node, purpose, in_flight: node.begin(shard) }));
+        }
+        Ok(None)
+    }
+
+    /// Takes a connection that was waited for so long, unless it is none any more that the statement may run on.
+    #[inline(always)]
+    fn take(
+        &mut self,
+        view: &View<B::Position>,
+        decided: &Decided<B::Position>,
+        candidate: Candidate<'a, B>,
+        lease: NodeLease<B>,
+        waited: Duration,
+    ) -> Result<Leased<'a, B>, Then> {
+        let Candidate { node, purpose, mut in_flight } = candidate;
+        if !self.leads_there(view, node, purpose, &lease) {
+            lease.close();
+            return Err(Then::Anew);
+        }
+        let Some(epoch) = self.still_right(view, node, purpose, &lease, waited) else {
+            return Err(Then::Anew);
+        };
+        if self.may_have_gone_back(view, node, purpose, &lease) {
+            // It is one like any other then.
+            self.shown = self.shown.map(Shown::without_node);
+            return Err(Then::Anew);
+        }
+        let Decided { decision, wanted, seen, .. } = decided;
+        let is_to_prove = decision.to_prove.contains(node.id)
+            || self.must_prove(node, purpose, &lease, wanted, seen.as_deref());
+        let must_show = match wanted {
+            Wanted::Position(position) if is_to_prove => Some(position.clone()),
+            Wanted::Unknown if is_to_prove => {
+                node.nudged.notify_one();
+                return Err(Then::Next);
+            }
+            _ => None,
+        };
+        let wait_until =
+            must_show.as_ref().and_then(|_| self.wait_until(node, &decision.plan, &mut in_flight));
+        Ok(Leased { node, purpose, lease, epoch, must_show, wait_until, in_flight })
+    }
+
+    /// A node gives no connection: what then.
+    fn no_lease(&mut self, node: &Node<B>, error: &AcquireError<B::Error>) -> Result<Then, Error> {
+        if matches!(error, AcquireError::Closed) && self.handle.shared().view.load().of(node).is_none() {
+            // It was taken out meanwhile.
+            return Ok(Then::Anew);
+        }
+        self.cannot_acquire(node, error)?;
+        Ok(Then::Next)
+    }
+
+    /// A connection from a node, and how long it was waited for; not where the node meanwhile may not serve any more.
+    async fn acquire(&mut self, candidate: &Candidate<'_, B>, rest: &Plan) -> Option<Acquired<B>> {
+        let Candidate { node, purpose, .. } = *candidate;
         let shared = self.handle.shared();
         let mut is_unfit = pin!(shared.wait_until(|view| !may_serve(view, node, purpose)));
         let options = AcquireOptions::new().deadline(self.deadline_for(rest)).now(self.now);
@@ -260,10 +349,10 @@ impl<'a, B: Backend> Search<'a, B> {
             let view = shared.view.load();
             view.of(node).is_none_or(|view| {
                 view.observed.is_none_or(|asked| asked < lease.opened_at())
-                    || !seen.map_or_else(
-                        || self.handle.with_seen(|seen| seen.is_shown_by(view)),
-                        |seen| seen.is_shown_by(view),
-                    )
+                    || !match seen {
+                        Some(seen) => seen.is_shown_by(view),
+                        None => self.handle.seen().is_none_or(|seen| seen.is_shown_by(view)),
+                    }
             })
         }
     }
@@ -349,17 +438,6 @@ impl<'a, B: Backend> Search<'a, B> {
         shared.nudge_all();
         let _ = timeout_at(next_look, answers.changed()).await;
         self.look_at_the_clock();
-    }
-
-    fn no_replica(&self, reason: Reason) -> Error {
-        let waited = match self.handle.wait {
-            Duration::ZERO => String::new(),
-            wait => format!(" within {wait:?}"),
-        };
-        let text = format!(
-            "no replica may serve the read{waited}: {reason}; the primary is ruled out by the handle"
-        );
-        Error::new(ErrorKind::NoReplica, Outcome::NotSent, text)
     }
 
     /// Tells where the statement goes.
@@ -465,6 +543,7 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    #[inline(always)]
     fn decided(&self, view: &View<B::Position>, seed: u64) -> Decided<B::Position> {
         let (access, text, is_switched) = (self.access, self.text, self.is_switched);
         let last_read = self.shown.map(|shown| shown.last_read(view));
@@ -489,6 +568,7 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
+    #[inline(always)]
     fn decide(&mut self, snapshot: &View<B::Position>) -> Decided<B::Position> {
         let shared = self.handle.shared();
         self.judge_anew(snapshot);
@@ -539,69 +619,6 @@ impl<'a, B: Backend> Search<'a, B> {
         node.nudged.notify_one();
     }
 
-    /// A node gives no connection: on to the next, unless the time is up or nothing can help.
-    fn cannot_acquire(
-        &mut self,
-        node: &Node<B>,
-        error_of_pool: &AcquireError<B::Error>,
-    ) -> Result<(), Error> {
-        let error = self.describe(node, error_of_pool);
-        self.look_at_the_clock();
-        let is_closed = matches!(error_of_pool, AcquireError::Closed);
-        self.is_hopeless = error.kind() == ErrorKind::Overloaded || self.is_denied(error_of_pool);
-        let is_over = is_closed || self.now >= self.deadline || (self.is_hopeless && !self.access.is_read());
-        node.nudged.notify_one();
-        self.last_error = Some(error.clone());
-        if is_over { Err(error) } else { Ok(()) }
-    }
-
-    /// Whether the server does not let us in, and will not by waiting.
-    fn is_denied(&self, error: &AcquireError<B::Error>) -> bool {
-        error.cause().is_some_and(|cause| match &**cause {
-            ConnectError::Failed(error) => {
-                self.handle.shared().backend.failure(error).kind == FailureKind::Denied
-            }
-            _ => false,
-        })
-    }
-
-    fn describe(&self, node: &Node<B>, error: &AcquireError<B::Error>) -> Error {
-        let shared = self.handle.shared();
-        let failed = |cause: &Arc<ConnectError<B::Error>>| match &**cause {
-            ConnectError::Failed(error) => Some(shared.backend.failure(error)),
-            _ => None,
-        };
-        let (text, cause) = match error {
-            AcquireError::Connect(cause) | AcquireError::Down { cause, .. } => {
-                ("connecting".to_owned(), Some(cause))
-            }
-            AcquireError::Timeout { cause, .. } => {
-                (format!("waiting for a connection: {error}"), cause.as_ref())
-            }
-            _ => (error.to_string(), None),
-        };
-        let failure = cause.and_then(failed);
-        let what = match (&cause, &failure) {
-            (Some(cause), Some(failure)) => crate::error::describe(&text, &**cause, failure),
-            (Some(cause), None) => format!("{text}: {cause}"),
-            (None, _) => text,
-        };
-        let message = format!("{}: {what}", node.name);
-        let kind = match error {
-            AcquireError::QueueFull { .. } | AcquireError::Shed { .. } => ErrorKind::Overloaded,
-            AcquireError::Closed => ErrorKind::Closed,
-            _ => ErrorKind::Acquire,
-        };
-        let described = Error::new(kind, Outcome::NotSent, message).at(&node.name);
-        match cause {
-            Some(cause) => {
-                let denied = failure.filter(|failure| failure.kind == FailureKind::Denied);
-                described.caused_by(denied.and_then(|failure| failure.code), Arc::clone(cause) as _)
-            }
-            None => described,
-        }
-    }
-
     /// The plan is used up. Without a primary another may come; until then there is nothing to do but wait.
     async fn wait_for_change(&mut self) -> Result<(), Error> {
         let shared = self.handle.shared();
@@ -638,84 +655,6 @@ impl<'a, B: Backend> Search<'a, B> {
         let view = self.handle.shared().view.load();
         let has_come_back = view.members().filter(|node| node.serves_since.is_some_and(|at| at > gave_up));
         self.tried = self.tried.difference(has_come_back.map(|node| node.id).collect());
-    }
-
-    /// Why no node ran it.
-    fn fruitless(&mut self) -> Error {
-        if self.reason == Some(Reason::LaterTimeline) {
-            let text = format!("no node can serve it: {}", Reason::LaterTimeline);
-            return Error::new(ErrorKind::Token, Outcome::NotSent, text);
-        }
-        let is_old = matches!(self.reason, Some(Reason::TooOld | Reason::OwnWrite | Reason::LastRead));
-        let no_primary = || {
-            let error = self.handle.shared().no_primary();
-            if self.access.is_read() && is_old { error.about_old_replicas() } else { error }
-        };
-        self.last_error.take().unwrap_or_else(no_primary)
-    }
-
-    /// Lets a read that failed on a node go on to another, within the budget for that. Returns the error when not.
-    pub(crate) fn give_up_on(&mut self, node: NodeId, purpose: Purpose, error: Error) -> Result<(), Error> {
-        let shared = self.handle.shared();
-        if !shared.retry_budget.try_again() {
-            shared.over_budget.fetch_add(1, Ordering::Relaxed);
-            return Err(error.over_budget());
-        }
-        shared.retried.fetch_add(1, Ordering::Relaxed);
-        self.tried.insert(node);
-        self.gave_up = Some(Instant::now());
-        self.is_off_primaries |= purpose == Purpose::Write && !shared.is_sure_of_reads();
-        self.last_error = Some(error);
-        Ok(())
-    }
-
-    /// An operation failed on a node: decides whether it may run on another. Returns the error when not.
-    pub(crate) fn after_failure(
-        &mut self,
-        node: &Node<B>,
-        purpose: Purpose,
-        failure: FailureKind,
-        error: Error,
-        statement: Statement<'_>,
-    ) -> Result<(), Error> {
-        let shared = self.handle.shared();
-        match (failure, purpose) {
-            (FailureKind::Rejected | FailureKind::NotSent | FailureKind::Denied | FailureKind::Behind, _) => {
-                return Err(error);
-            }
-            // It ran in a read-only transaction, as behind a pooler: what refused it is our own guard.
-            (FailureKind::ReadOnly, Purpose::Write) if self.access.is_read() => {
-                return self.heal(node, statement, error);
-            }
-            (FailureKind::ReadOnly, Purpose::Write) => {
-                // Our own guard is not on these connections, so the server has lost the role: ask everybody at once.
-                shared.nudge_all();
-                return Err(error);
-            }
-            (FailureKind::ReadOnly, _) => return self.heal(node, statement, error),
-            // On a primary it is another transaction that was in the way: the caller's business.
-            (FailureKind::Conflict, Purpose::Write) => return Err(error),
-            (FailureKind::Conflict, _) => node.penalise(),
-            (FailureKind::ConnectionLost, _) => {
-                node.penalise();
-                node.nudged.notify_one();
-            }
-        }
-        if self.access.is_read() { self.give_up_on(node.id, purpose, error) } else { Err(error) }
-    }
-
-    /// A replica refused what was taken for a read: once more on the primary, and there from now on.
-    fn heal(&mut self, node: &Node<B>, statement: Statement<'_>, error: Error) -> Result<(), Error> {
-        let shared = self.handle.shared();
-        let may_heal = shared.config.heal && statement.may_heal && self.access.is_read();
-        let Some(text) = statement.text.filter(|_| may_heal) else { return Err(error) };
-        let digest = digest(text, B::DIALECT);
-        shared.refused.remember(digest);
-        shared.healed.fetch_add(1, Ordering::Relaxed);
-        shared.tell(&Event::Healed { node: Arc::clone(&node.name), digest });
-        self.access = Access::Write;
-        self.tried = NodeSet::EMPTY;
-        Ok(())
     }
 }
 

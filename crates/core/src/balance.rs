@@ -161,21 +161,16 @@ impl Plan {
 
     /// The next node to try.
     #[must_use]
+    #[inline(always)]
     pub fn next(&mut self, load: impl Fn(NodeId) -> Load) -> Option<NodeId> {
         let well = self.eligible.difference(self.avoided);
         let eligible = if well.is_empty() { self.eligible } else { well };
-        let mut candidates = eligible.intersection(self.preferred);
-        if candidates.is_empty() {
-            candidates = eligible;
-        }
-        let Some(first) = self.pick(candidates) else {
+        let preferred = eligible.intersection(self.preferred);
+        let candidates = if preferred.is_empty() { eligible } else { preferred };
+        let Some((first, second)) = self.two_of(candidates) else {
             return self.fallback.take();
         };
-        candidates.remove(first);
-        let chosen = match self.pick(candidates) {
-            Some(second) if load(second) < load(first) => second,
-            _ => first,
-        };
+        let chosen = if first != second && load(second) < load(first) { second } else { first };
         self.eligible.remove(chosen);
         Some(chosen)
     }
@@ -188,9 +183,22 @@ impl Plan {
         nodes
     }
 
-    fn pick(&mut self, of: NodeSet) -> Option<NodeId> {
-        let index = self.random.below(of.len())?;
-        of.nth(index)
+    /// Two of them at random, in random order; the only one twice.
+    fn two_of(&mut self, nodes: NodeSet) -> Option<(NodeId, NodeId)> {
+        let (lowest, highest) = (nodes.lowest()?, nodes.highest()?);
+        let mut others = nodes;
+        others.remove(lowest);
+        others.remove(highest);
+        if others.is_empty() {
+            // One or two, as mostly: nothing to count, and no branch on what is random.
+            let is_turned = self.random.next() & 1 == 0;
+            return Some(if is_turned { (highest, lowest) } else { (lowest, highest) });
+        }
+        let count = nodes.len();
+        let first = nodes.nth(self.random.below(count))?;
+        others = nodes;
+        others.remove(first);
+        Some((first, others.nth(self.random.below(count - 1))?))
     }
 }
 
@@ -208,12 +216,9 @@ impl SplitMix64 {
 
     /// By a multiplication, as a division takes several times as long (Lemire 2019, without the correction of a bias that is beyond
     /// counting here).
-    fn below(&mut self, bound: usize) -> Option<usize> {
-        if bound < 2 {
-            return (bound == 1).then_some(0);
-        }
-        let scaled = u128::from(self.next()) * u128::try_from(bound).ok()?;
-        usize::try_from(scaled >> 64).ok()
+    fn below(&mut self, bound: usize) -> usize {
+        let scaled = u128::from(self.next()) * bound as u128;
+        usize::try_from(scaled >> 64).unwrap_or(0)
     }
 }
 
@@ -248,12 +253,15 @@ mod tests {
     }
 
     #[test]
-    fn equal_nodes_are_chosen_about_equally_often() {
-        let mut counts = [0_u32; 4];
-        for seed in 0..4000 {
-            counts[Plan::new(nodes(4), None, seed).next(|_| Load(1.0)).unwrap().index()] += 1;
+    fn equal_nodes_are_chosen_about_equally_often_whether_few_or_many() {
+        for count in [1_u32, 2, 3, 4, 64] {
+            let mut chosen = vec![0_u32; count as usize];
+            for seed in 0..1000 * u64::from(count) {
+                let node = Plan::new(nodes(count as usize), None, seed).next(|_| Load(1.0));
+                chosen[node.unwrap().index()] += 1;
+            }
+            assert!(chosen.iter().all(|chosen| (850..1150).contains(chosen)), "{count}: {chosen:?}");
         }
-        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
     }
 
     #[test]

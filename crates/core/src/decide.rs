@@ -360,6 +360,7 @@ impl fmt::Display for Reason {
 /// caller must see; the primary is the fallback. Everything else runs on the primary. What is not known counts
 /// against a replica, never for it.
 #[must_use]
+#[inline(always)]
 pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now: Instant) -> Decision {
     let on_primary = |reason| Decision {
         plan: Plan::new(NodeSet::EMPTY, snapshot.primary, request.seed),

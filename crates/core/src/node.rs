@@ -206,6 +206,16 @@ impl NodeSet {
         self.0 == 0
     }
 
+    /// The first.
+    pub(crate) fn lowest(self) -> Option<NodeId> {
+        u8::try_from(self.0.trailing_zeros()).ok().filter(|_| self.0 != 0).map(NodeId)
+    }
+
+    /// The last.
+    pub(crate) fn highest(self) -> Option<NodeId> {
+        u8::try_from(self.0.leading_zeros()).ok().filter(|_| self.0 != 0).map(|zeros| NodeId(63 - zeros))
+    }
+
     /// The node with so many lower ones in the set.
     #[must_use]
     pub(crate) fn nth(self, index: usize) -> Option<NodeId> {
@@ -213,17 +223,16 @@ impl NodeSet {
         for _ in 0..index {
             rest &= rest.wrapping_sub(1);
         }
-        let lowest = u8::try_from(rest.trailing_zeros()).ok().filter(|_| rest != 0)?;
-        Some(NodeId(lowest))
+        Self(rest).lowest()
     }
 
     /// The nodes, lowest first.
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
-            let lowest = u8::try_from(rest.trailing_zeros()).ok().filter(|_| rest != 0)?;
+            let lowest = Self(rest).lowest()?;
             rest &= rest - 1;
-            Some(NodeId(lowest))
+            Some(lowest)
         })
     }
 }

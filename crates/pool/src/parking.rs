@@ -80,7 +80,8 @@ impl<C> Parking<C> {
         let loan = spot.loan.as_mut()?;
         let is_good = loan.epoch == self.epoch.load(Ordering::SeqCst)
             && loan.due.is_none_or(|due| now < due)
-            && self.check_after.is_none_or(|limit| now.saturating_duration_since(loan.proven) <= limit);
+            // A sum and a comparison take less than a difference.
+            && self.check_after.is_none_or(|limit| loan.proven.checked_add(limit).is_none_or(|end| now <= end));
         if !is_good {
             return None;
         }

@@ -259,7 +259,7 @@ impl<B: Backend> Shared<B> {
         if nodes.is_empty() || nodes.len() > MAX_NODES {
             return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", nodes.len())));
         }
-        let state = State::new(config.max_lag);
+        let mut state = State::new(config.max_lag);
         // When a node goes down, all that runs on it may go on.
         let reserve = u32::try_from(nodes.len() * config.max_size).unwrap_or(u32::MAX).max(10);
         let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));

@@ -27,6 +27,8 @@ mod shards;
 mod sight;
 mod status;
 mod switches;
+#[cfg(test)]
+mod testing;
 mod watchers;
 mod written;
 

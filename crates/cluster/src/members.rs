@@ -65,6 +65,8 @@ pub struct NodeKey(pub(crate) usize);
 pub(crate) struct View<P> {
     snapshot: Snapshot<P>,
     keys: Keys,
+    /// A later one has another.
+    pub(crate) number: u64,
 }
 
 /// By [`NodeId::index`]; where no node is configured they mean nothing.
@@ -98,16 +100,19 @@ impl<P: Position> View<P> {
 pub(crate) struct State<P> {
     pub(crate) topology: Topology<P>,
     keys: Keys,
+    /// How many views were made.
+    views: u64,
 }
 
 impl<P: Position> State<P> {
     /// That of a cluster without nodes.
     pub(crate) fn new(max_lag: Duration) -> Self {
-        Self { topology: Topology::new(0).with_max_lag(max_lag), keys: [NodeKey(0); MAX_NODES] }
+        Self { topology: Topology::new(0).with_max_lag(max_lag), keys: [NodeKey(0); MAX_NODES], views: 0 }
     }
 
-    pub(crate) fn view(&self) -> View<P> {
-        View { snapshot: self.topology.snapshot(), keys: self.keys }
+    pub(crate) fn view(&mut self) -> View<P> {
+        self.views += 1;
+        View { snapshot: self.topology.snapshot(), keys: self.keys, number: self.views }
     }
 
     /// Whether the node is one of those that are configured still.
@@ -145,7 +150,7 @@ impl<B: Backend> Shared<B> {
     }
 
     /// The node of that name.
-    fn named(&self, name: &str) -> Result<&Node<B>, Error> {
+    pub(crate) fn named(&self, name: &str) -> Result<&Node<B>, Error> {
         let view = self.view.load();
         let key = self.members(&view).find(|node| *node.name == *name).map(|node| node.key);
         key.map(|key| self.node_of(key)).ok_or_else(|| {

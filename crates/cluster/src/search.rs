@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use arc_swap::Guard;
 use millpond_core::{
     Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, Plan, Position, Reason, Role, Seen,
 };
@@ -50,10 +49,13 @@ struct Candidate<'a, B: Backend> {
     in_flight: InFlight<'a, B>,
 }
 
-/// What was decided by what was known, and the node of the plan that has to give a connection. What was known is kept until there is one: it
-/// says which nodes are meant.
-type Unfinished<'a, B> =
-    (Guard<Arc<View<<B as Backend>::Position>>>, Decided<<B as Backend>::Position>, Candidate<'a, B>);
+/// What was decided, by which view, and the node of the plan that has to give a connection. The view itself is not kept while that is waited
+/// for: of many that wait, all but a few would write to one counter.
+struct Course<'a, B: Backend> {
+    by: u64,
+    decided: Decided<B::Position>,
+    candidate: Option<Candidate<'a, B>>,
+}
 
 /// How the search goes on.
 enum Then {
@@ -115,7 +117,7 @@ pub(crate) struct Search<'a, B: Backend> {
     /// Counts it among the reads that run on the primary for want of a replica.
     fallback: Option<FallbackRead<'a, B>>,
     /// How far it was when no connection was at hand.
-    unfinished: Option<Unfinished<'a, B>>,
+    unfinished: Option<Course<'a, B>>,
 }
 
 impl<'a, B: Backend> Search<'a, B> {
@@ -166,19 +168,20 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         let Ok(Some(candidate)) = self.next_candidate(&view, &mut decided) else { return None };
         let Some(lease) = candidate.node.pool(candidate.purpose).at_hand(self.now) else {
-            self.unfinished = Some((view, decided, candidate));
+            self.unfinished = Some(Course { by: view.number, decided, candidate: Some(candidate) });
             return None;
         };
-        self.take(&view, &decided, candidate, lease, Duration::ZERO).ok()
+        self.take(&view, &decided, candidate, lease, false).ok()
     }
 
     /// The next node that may run it and gives a connection. Decided anew each time, by what is known then.
     pub(crate) async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
+        let shared = self.handle.shared();
         'decision: loop {
-            let (view, mut decided, mut candidate) = match self.unfinished.take() {
-                Some((view, decided, candidate)) => (view, decided, Some(candidate)),
+            let mut course = match self.unfinished.take() {
+                Some(course) => course,
                 None => {
-                    let view = self.handle.shared().view.load();
+                    let view = shared.view.load();
                     let mut decided = self.decide(&view);
                     if self.has_to_wait(&decided).map_err(|reason| self.no_replica(reason))? {
                         drop(view);
@@ -186,24 +189,29 @@ impl<'a, B: Backend> Search<'a, B> {
                         continue;
                     }
                     let candidate = self.next_candidate(&view, &mut decided)?;
-                    (view, decided, candidate)
+                    Course { by: view.number, decided, candidate }
                 }
             };
-            while let Some(next) = candidate {
-                if let Some((acquired, waited)) = self.acquire(&next, &decided.decision.plan).await {
-                    let taken = match acquired {
-                        Ok(lease) => self.take(&view, &decided, next, lease, waited),
-                        Err(error) => Err(self.no_lease(next.node, &error)?),
-                    };
-                    match taken {
-                        Ok(leased) => return Ok(leased),
-                        Err(Then::Next) => {}
-                        Err(Then::Anew) => continue 'decision,
+            while let Some(candidate) = course.candidate.take() {
+                let acquired = self.acquire(&candidate, &course.decided.decision.plan).await;
+                let view = shared.view.load();
+                let then = match acquired {
+                    Some((Ok(lease), waited)) => {
+                        // By a later view, an id of the plan may mean another node, too.
+                        let is_outdated = waited >= PROMPT || view.number != course.by;
+                        match self.take(&view, &course.decided, candidate, lease, is_outdated) {
+                            Ok(leased) => return Ok(leased),
+                            Err(then) => then,
+                        }
                     }
+                    Some((Err(error), _)) => self.no_lease(candidate.node, &error)?,
+                    None => Then::Next,
+                };
+                if matches!(then, Then::Anew) {
+                    continue 'decision;
                 }
-                candidate = self.next_candidate(&view, &mut decided)?;
+                course.candidate = self.next_candidate(&view, &mut course.decided)?;
             }
-            drop(view);
             self.wait_for_change().await?;
         }
     }
@@ -248,7 +256,8 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(None)
     }
 
-    /// Takes a connection that was waited for so long, unless it is none any more that the statement may run on.
+    /// Takes a connection, unless it is none any more that the statement may run on. Where the decision is outdated, it is looked at once more by
+    /// what is known now.
     #[inline(always)]
     fn take(
         &mut self,
@@ -256,14 +265,14 @@ impl<'a, B: Backend> Search<'a, B> {
         decided: &Decided<B::Position>,
         candidate: Candidate<'a, B>,
         lease: NodeLease<B>,
-        waited: Duration,
+        is_outdated: bool,
     ) -> Result<Leased<'a, B>, Then> {
         let Candidate { node, purpose, mut in_flight } = candidate;
         if !self.leads_there(view, node, purpose, &lease) {
             lease.close();
             return Err(Then::Anew);
         }
-        let Some(epoch) = self.still_right(view, node, purpose, &lease, waited) else {
+        let Some(epoch) = self.still_right(view, node, purpose, &lease, is_outdated) else {
             return Err(Then::Anew);
         };
         if self.may_have_gone_back(view, node, purpose, &lease) {
@@ -492,16 +501,16 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    /// Whether a connection leads to the server by whose answers the node was chosen. While it was waited for, the name may have moved, or turned
+    /// Whether a connection leads to the server by whose answers the node is chosen. While it was waited for, the name may have moved, or turned
     /// out to stand for several; then reads take any of them, and are chosen by nothing that one said.
     fn leads_there(
         &self,
-        chosen_by: &View<B::Position>,
+        view: &View<B::Position>,
         node: &Node<B>,
         purpose: Purpose,
         lease: &NodeLease<B>,
     ) -> bool {
-        let Some(known) = chosen_by.of(node) else { return true };
+        let Some(known) = view.of(node) else { return true };
         let servers = known.server.zip(self.handle.shared().backend.server(lease));
         servers.is_none_or(|(known, leads_to)| known == leads_to)
             || (known.hides_many && purpose == Purpose::Read)
@@ -510,25 +519,23 @@ impl<'a, B: Backend> Search<'a, B> {
     /// The epoch as of which it may still run there, if it may: the wait may have been long.
     fn still_right(
         &self,
-        chosen_by: &View<B::Position>,
+        view: &View<B::Position>,
         node: &Node<B>,
         purpose: Purpose,
         lease: &NodeLease<B>,
-        waited: Duration,
+        is_outdated: bool,
     ) -> Option<Epoch> {
-        if purpose != Purpose::Write && waited < PROMPT {
-            return Some(chosen_by.epoch);
-        }
-        let view = self.handle.shared().view.load();
-        let is_right = match purpose {
+        if purpose == Purpose::Write {
+            let view = self.handle.shared().view.load();
             // By the same name it may be another server now.
-            Purpose::Write => view.is_primary(node) && !lease.is_evicted(),
-            Purpose::Read | Purpose::Probe => {
-                let is_replica = view.of(node).is_some() && !view.is_primary(node);
-                is_replica && self.decided(&view, 0).decision.plan.nodes().contains(node.id)
-            }
+            let is_right = view.is_primary(node) && !lease.is_evicted();
+            return is_right.then_some(view.epoch);
+        }
+        let is_right = || {
+            let is_replica = view.of(node).is_some() && !view.is_primary(node);
+            is_replica && self.decided(view, 0).decision.plan.nodes().contains(node.id)
         };
-        is_right.then_some(if purpose == Purpose::Write { view.epoch } else { chosen_by.epoch })
+        (!is_outdated || is_right()).then_some(view.epoch)
     }
 
     /// A definition may have been run while a read waited, or a replica come to a lone node.
@@ -674,3 +681,6 @@ fn may_serve<B: Backend>(view: &View<B::Position>, node: &Node<B>, purpose: Purp
         Purpose::Read | Purpose::Probe => view.of(node).is_some_and(|view| view.health != Health::Down),
     }
 }
+
+#[cfg(test)]
+mod tests;

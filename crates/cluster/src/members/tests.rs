@@ -1,72 +1,23 @@
-use std::convert::Infallible;
 use std::time;
 
 use millpond_core::{Health, Observation, Role};
-use millpond_pool::Returned;
-use millpond_sql::{Classifier, Dialect};
 
 use super::*;
-use crate::{Config, Failure, FailureKind};
+use crate::Config;
+use crate::testing::Servers;
 
 /// Servers that never answer.
-struct Silent;
-
-impl Backend for Silent {
-    type Position = u64;
-    type Address = ();
-    type Connection = ();
-    type Error = Infallible;
-
-    const DIALECT: Dialect = Dialect::Postgres;
-
-    async fn connect(&self, (): &(), _: Purpose) -> Result<(), Infallible> {
-        std::future::pending().await
-    }
-
-    async fn observe(&self, (): &mut ()) -> Result<Observation<u64>, Infallible> {
-        std::future::pending().await
-    }
-
-    async fn classifier(&self, (): &mut (), known: &Classifier) -> Result<Classifier, Infallible> {
-        Ok(known.clone())
-    }
-
-    fn is_open(&self, (): &()) -> bool {
-        true
-    }
-
-    async fn check(&self, (): &mut ()) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn returned(&self, (): &mut ()) -> Returned {
-        Returned::Clean
-    }
-
-    async fn reset(&self, (): &mut ()) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn can_prove(&self) -> bool {
-        false
-    }
-
-    fn wrong_server(&self) -> Infallible {
-        panic!("these servers do not say who they are")
-    }
-
-    fn failure(&self, _: &Infallible) -> Failure {
-        Failure { kind: FailureKind::ConnectionLost, code: None, hint: None }
-    }
+fn silent() -> Servers {
+    Servers::new(|_| Box::pin(std::future::pending()))
 }
 
-fn node(name: &str) -> NodeConfig<()> {
-    NodeConfig::new(name.into(), ())
+fn node(name: &str) -> NodeConfig<u64> {
+    NodeConfig::new(name.into(), 0)
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_said_late_of_a_node_is_not_said_of_the_one_in_its_place() {
-    let cluster = Cluster::start(Silent, vec![node("a"), node("b")], Config::default()).unwrap();
+    let cluster = Cluster::start(silent(), vec![node("a"), node("b")], Config::default()).unwrap();
     let shared = &cluster.shared;
     let old = shared.named("b").unwrap();
     assert!(cluster.remove_node("b", Duration::ZERO).await.unwrap());
@@ -86,7 +37,7 @@ async fn what_is_said_late_of_a_node_is_not_said_of_the_one_in_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_cluster_takes_no_node() {
-    let cluster = Cluster::start(Silent, vec![node("a")], Config::default()).unwrap();
+    let cluster = Cluster::start(silent(), vec![node("a")], Config::default()).unwrap();
     assert!(cluster.close(Duration::ZERO).await);
     assert_eq!(cluster.add_node(node("b")).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(cluster.status().nodes.len(), 1);

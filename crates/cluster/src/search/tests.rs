@@ -1,0 +1,95 @@
+use std::future::{pending, ready};
+use std::sync::Mutex;
+
+use millpond_core::{ClusterId, Observation, ServerId, Timeline};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, yield_now};
+
+use super::*;
+use crate::testing::{Connecting, Down, Servers, Where, server};
+use crate::{Cluster, Config, NodeConfig};
+
+/// A primary and two replicas: servers 1, 2 and 3. All have answered just now, and show the same.
+fn cluster(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Cluster<Servers> {
+    let mut config = Config::default();
+    (config.catalog_interval, config.connect_timeout) = (None, Duration::from_secs(60));
+    (config.max_size, config.acquire_timeout) = (1, Duration::from_secs(600));
+    (config.max_lag, config.probe_timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
+    let nodes = [("a", 1), ("b", 2), ("c", 3)].map(|(name, address)| NodeConfig::new(name.into(), address));
+    let cluster = Cluster::start(Servers::new(connect), nodes.to_vec(), config).unwrap();
+    for (node, role) in [("a", Role::Primary), ("b", Role::Replica), ("c", Role::Replica)] {
+        answers(&cluster, node, role, 1);
+    }
+    cluster
+}
+
+fn named<'c>(cluster: &'c Cluster<Servers>, node: &str) -> &'c Node<Servers> {
+    cluster.shared.named(node).unwrap()
+}
+
+fn answers(cluster: &Cluster<Servers>, node: &str, role: Role, timeline: u32) {
+    let node = named(cluster, node);
+    let (cluster_id, timeline) = (Some(ClusterId::new(1)), Some(Timeline::new(timeline)));
+    let observation =
+        Observation { cluster: cluster_id, timeline, position: Some(1), ..Observation::of(role) };
+    let (asked, took) = (now(), Duration::ZERO);
+    cluster.shared.take_in(node, Input::Answered { node: node.id, asked, took, observation });
+}
+
+/// A read that goes to the replica `b` first, since the other one is busy. Gives where it ran.
+async fn read_that_waits_for_b(cluster: &Cluster<Servers>) -> JoinHandle<Result<ServerId, Error>> {
+    let busy: Vec<_> = (0..9).map(|_| named(cluster, "c").begin(Shard::own())).collect();
+    let handle = cluster.handle();
+    let read = tokio::spawn(async move { handle.run(Statement::connection(Access::Read), &mut Where).await });
+    while named(cluster, "b").pool(Purpose::Read).status().waiting == 0 {
+        yield_now().await;
+    }
+    drop(busy);
+    read
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_does_not_run_on_a_replica_that_may_not_serve_it_any_more_however_short_it_waited() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    let held = named(&cluster, "b").pool(Purpose::Read).acquire().await.unwrap();
+    let read = read_that_waits_for_b(&cluster).await;
+    answers(&cluster, "b", Role::Replica, 2);
+    drop(held);
+    assert_ne!(read.await.unwrap().unwrap(), server(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_runs_where_it_waited_when_what_is_known_says_so_still() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    let held = named(&cluster, "b").pool(Purpose::Read).acquire().await.unwrap();
+    let read = read_that_waits_for_b(&cluster).await;
+    answers(&cluster, "b", Role::Replica, 1);
+    drop(held);
+    assert_eq!(read.await.unwrap().unwrap(), server(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_does_not_go_on_to_a_node_that_took_the_place_of_one_of_its_plan() {
+    let (fail, failed) = oneshot::channel();
+    let failed = Mutex::new(Some(failed));
+    let cluster = cluster(move |address| match (address, &mut *failed.lock().unwrap()) {
+        (2, failed) => {
+            let failed = failed.take();
+            Box::pin(async {
+                match failed {
+                    Some(failed) => failed.await.map_err(|_| Down)?,
+                    None => pending().await,
+                }
+                Err(Down)
+            })
+        }
+        _ => Box::pin(ready(Ok(server(address)))),
+    });
+    let read = read_that_waits_for_b(&cluster).await;
+    let place = named(&cluster, "c").id;
+    assert!(cluster.remove_node("c", Duration::ZERO).await.unwrap());
+    cluster.add_node(NodeConfig::new("d".into(), 4)).unwrap();
+    assert_eq!(named(&cluster, "d").id, place);
+    fail.send(()).unwrap();
+    assert_eq!(read.await.unwrap().unwrap(), server(1), "nothing is known of d");
+}

@@ -1,0 +1,104 @@
+//! What unit tests share: servers that only their test speaks for.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use millpond_core::{Observation, ServerId};
+use millpond_pool::Returned;
+use millpond_sql::{Classifier, Dialect};
+
+use crate::{Answer, Backend, Failure, FailureKind, NodeLease, Operation, Purpose, Target};
+
+/// What opening a connection comes to: the server that it leads to.
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<ServerId, Down>> + Send>>;
+
+/// Servers whose connections for statements are opened by a function of their address. Monitors get none: what they would find out is told with
+/// [`Shared::take_in`](crate::cluster::Shared::take_in).
+pub(crate) struct Servers(pub(crate) Box<dyn Fn(u64) -> Connecting + Send + Sync>);
+
+impl Servers {
+    pub(crate) fn new(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Self {
+        Self(Box::new(connect))
+    }
+}
+
+/// It cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("it is down")]
+pub(crate) struct Down;
+
+impl Backend for Servers {
+    type Position = u64;
+    type Address = u64;
+    type Connection = ServerId;
+    type Error = Down;
+
+    const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn connect(&self, address: &u64, purpose: Purpose) -> Result<ServerId, Down> {
+        match purpose {
+            Purpose::Probe => std::future::pending().await,
+            Purpose::Read | Purpose::Write => (self.0)(*address).await,
+        }
+    }
+
+    async fn observe(&self, _: &mut ServerId) -> Result<Observation<u64>, Down> {
+        std::future::pending().await
+    }
+
+    async fn classifier(&self, _: &mut ServerId, known: &Classifier) -> Result<Classifier, Down> {
+        Ok(known.clone())
+    }
+
+    fn is_open(&self, _: &ServerId) -> bool {
+        true
+    }
+
+    async fn check(&self, _: &mut ServerId) -> Result<(), Down> {
+        Ok(())
+    }
+
+    fn returned(&self, _: &mut ServerId) -> Returned {
+        Returned::Clean
+    }
+
+    async fn reset(&self, _: &mut ServerId) -> Result<(), Down> {
+        Ok(())
+    }
+
+    fn can_prove(&self) -> bool {
+        false
+    }
+
+    fn server(&self, connection: &ServerId) -> Option<ServerId> {
+        Some(*connection)
+    }
+
+    fn wrong_server(&self) -> Down {
+        Down
+    }
+
+    fn failure(&self, Down: &Down) -> Failure {
+        Failure { kind: FailureKind::NotSent, code: None, hint: None }
+    }
+}
+
+/// Says where its connection leads.
+pub(crate) struct Where;
+
+impl Operation<Servers> for Where {
+    type Output = ServerId;
+
+    async fn run(
+        &mut self,
+        lease: NodeLease<Servers>,
+        _: Target<u64>,
+    ) -> Result<Answer<ServerId, u64>, Down> {
+        Ok(Answer::new(*lease, None))
+    }
+}
+
+/// A server of this number.
+pub(crate) const fn server(number: u64) -> ServerId {
+    ServerId::new(None, number)
+}

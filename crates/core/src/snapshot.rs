@@ -151,6 +151,8 @@ pub struct NodeView<P> {
     pub as_of: Option<Instant>,
     /// How far its position is behind the primary's last known one.
     pub behind: Option<u64>,
+    /// Whether it has come to where the primary was seen on its timeline, so past where that began: it shows all that earlier failovers left.
+    pub is_past_fork: bool,
     /// Since when it answers its monitor slowly beside the others, if it does: reads go elsewhere first.
     pub slow_since: Option<Instant>,
     /// Whether it is a replica that is, for some time now, of an unknown age or an older one than [`Topology::with_max_lag`] says.

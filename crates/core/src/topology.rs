@@ -318,6 +318,7 @@ impl<P: Position> Topology<P> {
                 timeline,
                 as_of: self.as_of(node),
                 behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
+                is_past_fork: comparable.is_some_and(|position| self.history.as_of(position).is_some()),
                 observed: node.latest.as_ref().map(|(asked, _)| *asked),
                 proven: node.proven.clone().filter(|_| !node.hides_many()),
                 slow_since: node.slow.since(),

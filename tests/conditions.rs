@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use millpond::postgres::Db;
 use millpond::{Event, NodeStatus};
-use millpond_tests::{Cluster, Readers, until};
+use millpond_lab::Lab;
+use millpond_tests::{Cluster, Events, Readers, until, with_events};
 
 fn node(cluster: &Cluster, index: usize) -> NodeStatus {
     cluster.db.status().nodes[index].clone()
@@ -85,4 +87,34 @@ async fn saturate(cluster: &Cluster) {
     waiting.await.unwrap().unwrap();
     until("nobody waits", async || cluster.events.any(is_saturated(false))).await;
     assert!(!cluster.events.any(|event| matches!(event, Event::NodeDown { .. } | Event::NodeSlow { .. })));
+}
+
+#[tokio::test]
+async fn a_primary_that_lets_no_monitor_in_is_written_to_all_the_same() {
+    let lab = Lab::builder().replicas(1).up().await.unwrap();
+    let ask = async |sql: &str| lab.primary().ask("postgres", sql).await.unwrap();
+    for sql in ["create role app login", "create table t (n int)", "grant all on t to app"] {
+        ask(sql).await;
+    }
+    lab.caught_up().await.unwrap();
+    let events = Events::default();
+    let db = Db::builder(&lab.url_for("app", "", "postgres")).unwrap().max_size(1);
+    let db = with_events(db, &events).connect().await.unwrap();
+    let write = async || db.execute("insert into t values (1)", &[]).await;
+    write().await.unwrap();
+    // What is open stays open.
+    ask("alter role app connection limit 1").await;
+    ask("select pg_terminate_backend(pid) from pg_stat_activity
+         where usename = 'app' and query like '%is_replica%'")
+    .await;
+    until("it is told", async || events.any(|event| matches!(event, Event::MonitorTurnedAway { .. }))).await;
+    for _ in 0..100 {
+        write().await.unwrap();
+    }
+    assert!(
+        !events.any(|event| matches!(event, Event::PrimaryLost { .. } | Event::NodeDown { .. })),
+        "{}",
+        db.status()
+    );
+    assert!(db.status().to_string().contains("too many connections"), "{}", db.status());
 }

@@ -44,6 +44,7 @@ async fn a_status_is_one_plain_value() {
         let of = &status.nodes[node];
         json!({
             "name": &*of.name, "zone": null, "weight": 1.0, "is_drained": false, "role": role, "health": "up", "lag": lag,
+            "last_failure": null,
             "is_slow": false, "is_lagging": false, "is_saturated": false,
             "in_flight": 0, "connections": of.connections, "connect_failures": 0, "waiting": 0, "reads": of.reads,
             "primary_statements": of.primary_statements,
@@ -52,13 +53,14 @@ async fn a_status_is_one_plain_value() {
     };
     let silent = json!({
         "name": "127.0.0.1:1", "zone": null, "weight": 1.0, "is_drained": false, "role": null, "health": "down", "lag": null,
+        "last_failure": &*status.nodes[2].last_failure.clone().unwrap(),
         "is_slow": false, "is_lagging": false, "is_saturated": false,
         "in_flight": 0, "connections": 0, "connect_failures": null, "waiting": 0, "reads": 0, "primary_statements": 0,
         "latencies": {"count": 0, "p50_ms": null, "p90_ms": null, "p99_ms": null, "p999_ms": null},
     });
     let replica = node(1, "replica", json!({"time_ms": null, "distance": 0}));
     let expected = json!({
-        "mode": "route", "epoch": 1, "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0,
+        "mode": "route", "epoch": 1, "primary": &*status.nodes[0].name, "timeline": 1, "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0,
         "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0})), replica, silent],
     });
     assert_eq!(told, expected);

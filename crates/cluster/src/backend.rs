@@ -103,6 +103,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Says what an error means.
     fn failure(&self, error: &Self::Error) -> Failure;
+
+    /// Whether an error of opening a connection says nothing against the server: it is there and lets nobody in, or was not asked. What is
+    /// known of the node then stands. By default where it [denies](FailureKind::Denied) us.
+    fn is_turned_away(&self, error: &Self::Error) -> bool {
+        self.failure(error).kind == FailureKind::Denied
+    }
 }
 
 /// What a connection is for.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use millpond_core::{
     Action, Event as Change, Freshness, Health, Input, MAX_NODES, Membership, NodeId, Observation,
-    RetryBudget, Role,
+    RetryBudget, Role, Timeline,
 };
 use millpond_sql::{Classifier, Digest, digest};
 use tokio::sync::watch;
@@ -140,6 +140,7 @@ impl<B: Backend> Cluster<B> {
                 is_drained: view.is_some_and(|view| view.membership == Membership::Drained),
                 role: view.and_then(|view| view.role),
                 health: view.map_or(Health::Unknown, |view| view.health),
+                last_failure: node.last_failure(),
                 is_slow: view.is_some_and(|view| view.slow_since.is_some()),
                 is_lagging: view.is_some_and(|view| view.is_lagging),
                 is_saturated: node.is_saturated.load(Ordering::Relaxed),
@@ -156,6 +157,8 @@ impl<B: Backend> Cluster<B> {
         Status {
             mode: shared.mode.get(),
             epoch: snapshot.epoch,
+            primary: snapshot.primary.map(|primary| Arc::clone(&shared.node(&snapshot, primary).name)),
+            timeline: snapshot.timeline.map(Timeline::get),
             healed: shared.healed.load(Ordering::Relaxed),
             retried: shared.retried.load(Ordering::Relaxed),
             over_budget: shared.over_budget.load(Ordering::Relaxed),
@@ -328,6 +331,7 @@ impl<B: Backend> Shared<B> {
         while let Some(action) = state.topology.poll_action() {
             match action {
                 Action::Evict(node) => self.node_of(state.key(node)).evict(),
+                Action::AskAnew(node) => self.node_of(state.key(node)).identity.ask_anew(),
                 Action::EvictWrites(node) => self.node_of(state.key(node)).pool(Purpose::Write).evict(),
                 Action::Tell(change) => todos.extend(self.todo(state, change)),
                 _ => {}

@@ -128,6 +128,13 @@ pub enum Event {
         /// Whether there are several.
         are_many: bool,
     },
+    /// A node lets its monitor not in any more, having no connection left for it, say. It is taken for what it said last, which ages.
+    MonitorTurnedAway {
+        /// Which node.
+        node: Arc<str>,
+        /// What it said.
+        cause: Arc<str>,
+    },
     /// A node answers its monitor, and does not say all that it was asked. What is not known counts against it.
     ProbeIncomplete {
         /// Which node.
@@ -264,6 +271,9 @@ impl fmt::Display for Event {
                  or have the name looked up (resolve_names)"
             ),
             Self::ManyServers { node, are_many: false } => write!(f, "{node} stands for one server again"),
+            Self::MonitorTurnedAway { node, cause } => {
+                write!(f, "{node} lets the monitor not in, and is taken for what it said last: {cause}")
+            }
             Self::ProbeIncomplete { node, cause } => write!(f, "{node} does not say {cause}"),
             Self::NodeAdded { node } => write!(f, "{node} was added"),
             Self::NodeRemoved { node } => write!(f, "{node} was taken out"),

@@ -3,6 +3,7 @@
 //! What is known of a node is what one server said over its monitor's connection. A name may stand for another server by now, or for several; so each
 //! connection that is opened is held against the one that was asked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub(crate) struct Identity {
     known: watch::Sender<Known>,
     /// Where a connection led instead, until the monitor takes it in.
     elsewhere: Mutex<Option<(Instant, ServerId)>>,
+    /// Whether the monitor is to ask over a new connection.
+    asks_anew: AtomicBool,
     /// The monitor's.
     nudged: Arc<Notify>,
 }
@@ -37,7 +40,12 @@ impl Known {
 
 impl Identity {
     pub(crate) fn new(nudged: Arc<Notify>) -> Self {
-        Self { known: watch::Sender::default(), elsewhere: Mutex::new(None), nudged }
+        Self {
+            known: watch::Sender::default(),
+            elsewhere: Mutex::new(None),
+            asks_anew: AtomicBool::new(false),
+            nudged,
+        }
     }
 
     /// Takes in what is known of the node. Before its pools are evicted for it: what is opened behind that is held against this.
@@ -63,6 +71,17 @@ impl Identity {
         let mut known = self.known.subscribe();
         let admitted = known.wait_for(|known| known.admits(server, purpose));
         timeout(patience, admitted).await.is_ok_and(|known| known.is_ok())
+    }
+
+    /// Has the monitor ask over a new connection: the name may lead elsewhere than its connection does.
+    pub(crate) fn ask_anew(&self) {
+        self.asks_anew.store(true, Ordering::Relaxed);
+        self.nudged.notify_one();
+    }
+
+    /// Whether that is wanted since the last time.
+    pub(crate) fn take_asks_anew(&self) -> bool {
+        self.asks_anew.swap(false, Ordering::Relaxed)
     }
 
     /// Where a connection led instead since the last time.

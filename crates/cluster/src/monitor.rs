@@ -28,19 +28,21 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
     let node = shared.node_of(key);
     let mut connection = None;
     let (mut pace, mut name, mut strain) = (Pace::default(), Name::default(), Hysteresis::NO);
-    let (mut last_complaint, mut asks_anew) = (None, false);
+    let (mut last_complaint, mut asks_anew, mut was_turned_away) = (None, false, false);
     'probes: loop {
         if let Some((at, server)) = node.identity.take_elsewhere() {
             // The next answer says where the name leads now.
             shared.take_in(node, Input::Elsewhere { node: node.id, server, at });
             asks_anew = true;
         }
+        asks_anew |= node.identity.take_asks_anew();
         if name.has_moved(&shared.backend, &node.address) && (node.is_endpoint || !hides_many(&shared, node))
         {
             asks_anew = true;
         }
         let input = probe(&shared, node, &mut connection, std::mem::take(&mut asks_anew)).await;
         let is_silent = matches!(input, Input::Silent { .. });
+        let turned_away = matches!(input, Input::TurnedAway { .. });
         if node.is_endpoint && is_replica(&input) {
             // Whoever takes writes is behind the name, sooner or later.
             asks_anew = true;
@@ -49,6 +51,11 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         look_at_load(&shared, node, &mut strain);
         look_at_limit(&shared, node);
         let complaint = shared.backend.complaint(&node.address);
+        if turned_away && !was_turned_away && is_in_use(&shared, node) {
+            let cause = node.last_failure().unwrap_or_default();
+            shared.tell(&Event::MonitorTurnedAway { node: Arc::clone(&node.name), cause });
+        }
+        was_turned_away = turned_away;
         if let Some(cause) = complaint.clone().filter(|_| complaint != last_complaint) {
             shared.tell(&Event::ProbeIncomplete { node: Arc::clone(&node.name), cause });
         }
@@ -131,7 +138,11 @@ async fn probe<B: Backend>(
     };
     let mut open = match open {
         Ok(Ok(open)) => open,
-        Ok(Err(error)) => return unreachable(shared, node, "connecting", &error),
+        Ok(Err(error)) => {
+            let is_turned_away = shared.backend.is_turned_away(&error);
+            let input = unreachable(shared, node, "connecting", &error);
+            return if is_turned_away { Input::TurnedAway { node: node.id } } else { input };
+        }
         Err(_) => return silent(node, "no connection", patience),
     };
     let asked = Instant::now();

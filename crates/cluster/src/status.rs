@@ -18,6 +18,10 @@ pub struct Status {
     pub mode: Mode,
     /// Counts the changes of the primary.
     pub epoch: Epoch,
+    /// The node that writes go to, while there is one. Others may say that they are primaries, too.
+    pub primary: Option<Arc<str>>,
+    /// The timeline of the primary last adopted.
+    pub timeline: Option<u32>,
     /// Reads that a replica refused and that ran on the primary instead.
     pub healed: u64,
     /// Reads that failed on one node and went on to another.
@@ -48,6 +52,8 @@ pub struct NodeStatus {
     pub role: Option<Role>,
     /// Whether it answers.
     pub health: Health,
+    /// What failed when it was asked last, if that failed.
+    pub last_failure: Option<Arc<str>>,
     /// Whether it takes long to answer beside the others: reads go to those first.
     pub is_slow: bool,
     /// Whether it is a replica that is too old for most reads, or of an unknown age.
@@ -108,6 +114,12 @@ impl fmt::Display for Status {
                 node.primary_statements
             )?;
         }
-        write!(f, "mode {}, epoch {}, healed {}", self.mode, self.epoch, self.healed)
+        for node in &self.nodes {
+            if let Some(failure) = &node.last_failure {
+                writeln!(f, "{}: {failure}", node.name)?;
+            }
+        }
+        let primary = self.primary.as_deref().unwrap_or("none");
+        write!(f, "mode {}, primary {primary}, epoch {}, healed {}", self.mode, self.epoch, self.healed)
     }
 }

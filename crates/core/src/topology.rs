@@ -98,6 +98,11 @@ pub enum Input<P> {
         /// Which node.
         node: NodeId,
     },
+    /// A node lets no monitor in, having no connection left for it, say. It is there, and what it said last stands and ages.
+    TurnedAway {
+        /// Which node.
+        node: NodeId,
+    },
     /// A node took longer to answer a probe than it may.
     Silent {
         /// Which node.
@@ -142,6 +147,8 @@ pub enum Action {
     Evict(NodeId),
     /// Close those for writes: they may lead to another server than the one that is known now.
     EvictWrites(NodeId),
+    /// Ask a node over a new connection, at once: the server that answered by its name answers by another one now.
+    AskAnew(NodeId),
     /// Tell whoever listens.
     Tell(Event),
 }
@@ -259,11 +266,21 @@ impl<P: Position> Topology<P> {
             Input::Left { node } => self.left(node),
             Input::Drained { node, is_drained } => return self.drained(node, is_drained),
             Input::Answered { node, asked, took, observation } => {
+                let (before, server) = (self.server_of(node), observation.server);
                 self.answered(node, asked, took, observation);
+                if let Some(server) = server.filter(|server| before.is_some_and(|before| before != *server)) {
+                    self.ask_namesakes_anew(node, server);
+                }
                 self.elect();
                 return self.look_at_condition(node, asked + took);
             }
             Input::Unreachable { node } => self.down(node),
+            Input::TurnedAway { node } => {
+                // One that never answered is of no use.
+                if self.node_mut(node).is_some_and(|node| node.health != Health::Up) {
+                    self.down(node);
+                }
+            }
             Input::Silent { node } => {
                 let Some(state) = self.node_mut(node) else { return };
                 state.silences += 1;

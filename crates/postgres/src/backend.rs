@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millpond_cluster::core::{Age, ClusterId, Observation, Role, ServerId, Timeline};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
-use millpond_cluster::{Backend, Failure, Purpose};
+use millpond_cluster::{Backend, Failure, FailureKind, Purpose};
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
@@ -218,6 +218,13 @@ impl Backend for Postgres {
 
     fn failure(&self, error: &DriverError) -> Failure {
         error.failure()
+    }
+
+    fn is_turned_away(&self, error: &DriverError) -> bool {
+        let failure = error.failure();
+        // It has no connection left; or our own callback gave no password to ask with.
+        let is_full = failure.code.as_deref() == Some("53300");
+        is_full || failure.kind == FailureKind::Denied || matches!(error, DriverError::Password(_))
     }
 }
 

@@ -81,7 +81,8 @@ impl Db {
         Self { handle, scope: self.scope.clone() }
     }
 
-    /// A line of statements whose reads show its own writes.
+    /// A line of statements whose reads show its own writes, and are not older than [`max_lag`](crate::Builder::max_lag): what this handle was
+    /// told of ages ([`within`](Db::within), [`any`](Db::any), [`latest`](Db::latest)) is told to the session anew.
     #[must_use]
     pub fn session(&self) -> Session {
         Session { db: self.with(self.handle.session()) }
@@ -119,7 +120,11 @@ impl Db {
         Ok(Self { handle, scope: Some(Arc::new(scope)) })
     }
 
-    /// For reads that may be so old, and need not show this process's writes.
+    /// For reads that may be so old. **They need not show this process's writes**, however short the limit: for both take a
+    /// [`session`](Db::session), whose [`within`](Session::within) keeps its own.
+    ///
+    /// What is known of a replica's age comes from probes, so that a limit below two of [`probe_interval`](crate::Builder::probe_interval)
+    /// sends most reads to the primary.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
         self.with(self.handle.with_freshness(Freshness::Within(limit)))
@@ -584,11 +589,12 @@ impl Session {
         self.db.handle.token()
     }
 
-    /// Reads show what `token` asks for from here on.
+    /// Reads show what `token` asks for from here on. Of a token from before a failover they show what that left of it.
     ///
     /// # Errors
     ///
-    /// A token of another cluster.
+    /// A token of another cluster: drop it. One of a later timeline than any that this process knows is no error here: calls wait for a primary on
+    /// that timeline as long as they may wait for a connection, and fail with [`ErrorKind::Token`](crate::ErrorKind::Token).
     pub fn see(&self, token: Token) -> Result<()> {
         self.db.handle.see(token)
     }

@@ -9,6 +9,7 @@ use crate::logs::{BranchId, Spot};
 use crate::owed::Owed;
 use crate::place::Place;
 use crate::process::Connection;
+use crate::server::Run;
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,9 @@ pub(crate) struct Wish {
     pub(crate) round: u32,
     pub(crate) node: usize,
     pub(crate) purpose: Purpose,
+    pub(crate) begun: Duration,
+    /// Whether the monitor was told that the connection led elsewhere.
+    pub(crate) is_told: bool,
 }
 
 /// What a read has to show of the caller's writes, as a replica can be asked for it.
@@ -154,8 +158,8 @@ pub(crate) struct Message {
     pub(crate) ask: Ask,
     pub(crate) node: usize,
     pub(crate) purpose: Purpose,
-    /// The start of the server that its connection belongs to.
-    pub(crate) start: u32,
+    /// What its connection belongs to.
+    pub(crate) run: Run,
     pub(crate) must_show: Option<Place>,
     /// The highest timeline that its process knew when it was sent.
     pub(crate) highest: u32,

@@ -9,11 +9,11 @@ use millpond_core::{
 };
 
 use crate::call::{Ask, Call, Decided, Judged, Message, Purpose, Reader, Said, Sent, Stage, Wanted, Wish};
-use crate::monitor::CONNECT_TIMEOUT;
+use crate::monitor::{CONNECT_TIMEOUT, PROBE_TIMEOUT};
 use crate::owed::Owed;
 use crate::place::Place;
 use crate::process::{Connection, id};
-use crate::server::Power;
+use crate::server::{Power, Run};
 use crate::settings::Lie;
 use crate::world::{Event, World};
 
@@ -21,6 +21,10 @@ use crate::world::{Event, World};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
 const PROMPT: Duration = Duration::from_millis(1);
+
+/// How soon it is looked again whether a connection that led elsewhere is one to the node by now.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 const POOL: usize = 10;
 
 /// How long a call may take.
@@ -203,7 +207,17 @@ impl World {
             match self.take_connection(process, node, purpose) {
                 Some(connection) if self.lease(number, node, purpose, connection) => return,
                 Some(_) => {}
-                None => return self.connect(Wish { client: number, round, node, purpose }),
+                None => {
+                    let begun = self.now;
+                    return self.connect(Wish {
+                        client: number,
+                        round,
+                        node,
+                        purpose,
+                        begun,
+                        is_told: false,
+                    });
+                }
             }
         }
         self.wait(number, round);
@@ -224,15 +238,18 @@ impl World {
     }
 
     fn take_connection(&mut self, process: usize, node: usize, purpose: Purpose) -> Option<Connection> {
-        let start = self.servers[node].start;
-        let pool = self.processes[process].peers[node].pool(purpose);
-        // One that the server has closed is known to be.
-        std::iter::from_fn(|| pool.idle.pop()).find(|connection| connection.start == start)
+        while let Some(connection) = self.processes[process].peers[node].pool(purpose).idle.pop() {
+            // One that the server has closed is known to be.
+            if self.is_open(connection.run) {
+                return Some(connection);
+            }
+        }
+        None
     }
 
     fn connect(&mut self, wish: Wish) {
         let now = self.now;
-        let Wish { client: number, round, node, purpose } = wish;
+        let Wish { client: number, round, node, purpose, .. } = wish;
         let process = self.clients[number].process;
         let Some(call) = &mut self.clients[number].call else { return };
         call.stage = Stage::Connects { node, purpose, since: now };
@@ -254,14 +271,15 @@ impl World {
         if self.is_cut(process, wish.node) {
             return;
         }
-        let server = &mut self.servers[wish.node];
-        let start = match server.power {
+        let run = self.run_behind(wish.node);
+        let server = &mut self.servers[run.server];
+        let run = match server.power {
             Power::Down => None,
-            Power::Up => Some(server.start),
+            Power::Up => Some(run),
             Power::Frozen => return server.held.push(Event::Connects(wish)),
         };
         let delay = self.delay();
-        self.after(delay, Event::Connected(wish, start));
+        self.after(delay, Event::Connected(wish, run));
     }
 
     /// The node that a call waits for a connection of, if it still does.
@@ -275,14 +293,24 @@ impl World {
         }
     }
 
-    pub(crate) fn connected(&mut self, wish: Wish, start: Option<u32>) {
-        let Wish { client, round, node, purpose } = wish;
+    pub(crate) fn connected(&mut self, wish: Wish, run: Option<Run>) {
+        let Wish { client, round, node, purpose, begun, is_told } = wish;
         let process = self.clients[client].process;
+        if let Some(run) = run.filter(|run| !self.is_admitted(process, node, purpose, *run)) {
+            if !is_told {
+                self.led_elsewhere(process, node, begun, run);
+            }
+            // The monitor is given a while to say that the name has moved.
+            let is_given_up = self.now >= begun + PROBE_TIMEOUT || !self.is_open(run);
+            let answer = Some(run).filter(|_| !is_given_up);
+            return self.after(LOOK_AGAIN, Event::Connected(Wish { is_told: true, ..wish }, answer));
+        }
         let is_wanted = self.connecting(client, round).is_some();
         let peer = &mut self.processes[process].peers[node];
-        match start {
-            Some(start) => {
-                let connection = Connection { opened: self.now, start, generation: peer.generation };
+        match run {
+            Some(run) => {
+                let generation = peer.pool(purpose).generation;
+                let connection = Connection { opened: self.now, run, generation };
                 if is_wanted {
                     self.has_connection(wish, connection);
                 } else {
@@ -297,9 +325,18 @@ impl World {
         }
     }
 
+    /// Whether a connection to this server is one to the node.
+    fn is_admitted(&mut self, process: usize, node: usize, purpose: Purpose, run: Run) -> bool {
+        let snapshot = self.snapshot(process);
+        let known = &snapshot.nodes[node];
+        self.is_told(Lie::IgnoresServers)
+            || known.server.is_none_or(|server| server == run.id())
+            || (known.hides_many && purpose == Purpose::Read)
+    }
+
     /// A call has the connection that it waited for.
     fn has_connection(&mut self, wish: Wish, connection: Connection) {
-        let Wish { client: number, round, node, purpose } = wish;
+        let Wish { client: number, round, node, purpose, .. } = wish;
         let Some((.., since)) = self.connecting(number, round) else { return };
         let process = self.clients[number].process;
         self.processes[process].peers[node].in_flight -= 1;
@@ -331,10 +368,13 @@ impl World {
     }
 
     fn is_still_right(&mut self, number: usize, node: usize, purpose: Purpose, waited: Duration) -> bool {
-        if purpose == Purpose::Read && waited < PROMPT {
+        let known = self.snapshot(self.clients[number].process);
+        let Some(mut call) = self.clients[number].call.take() else { return false };
+        let is_outdated = waited >= PROMPT || !Rc::ptr_eq(&known, &call.decided.judged.snapshot);
+        if purpose == Purpose::Read && !is_outdated {
+            self.clients[number].call = Some(call);
             return true;
         }
-        let Some(mut call) = self.clients[number].call.take() else { return false };
         let (decision, _, snapshot) = self.decide(number, &call, 0);
         let is_primary = snapshot.primary == Some(id(node));
         let branch = self.processes[self.clients[number].process].branch;
@@ -354,7 +394,7 @@ impl World {
         // Some are at the end of their life.
         let is_old = self.random.u8(0..100) == 0;
         let peer = &mut self.processes[process].peers[node];
-        if connection.generation != peer.generation || is_old {
+        if connection.generation != peer.pool(purpose).generation || is_old {
             return;
         }
         while let Some(wish) = self.processes[process].peers[node].pool(purpose).wishes.pop_front() {
@@ -373,6 +413,12 @@ impl World {
     fn lease(&mut self, number: usize, node: usize, purpose: Purpose, connection: Connection) -> bool {
         let process = self.clients[number].process;
         let now = self.now;
+        if !self.is_admitted(process, node, purpose, connection.run) {
+            // It is closed, and decided anew.
+            self.search(number);
+            return true;
+        }
+        let latest = self.snapshot(process).epoch;
         let must_prove = purpose == Purpose::Read && self.must_prove(number, node, connection);
         let origin = self.origin;
         let round = self.clients[number].round;
@@ -389,7 +435,7 @@ impl World {
             }
             _ => None,
         };
-        let epoch = call.decided.epoch;
+        let epoch = if purpose == Purpose::Write { latest } else { call.decided.epoch };
         let observed = call.decided.judged.snapshot.nodes[node].observed.map(|at| at.duration_since(origin));
         let sent = Sent { node, purpose, epoch, connection, at: now, must_show, observed };
         call.stage = Stage::Sent(Rc::new(sent));
@@ -400,7 +446,7 @@ impl World {
             ask: call.ask,
             node,
             purpose,
-            start: connection.start,
+            run: connection.run,
             must_show,
             highest: self.processes[process].highest,
             ends: call.ends,
@@ -457,8 +503,8 @@ impl World {
             }
             Stage::Sent(sent) => {
                 let sent = Rc::clone(sent);
-                let is_replaced = snapshot.epoch != sent.epoch
-                    && snapshot.primary.is_some_and(|primary| primary != id(sent.node));
+                // By the same name, too.
+                let is_replaced = snapshot.epoch != sent.epoch && snapshot.primary.is_some();
                 let is_lost = match sent.purpose {
                     Purpose::Read => is_down(sent.node),
                     Purpose::Write => is_replaced || (call.ask.is_read() && is_down(sent.node)),
@@ -526,8 +572,8 @@ impl World {
         if self.is_cut(message.process, message.node) {
             return self.swallowed(&message);
         }
-        let server = &self.servers[message.node];
-        let was_cut_short = server.start != message.start && server.stopped_at < left;
+        let is_open = self.is_open(message.run);
+        let was_cut_short = !is_open && self.servers[message.run.server].stopped_at < left;
         let said = if was_cut_short { Said::Lost } else { said };
         let now = self.instant(self.now);
         let (process, node) = (message.process, message.node);
@@ -537,7 +583,7 @@ impl World {
             Said::Lost => peer.average.penalise(now),
             _ => peer.average.observe(self.now - sent.at, now),
         }
-        if said != Said::Lost && server.start == message.start {
+        if said != Said::Lost && is_open {
             self.give_back(process, node, sent.purpose, sent.connection);
         }
         match said {

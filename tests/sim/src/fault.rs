@@ -31,7 +31,8 @@ impl World {
             64..76 => self.cut_off(),
             76..82 => self.freeze_the_primary(),
             82..88 => self.fill_a_spare(),
-            88..95 => {
+            88..90 => self.exchange_names(),
+            90..95 => {
                 self.checker.fault("network slow");
                 let slowest = self.between(50, 3000);
                 let end = self.between(500, 9000);
@@ -88,6 +89,15 @@ impl World {
                 self.step(Step::Crash(node, back));
                 self.later(down, Step::Start(node));
             }
+        }
+    }
+
+    fn exchange_names(&mut self) {
+        let one = self.random.usize(..self.settings.nodes);
+        let other = self.random.usize(..self.settings.nodes);
+        if one != other {
+            self.checker.fault("names exchanged");
+            self.step(Step::Exchange(one, other));
         }
     }
 

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use millpond_core::{Age, ClusterId, Health, Input, Observation, Role, ServerId, Timeline};
+use millpond_core::{Age, ClusterId, Health, Input, Observation, Role, Timeline};
 
 use crate::logs::{BranchId, Owner};
 use crate::place::Place;
 use crate::process::id;
-use crate::server::Power;
+use crate::server::{Power, Run};
 use crate::world::{Event, Probe, World};
 
 /// The defaults of `millpond-cluster`.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
-const PROBE_TIMEOUT: Duration = Duration::from_millis(350);
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(350);
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The number of our cluster, and of another.
@@ -26,8 +26,11 @@ pub(crate) struct Monitor {
     /// Counts its questions and waits: what belongs to an earlier one is void.
     round: u32,
     stage: Stage,
-    /// The start of the server that its connection belongs to.
-    connection: Option<u32>,
+    connection: Option<Run>,
+    /// Where a connection that was begun then led instead.
+    elsewhere: Option<(Duration, Run)>,
+    /// Whether it is to ask over a new connection.
+    asks_anew: bool,
     asked: Duration,
     /// Whether somebody asked for an answer while it could not begin.
     is_nudged: bool,
@@ -85,19 +88,27 @@ impl World {
     }
 
     pub(crate) fn probe_due(&mut self, probe: Probe) {
-        let (now, start) = (self.now, self.servers[probe.node].start);
+        let now = self.now;
         let Some(monitor) = self.monitor(probe) else { return };
         monitor.stage = Stage::Asks;
         monitor.is_nudged = false;
-        // One that the server has closed is known to be.
-        monitor.connection = monitor.connection.filter(|of| *of == start);
-        if let Some(start) = monitor.connection {
-            monitor.asked = now;
-            self.ask(probe, start);
-            return;
+        let asks_anew = std::mem::take(&mut monitor.asks_anew) || monitor.elsewhere.is_some();
+        let (connection, elsewhere) = (monitor.connection.take(), monitor.elsewhere.take());
+        if let Some((at, run)) = elsewhere {
+            // The next answer says where the name leads now.
+            let at = self.instant(at);
+            self.take_in(probe.process, Input::Elsewhere { node: id(probe.node), server: run.id(), at });
         }
-        // A node that traffic still goes to must be found out soon.
-        let is_in_use = self.snapshot(probe.process).nodes[probe.node].health == Health::Up;
+        if let Some(run) = connection.filter(|run| !asks_anew && self.is_open(*run)) {
+            // One that the server has closed is known to be.
+            let Some(monitor) = self.monitor(probe) else { return };
+            monitor.connection = Some(run);
+            monitor.asked = now;
+            return self.ask(probe, run);
+        }
+        // A node that traffic still goes to must be found out soon; one that answered until we asked who is there may take its time.
+        let is_up = self.snapshot(probe.process).nodes[probe.node].health == Health::Up;
+        let is_in_use = is_up && !asks_anew;
         let patience = if is_in_use { PROBE_TIMEOUT } else { CONNECT_TIMEOUT };
         if let Some(monitor) = self.monitor(probe) {
             monitor.asked = now + patience - PROBE_TIMEOUT;
@@ -117,7 +128,12 @@ impl World {
 
     fn hold(&mut self, probe: Probe, event: Event) {
         let Some(limit) = self.give_up_at(probe) else { return };
-        self.servers[probe.node].held.push(event);
+        // A question is held by the server that has its connection.
+        let server = match &event {
+            Event::ProbeArrives(_, run) => run.server,
+            _ => self.names[probe.node],
+        };
+        self.servers[server].held.push(event);
         self.queue.push(limit, Event::ProbeEnds(probe, Found::Silent));
     }
 
@@ -133,41 +149,51 @@ impl World {
     }
 
     pub(crate) fn probe_connects(&mut self, probe: Probe) {
-        let server = &self.servers[probe.node];
-        match server.power {
+        let run = self.run_behind(probe.node);
+        match self.servers[run.server].power {
             Power::Down => self.reply(probe, Event::ProbeEnds(probe, Found::Unreachable)),
             Power::Frozen => self.hold(probe, Event::ProbeConnects(probe)),
-            Power::Up => {
-                let start = server.start;
-                self.reply(probe, Event::ProbeAsks(probe, start));
-            }
+            Power::Up => self.reply(probe, Event::ProbeAsks(probe, run)),
         }
     }
 
-    pub(crate) fn probe_asks(&mut self, probe: Probe, start: u32) {
+    pub(crate) fn probe_asks(&mut self, probe: Probe, run: Run) {
         let now = self.now;
         let Some(monitor) = self.monitor(probe) else { return };
-        monitor.connection = Some(start);
+        monitor.connection = Some(run);
         monitor.asked = now;
-        self.ask(probe, start);
+        self.ask(probe, run);
     }
 
-    fn ask(&mut self, probe: Probe, start: u32) {
+    fn ask(&mut self, probe: Probe, run: Run) {
         if self.is_cut(probe.process, probe.node) {
             self.after(PROBE_TIMEOUT, Event::ProbeEnds(probe, Found::Silent));
         } else {
             let delay = self.delay();
-            self.after(delay, Event::ProbeArrives(probe, start));
+            self.after(delay, Event::ProbeArrives(probe, run));
         }
     }
 
-    pub(crate) fn probe_arrives(&mut self, probe: Probe, start: u32) {
-        let server = &self.servers[probe.node];
-        if server.start != start || server.power == Power::Down {
+    /// The next question goes over a new connection, at once.
+    pub(crate) fn ask_anew(&mut self, process: usize, node: usize) {
+        self.processes[process].peers[node].monitor.asks_anew = true;
+        self.nudge(process, node);
+    }
+
+    /// A pooled connection that was begun then led to another server than the one that was asked: the monitor is to say whether the name
+    /// has moved.
+    pub(crate) fn led_elsewhere(&mut self, process: usize, node: usize, begun: Duration, run: Run) {
+        self.processes[process].peers[node].monitor.elsewhere = Some((begun, run));
+        self.nudge(process, node);
+    }
+
+    pub(crate) fn probe_arrives(&mut self, probe: Probe, run: Run) {
+        let server = &self.servers[run.server];
+        if server.start != run.start || server.power == Power::Down {
             return self.reply(probe, Event::ProbeEnds(probe, Found::Unreachable));
         }
         if server.power == Power::Frozen {
-            return self.hold(probe, Event::ProbeArrives(probe, start));
+            return self.hold(probe, Event::ProbeArrives(probe, run));
         }
         let place = match server.role {
             // What is written, whether or not it is acknowledged.
@@ -180,10 +206,7 @@ impl World {
             cluster: Some(ClusterId::new(if owner == Owner::Stranger { STRANGER } else { CLUSTER })),
             timeline: Some(Timeline::new(self.logs.timeline(server.branch))),
             position: Some(Place(place)),
-            server: Some(ServerId::new(
-                Some(probe.node as u64),
-                (probe.node as u64) << 32 | u64::from(server.start),
-            )),
+            server: Some(run.id()),
             age: Age::ByPosition,
         };
         let branch = server.branch;

@@ -76,6 +76,7 @@ impl World {
             }
             Step::Cut { process, node } => self.processes[process].peers[node].is_cut = true,
             Step::Mend { process, node } => self.processes[process].peers[node].is_cut = false,
+            Step::Exchange(one, other) => self.names.swap(one, other),
             Step::SlowNetwork(slowest) => self.slowest = Some(slowest).filter(|slowest| !slowest.is_zero()),
             Step::Restart(process) => self.restart(process),
             Step::PrimaryOnly(process, is_on) => self.processes[process].is_primary_only = is_on,

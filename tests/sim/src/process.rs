@@ -13,6 +13,7 @@ use crate::logs::BranchId;
 use crate::monitor::Monitor;
 use crate::owed::Owed;
 use crate::place::Place;
+use crate::server::Run;
 use crate::settings::Lie;
 use crate::world::{Event, World};
 
@@ -44,8 +45,6 @@ pub(crate) struct Peer {
     pub(crate) in_flight: usize,
     pub(crate) readers: Pool,
     pub(crate) writers: Pool,
-    /// Counts how often its connections were closed.
-    pub(crate) generation: u32,
     /// The network between the two swallows everything.
     pub(crate) is_cut: bool,
     /// The branch that it was on when it answered last.
@@ -57,6 +56,8 @@ pub(crate) struct Peer {
 /// The connections of a node for one purpose, without a limit to how many.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
+    /// Counts how often its connections were closed.
+    pub(crate) generation: u32,
     pub(crate) idle: Vec<Connection>,
     /// Who waits for one, the longest first. Some have one by now, or gave up.
     pub(crate) wishes: VecDeque<Wish>,
@@ -66,8 +67,7 @@ pub(crate) struct Pool {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
     pub(crate) opened: Duration,
-    /// The start of the server that it belongs to.
-    pub(crate) start: u32,
+    pub(crate) run: Run,
     pub(crate) generation: u32,
 }
 
@@ -81,7 +81,6 @@ impl Process {
             in_flight: 0,
             readers: Pool::default(),
             writers: Pool::default(),
-            generation: 0,
             is_cut: false,
             branch: None,
             claimed: None,
@@ -104,17 +103,18 @@ impl Process {
 }
 
 impl Peer {
-    pub(crate) fn evict(&mut self) {
-        self.generation += 1;
-        self.readers.idle.clear();
-        self.writers.idle.clear();
-    }
-
     pub(crate) fn pool(&mut self, purpose: Purpose) -> &mut Pool {
         match purpose {
             Purpose::Write => &mut self.writers,
             Purpose::Read => &mut self.readers,
         }
+    }
+}
+
+impl Pool {
+    fn evict(&mut self) {
+        self.generation += 1;
+        self.idle.clear();
     }
 }
 
@@ -149,14 +149,19 @@ impl World {
             self.processes[process].peers[node.index()].claimed =
                 Some(claimed).filter(|_| observation.role == Role::Primary);
         }
-        let mut is_change = false;
+        let (mut is_change, mut asked_anew) = (false, Vec::new());
         self.processes[process].topology.handle(input);
         self.processes[process].is_stale = true;
         while let Some(action) = self.processes[process].topology.poll_action() {
             is_change = true;
             let this = &mut self.processes[process];
             match action {
-                Action::Evict(node) => this.peers[node.index()].evict(),
+                Action::Evict(node) => {
+                    this.peers[node.index()].readers.evict();
+                    this.peers[node.index()].writers.evict();
+                }
+                Action::AskAnew(node) => asked_anew.push(node.index()),
+                Action::EvictWrites(node) => this.peers[node.index()].writers.evict(),
                 Action::Tell(Change::NodeDown(node)) => this.peers[node.index()].readers.idle.clear(),
                 Action::Tell(Change::PrimaryChanged(node, _)) => {
                     this.branch = this.peers[node.index()].branch;
@@ -166,6 +171,9 @@ impl World {
                 }
                 _ => {}
             }
+        }
+        for node in asked_anew {
+            self.ask_anew(process, node);
         }
         if is_change {
             self.wake(process);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millpond_core::Role;
+use millpond_core::{Role, ServerId};
 
 use crate::logs::{BranchId, Logs, Spot};
 use crate::world::Event;
@@ -25,6 +25,21 @@ pub(crate) struct Server {
     pub(crate) held: Vec<Event>,
     /// How far back a crash threw it.
     pub(crate) setback: Duration,
+}
+
+/// One run of a server: what a connection belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) server: usize,
+    pub(crate) start: u32,
+}
+
+impl Run {
+    /// Who it says it is.
+    pub(crate) const fn id(self) -> ServerId {
+        let place = self.server as u64;
+        ServerId::new(Some(place), place << 32 | self.start as u64)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,8 +20,8 @@ impl World {
         if self.is_cut(message.process, message.node) {
             return self.swallowed(&message);
         }
-        let server = &mut self.servers[message.node];
-        if server.start != message.start || server.power == Power::Down {
+        let server = &mut self.servers[message.run.server];
+        if server.start != message.run.start || server.power == Power::Down {
             return self.answer(message, Said::Lost, Duration::ZERO);
         }
         if server.power == Power::Frozen {
@@ -39,7 +39,7 @@ impl World {
     }
 
     fn read(&self, message: &Message) -> Said {
-        let server = &self.servers[message.node];
+        let server = &self.servers[message.run.server];
         let place = server.shown(&self.logs, self.now);
         let proof = match (message.must_show, server.role) {
             (None, _) => None,
@@ -53,11 +53,12 @@ impl World {
     }
 
     fn write(&mut self, message: Message, work: Duration) {
-        let server = &self.servers[message.node];
+        let server = &self.servers[message.run.server];
         let (role, branch) = (server.role, server.branch);
         let (owner, timeline) = (self.logs.owner(branch), self.logs.timeline(branch));
         if message.purpose == Purpose::Read {
-            let what = format!("a write of client {} came to {} as a read", message.client, message.node);
+            let what =
+                format!("a write of client {} came to {} as a read", message.client, message.run.server);
             self.violated(Invariant::WriteOnReplica, what);
         }
         if role == Role::Replica {
@@ -65,13 +66,15 @@ impl World {
             return self.answer(message, Said::ReadOnly, work);
         }
         if owner != Owner::Cluster {
-            let what =
-                format!("a write of client {} ran on node {}, a {owner:?}", message.client, message.node);
+            let what = format!(
+                "a write of client {} ran on server {}, a {owner:?}",
+                message.client, message.run.server
+            );
             self.violated(Invariant::Elsewhere, what);
         } else if timeline < message.highest {
             let what = format!(
-                "a write of client {} was sent to node {} on timeline {timeline} when process {} knew {}",
-                message.client, message.node, message.process, message.highest
+                "a write of client {} was sent to server {} on timeline {timeline} when process {} knew {}",
+                message.client, message.run.server, message.process, message.highest
             );
             self.violated(Invariant::LowerTimeline, what);
         }
@@ -81,7 +84,7 @@ impl World {
         let waits = self.settings.profile == Profile::Synchronous && owner == Owner::Cluster;
         if waits && !self.is_told(Lie::AcknowledgesEarly) {
             let nearest =
-                self.followers(message.node).map(|node| self.servers[node].replication.transfer).min();
+                self.followers(message.run.server).map(|node| self.servers[node].replication.transfer).min();
             let there_and_back = 2 * nearest.unwrap_or(LOOK_AGAIN);
             self.after(there_and_back, Event::Replicated(message, spot));
         } else {
@@ -103,8 +106,8 @@ impl World {
     }
 
     pub(crate) fn replicated(&mut self, message: Message, spot: Spot) {
-        let server = &mut self.servers[message.node];
-        if server.start != message.start || server.power == Power::Down {
+        let server = &mut self.servers[message.run.server];
+        if server.start != message.run.start || server.power == Power::Down {
             return self.answer(message, Said::Lost, Duration::ZERO);
         }
         if server.power == Power::Frozen {
@@ -112,7 +115,7 @@ impl World {
             return self.swallowed(&message);
         }
         let has_it = |node: usize| self.servers[node].received(&self.logs, self.now) >= spot.place;
-        if self.followers(message.node).any(has_it) {
+        if self.followers(message.run.server).any(has_it) {
             self.logs.show(spot, self.now);
             let behind = Place(self.logs.end(spot.branch));
             self.answer(message, Said::Written(spot, behind), Duration::ZERO);

@@ -135,6 +135,8 @@ pub enum Step {
         /// Which node.
         node: usize,
     },
+    /// The names of two nodes are exchanged: what is connected stays, what connects leads to the other one.
+    Exchange(usize, usize),
     /// Some messages take up to so long.
     SlowNetwork(Duration),
     /// A process ends, and begins again knowing nothing.
@@ -167,6 +169,8 @@ pub enum Lie {
     IgnoresProofs,
     /// What is known of a replica counts over any connection.
     IgnoresNews,
+    /// A connection counts as one to the server that was asked, wherever it leads.
+    IgnoresServers,
     /// Writes are decided as reads are.
     WritesAnywhere,
     /// All reads go to the primary.

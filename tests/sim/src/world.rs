@@ -14,7 +14,7 @@ use crate::operator::Operator;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::report::Report;
-use crate::server::{Power, Replication, Server};
+use crate::server::{Power, Replication, Run, Server};
 use crate::settings::{Faults, Lie, Settings, Step};
 
 /// Something that is going to happen.
@@ -25,9 +25,9 @@ pub(crate) enum Event {
     /// A monitor's wish for a connection comes to the node.
     ProbeConnects(Probe),
     /// A monitor has a connection.
-    ProbeAsks(Probe, u32),
+    ProbeAsks(Probe, Run),
     /// Its question comes to the node.
-    ProbeArrives(Probe, u32),
+    ProbeArrives(Probe, Run),
     /// A monitor knows what came of it.
     ProbeEnds(Probe, Found),
     /// A client begins a visit, or its next call.
@@ -42,7 +42,7 @@ pub(crate) enum Event {
     /// A wish for a connection comes to the node.
     Connects(Wish),
     /// A call has its connection, or was refused.
-    Connected(Wish, Option<u32>),
+    Connected(Wish, Option<Run>),
     /// A call has waited for a connection as long as it may.
     Waited {
         client: usize,
@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) logs: Logs,
     pub(crate) servers: Vec<Server>,
+    /// To which server each node's name leads.
+    pub(crate) names: Vec<usize>,
     pub(crate) processes: Vec<Process>,
     pub(crate) clients: Vec<Client>,
     pub(crate) operator: Operator,
@@ -155,6 +157,7 @@ impl World {
             queue: Queue::default(),
             logs,
             servers,
+            names: (0..settings.names()).collect(),
             processes,
             clients,
             operator: Operator::new(first),
@@ -189,13 +192,13 @@ impl World {
         match event {
             Event::ProbeDue(probe) => self.probe_due(probe),
             Event::ProbeConnects(probe) => self.probe_connects(probe),
-            Event::ProbeAsks(probe, start) => self.probe_asks(probe, start),
-            Event::ProbeArrives(probe, start) => self.probe_arrives(probe, start),
+            Event::ProbeAsks(probe, run) => self.probe_asks(probe, run),
+            Event::ProbeArrives(probe, run) => self.probe_arrives(probe, run),
             Event::ProbeEnds(probe, found) => self.probe_ends(probe, found),
             Event::Visit { client } => self.visit(client),
             Event::Retry { client, round } => self.retry(client, round),
             Event::Connects(wish) => self.connects(wish),
-            Event::Connected(wish, start) => self.connected(wish, start),
+            Event::Connected(wish, run) => self.connected(wish, run),
             Event::Waited { client, round } => self.waited(client, round),
             Event::Arrives(message) => self.arrives(message),
             Event::Replicated(message, spot) => self.replicated(message, spot),
@@ -237,12 +240,26 @@ impl World {
     }
 
     fn end_round(&mut self) {
-        self.checker.end_quiet(self.now);
+        let processes = 0..self.settings.processes;
+        let meets_many = |process| self.snapshot(process).nodes.iter().any(|node| node.hides_many);
+        let meets_many: Vec<_> = processes.map(meets_many).collect();
+        self.checker.end_quiet(self.now, &meets_many);
         if self.now + Settings::QUIET < self.settings.length {
             self.queue.push(self.now, Event::Round);
         } else {
             self.is_over = true;
         }
+    }
+
+    /// What a connection that is opened to a node now belongs to.
+    pub(crate) fn run_behind(&self, node: usize) -> Run {
+        let server = self.names[node];
+        Run { server, start: self.servers[server].start }
+    }
+
+    /// Whether a connection is open still.
+    pub(crate) fn is_open(&self, run: Run) -> bool {
+        self.servers[run.server].start == run.start
     }
 
     /// The time as the core sees it.

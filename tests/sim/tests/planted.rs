@@ -99,6 +99,14 @@ fn servers_whose_identity_is_not_looked_at() {
     finds(Lie::IgnoresCluster, Invariant::Elsewhere, Profile::Asynchronous, &steps);
 }
 
+/// A replica that is told to be fresh is another one.
+#[test]
+fn connections_that_lead_to_another_server() {
+    let mut steps = vec![(3000, Step::DelayReplay(1, Duration::from_millis(2500)))];
+    steps.extend((0..8).map(|round| (5000 + 3000 * round, Step::Exchange(1, 2))));
+    finds(Lie::IgnoresServers, Invariant::Session, Profile::Asynchronous, &steps);
+}
+
 #[test]
 fn writes_that_are_sent_as_reads() {
     finds(Lie::WritesAnywhere, Invariant::WriteOnReplica, Profile::Asynchronous, &[]);

@@ -99,7 +99,7 @@ impl<P: Position> Topology<P> {
         one == other || self.server_of(one).is_some_and(|server| self.server_of(other) == Some(server))
     }
 
-    fn server_of(&self, id: NodeId) -> Option<ServerId> {
+    pub(super) fn server_of(&self, id: NodeId) -> Option<ServerId> {
         self.nodes.get(id.index())?.latest.as_ref().and_then(|(_, seen)| seen.server)
     }
 

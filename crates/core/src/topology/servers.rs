@@ -94,6 +94,14 @@ impl<P> Node<P> {
 }
 
 impl<P: Position> Topology<P> {
+    /// A name moved to this server. If that answers by another name too, that one may have moved as well: the connection by which it is asked
+    /// stays with the server, and would not tell.
+    pub(super) fn ask_namesakes_anew(&mut self, moved: NodeId, server: ServerId) {
+        let others = self.nodes.iter().filter(|node| node.is_there() && node.id != moved).map(|node| node.id);
+        let namesakes: Vec<_> = others.filter(|other| self.server_of(*other) == Some(server)).collect();
+        self.actions.extend(namesakes.into_iter().map(Action::AskAnew));
+    }
+
     /// A connection led elsewhere.
     pub(super) fn elsewhere(&mut self, id: NodeId, server: ServerId, at: Instant) {
         let Some(node) = self.node_mut(id) else { return };

@@ -405,6 +405,37 @@ fn two_addresses_of_one_primary_are_no_rivals() {
     assert!(cluster.primary().is_some(), "{:?}", cluster.told);
 }
 
+/// As behind two services that exchange their endpoints: nobody would say who takes writes.
+#[test]
+fn when_a_name_moves_to_the_server_of_another_name_that_one_is_asked_anew() {
+    let mut cluster = Cluster::new(3);
+    for (node, role) in [(0, Role::Primary), (1, Role::Replica), (2, Role::Replica)] {
+        cluster.says(node, at((node as u64, 1), observation(role, 1, 100)));
+    }
+    cluster.clock += 100;
+    let (asked, observation) = (cluster.now(), at((1, 1), observation(Role::Replica, 1, 100)));
+    cluster.topology.handle(Input::Answered { node: id(0), asked, took: MOMENT, observation });
+    let actions: Vec<_> = std::iter::from_fn(|| cluster.topology.poll_action()).collect();
+    let asked_anew = actions.iter().filter(|action| matches!(action, Action::AskAnew(_)));
+    assert_eq!(asked_anew.collect::<Vec<_>>(), [&Action::AskAnew(id(1))]);
+}
+
+#[test]
+fn who_is_there_and_lets_no_monitor_in_stays_what_it_was() {
+    let mut cluster = three();
+    cluster.handle(Input::TurnedAway { node: id(0) });
+    cluster.handle(Input::TurnedAway { node: id(0) });
+    assert_eq!((cluster.primary(), &*cluster.told), (Some(0), &[] as &[Event]));
+    // It takes more than that to come back.
+    cluster.handle(Input::Unreachable { node: id(0) });
+    cluster.handle(Input::TurnedAway { node: id(0) });
+    assert_eq!(cluster.primary(), None);
+    // Nothing stands of one that never answered.
+    let mut cluster = Cluster::new(1);
+    cluster.handle(Input::TurnedAway { node: id(0) });
+    assert_eq!(cluster.topology.snapshot().nodes[0].health, Health::Down);
+}
+
 #[test]
 fn a_late_connection_to_the_server_before_does_not_make_many() {
     let mut cluster = Cluster::new(2);

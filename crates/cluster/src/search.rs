@@ -53,6 +53,8 @@ struct Candidate<'a, B: Backend> {
 /// for: of many that wait, all but a few would write to one counter.
 struct Course<'a, B: Backend> {
     by: u64,
+    /// When that was.
+    at: Instant,
     decided: Decided<B::Position>,
     candidate: Option<Candidate<'a, B>>,
 }
@@ -65,8 +67,8 @@ enum Then {
     Anew,
 }
 
-/// What came of waiting for a connection, and for how long.
-type Acquired<B> = (Result<NodeLease<B>, AcquireError<<B as Backend>::Error>>, Duration);
+/// What came of waiting for a connection.
+type Acquired<B> = Result<NodeLease<B>, AcquireError<<B as Backend>::Error>>;
 
 /// How soon a search whose plan is used up starts anew while nothing changes.
 const RETRY: Duration = Duration::from_millis(100);
@@ -77,7 +79,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// One of so many shares of the time is for a node while others may run a read.
 const SHARES: u32 = 4;
 
-/// After so long a wait for a connection the node is looked at anew before a read runs on it.
+/// So long behind the decision a node is looked at anew before a read runs on it.
 const PROMPT: Duration = Duration::from_millis(1);
 
 /// The search for a node that answers: what was tried, and the deadline over all of it.
@@ -168,7 +170,8 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         let Ok(Some(candidate)) = self.next_candidate(&view, &mut decided) else { return None };
         let Some(lease) = candidate.node.pool(candidate.purpose).at_hand(self.now) else {
-            self.unfinished = Some(Course { by: view.number, decided, candidate: Some(candidate) });
+            self.unfinished =
+                Some(Course { by: view.number, at: self.now, decided, candidate: Some(candidate) });
             return None;
         };
         self.take(&view, &decided, candidate, lease, false).ok()
@@ -181,7 +184,7 @@ impl<'a, B: Backend> Search<'a, B> {
             let mut course = match self.unfinished.take() {
                 Some(course) => course,
                 None => {
-                    let view = shared.view.load();
+                    let (at, view) = (self.now, shared.view.load());
                     let mut decided = self.decide(&view);
                     if self.has_to_wait(&decided).map_err(|reason| self.no_replica(reason))? {
                         drop(view);
@@ -189,22 +192,23 @@ impl<'a, B: Backend> Search<'a, B> {
                         continue;
                     }
                     let candidate = self.next_candidate(&view, &mut decided)?;
-                    Course { by: view.number, decided, candidate }
+                    Course { by: view.number, at, decided, candidate }
                 }
             };
             while let Some(candidate) = course.candidate.take() {
                 let acquired = self.acquire(&candidate, &course.decided.decision.plan).await;
                 let view = shared.view.load();
                 let then = match acquired {
-                    Some((Ok(lease), waited)) => {
-                        // By a later view, an id of the plan may mean another node, too.
-                        let is_outdated = waited >= PROMPT || view.number != course.by;
+                    Some(Ok(lease)) => {
+                        // It may be other nodes that were waited for. By a later view, an id of the plan may mean another node, too.
+                        let since = self.now.saturating_duration_since(course.at);
+                        let is_outdated = since >= PROMPT || view.number != course.by;
                         match self.take(&view, &course.decided, candidate, lease, is_outdated) {
                             Ok(leased) => return Ok(leased),
                             Err(then) => then,
                         }
                     }
-                    Some((Err(error), _)) => self.no_lease(candidate.node, &error)?,
+                    Some(Err(error)) => self.no_lease(candidate.node, &error)?,
                     None => Then::Next,
                 };
                 if matches!(then, Then::Anew) {
@@ -306,7 +310,7 @@ impl<'a, B: Backend> Search<'a, B> {
         Ok(Then::Next)
     }
 
-    /// A connection from a node, and how long it was waited for; not where the node meanwhile may not serve any more.
+    /// A connection from a node, waited for; not where the node meanwhile may not serve any more.
     async fn acquire(&mut self, candidate: &Candidate<'_, B>, rest: &Plan) -> Option<Acquired<B>> {
         let Candidate { node, purpose, .. } = *candidate;
         let shared = self.handle.shared();
@@ -322,8 +326,10 @@ impl<'a, B: Backend> Search<'a, B> {
             }
         });
         let acquired = acquired.await;
-        let waited = if has_waited { self.look_at_the_clock() } else { Duration::ZERO };
-        Some((acquired?, waited))
+        if has_waited {
+            self.look_at_the_clock();
+        }
+        acquired
     }
 
     /// Whether the replica that served the last read may have crashed since, and shows less: its connection is newer than that read.
@@ -484,11 +490,9 @@ impl<'a, B: Backend> Search<'a, B> {
         Some(Recording { shadow, knowledge, text: self.text, reason, sent: self.now.into_std() })
     }
 
-    /// How long it is since the last look.
-    pub(crate) fn look_at_the_clock(&mut self) -> Duration {
-        let before = std::mem::replace(&mut self.now, Instant::now());
+    pub(crate) fn look_at_the_clock(&mut self) {
+        self.now = Instant::now();
         self.tick = Tick::of(self.now.into_std());
-        self.now.saturating_duration_since(before)
     }
 
     /// While other nodes may run a read, one whose connections are all in use gets a share of the time.

@@ -113,6 +113,7 @@ pub(crate) struct Call {
 
 /// What was decided, and by what knowledge.
 pub(crate) struct Decided {
+    pub(crate) at: Duration,
     pub(crate) epoch: Epoch,
     pub(crate) primary: Option<NodeId>,
     pub(crate) to_prove: NodeSet,

@@ -79,6 +79,7 @@ impl World {
             told,
             plan: Plan::new(NodeSet::EMPTY, None, 0),
             decided: Decided {
+                at: self.now,
                 epoch: Epoch::default(),
                 primary: None,
                 to_prove: NodeSet::EMPTY,
@@ -170,6 +171,7 @@ impl World {
         self.checker.reason(decision.reason);
         let branch = self.processes[process].branch;
         call.decided = Decided {
+            at: self.now,
             epoch: snapshot.epoch,
             primary: snapshot.primary,
             to_prove: decision.to_prove,
@@ -205,8 +207,15 @@ impl World {
             let purpose = if call.decided.primary == Some(next) { Purpose::Write } else { Purpose::Read };
             let node = next.index();
             match self.take_connection(process, node, purpose) {
-                Some(connection) if self.lease(number, node, purpose, connection) => return,
-                Some(_) => {}
+                Some(connection) => {
+                    if !self.is_still_right(number, node, purpose) {
+                        self.search(number);
+                        return self.give_back(process, node, purpose, connection);
+                    }
+                    if self.lease(number, node, purpose, connection) {
+                        return;
+                    }
+                }
                 None => {
                     let begun = self.now;
                     return self.connect(Wish {
@@ -337,10 +346,12 @@ impl World {
     /// A call has the connection that it waited for.
     fn has_connection(&mut self, wish: Wish, connection: Connection) {
         let Wish { client: number, round, node, purpose, .. } = wish;
-        let Some((.., since)) = self.connecting(number, round) else { return };
+        if self.connecting(number, round).is_none() {
+            return;
+        }
         let process = self.clients[number].process;
         self.processes[process].peers[node].in_flight -= 1;
-        if !self.is_still_right(number, node, purpose, self.now - since) {
+        if !self.is_still_right(number, node, purpose) {
             // Marked as done before somebody else gets the connection.
             self.search(number);
             return self.give_back(process, node, purpose, connection);
@@ -367,10 +378,11 @@ impl World {
         self.go_on(number);
     }
 
-    fn is_still_right(&mut self, number: usize, node: usize, purpose: Purpose, waited: Duration) -> bool {
+    fn is_still_right(&mut self, number: usize, node: usize, purpose: Purpose) -> bool {
         let known = self.snapshot(self.clients[number].process);
         let Some(mut call) = self.clients[number].call.take() else { return false };
-        let is_outdated = waited >= PROMPT || !Rc::ptr_eq(&known, &call.decided.judged.snapshot);
+        let since = self.now - call.decided.at;
+        let is_outdated = since >= PROMPT || !Rc::ptr_eq(&known, &call.decided.judged.snapshot);
         if purpose == Purpose::Read && !is_outdated {
             self.clients[number].call = Some(call);
             return true;

@@ -11,10 +11,17 @@ use crate::{Cluster, Config, NodeConfig};
 
 /// A primary and two replicas: servers 1, 2 and 3. All have answered just now, and show the same.
 fn cluster(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Cluster<Servers> {
+    cluster_with(Duration::from_secs(3600), connect)
+}
+
+fn cluster_with(
+    max_lag: Duration,
+    connect: impl Fn(u64) -> Connecting + Send + Sync + 'static,
+) -> Cluster<Servers> {
     let mut config = Config::default();
     (config.catalog_interval, config.connect_timeout) = (None, Duration::from_secs(60));
     (config.max_size, config.acquire_timeout) = (1, Duration::from_secs(600));
-    (config.max_lag, config.probe_timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
+    (config.max_lag, config.probe_timeout) = (max_lag, Duration::from_secs(3600));
     let nodes = [("a", 1), ("b", 2), ("c", 3)].map(|(name, address)| NodeConfig::new(name.into(), address));
     let cluster = Cluster::start(Servers::new(connect), nodes.to_vec(), config).unwrap();
     for (node, role) in [("a", Role::Primary), ("b", Role::Replica), ("c", Role::Replica)] {
@@ -92,4 +99,13 @@ async fn a_read_does_not_go_on_to_a_node_that_took_the_place_of_one_of_its_plan(
     assert_eq!(named(&cluster, "d").id, place);
     fail.send(()).unwrap();
     assert_eq!(read.await.unwrap().unwrap(), server(1), "nothing is known of d");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_does_not_run_on_a_replica_that_grew_too_old_while_another_was_waited_for() {
+    let cluster = cluster_with(Duration::from_secs(1), |address| Box::pin(ready(Ok(server(address)))));
+    let _held = named(&cluster, "b").pool(Purpose::Read).acquire().await.unwrap();
+    let read = read_that_waits_for_b(&cluster).await;
+    // Nobody answers meanwhile, so that nothing else is known than when it was decided.
+    assert_eq!(read.await.unwrap().unwrap(), server(1));
 }

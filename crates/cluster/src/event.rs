@@ -128,7 +128,7 @@ pub enum Event {
         /// Whether there are several.
         are_many: bool,
     },
-    /// A node lets its monitor not in any more, having no connection left for it, say. It is taken for what it said last, which ages.
+    /// A node does not let its monitor in any more, having no connection left for it, say. It is taken for what it said last, which ages.
     MonitorTurnedAway {
         /// Which node.
         node: Arc<str>,
@@ -272,7 +272,7 @@ impl fmt::Display for Event {
             ),
             Self::ManyServers { node, are_many: false } => write!(f, "{node} stands for one server again"),
             Self::MonitorTurnedAway { node, cause } => {
-                write!(f, "{node} lets the monitor not in, and is taken for what it said last: {cause}")
+                write!(f, "{node} does not let its monitor in, and is taken for what it said last: {cause}")
             }
             Self::ProbeIncomplete { node, cause } => write!(f, "{node} does not say {cause}"),
             Self::NodeAdded { node } => write!(f, "{node} was added"),

@@ -40,9 +40,9 @@ impl NodeSettings {
     }
 
     /// The node's name stands for whichever server takes writes, as the writer endpoint of a managed service does: that name alone decides who is
-    /// written to, on whichever timeline it is. It is looked up about every second, and soon after the server behind it turns out to be a replica. Another node that takes
-    /// writes, as a promoted copy or a restored clone, is told as an event and moves nothing. At most one node is such; list the others by
-    /// their own names beside it.
+    /// written to, on whichever timeline it is. It is looked up about every second, and soon after the server behind it turns out to be a
+    /// replica. Another node that takes writes, as a promoted copy or a restored clone, is told as an event and moves nothing. At most one node
+    /// is such; list the others by their own names beside it.
     ///
     /// Without such a node who takes writes is found by evidence: for clusters that one manages oneself.
     #[must_use]

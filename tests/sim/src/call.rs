@@ -133,7 +133,7 @@ pub(crate) enum Stage {
     /// For what is known to change, or for a while.
     Waits,
     /// For a connection.
-    Connects { node: usize, purpose: Purpose, since: Duration },
+    Connects { node: usize, purpose: Purpose },
     /// For an answer.
     Sent(Rc<Sent>),
 }

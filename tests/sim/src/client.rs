@@ -217,15 +217,8 @@ impl World {
                     }
                 }
                 None => {
-                    let begun = self.now;
-                    return self.connect(Wish {
-                        client: number,
-                        round,
-                        node,
-                        purpose,
-                        begun,
-                        is_told: false,
-                    });
+                    let (begun, is_told) = (self.now, false);
+                    return self.connect(Wish { client: number, round, node, purpose, begun, is_told });
                 }
             }
         }
@@ -261,7 +254,7 @@ impl World {
         let Wish { client: number, round, node, purpose, .. } = wish;
         let process = self.clients[number].process;
         let Some(call) = &mut self.clients[number].call else { return };
-        call.stage = Stage::Connects { node, purpose, since: now };
+        call.stage = Stage::Connects { node, purpose };
         let others = call.plan.nodes().iter().any(|other| !call.tried.contains(other));
         let rest = call.deadline.saturating_sub(now);
         let patience = if call.ask.is_read() && others { rest / 4 } else { rest };
@@ -292,12 +285,10 @@ impl World {
     }
 
     /// The node that a call waits for a connection of, if it still does.
-    fn connecting(&self, number: usize, round: u32) -> Option<(usize, Purpose, Duration)> {
+    fn connecting(&self, number: usize, round: u32) -> Option<usize> {
         let client = &self.clients[number];
         match client.call.as_ref().map(|call| &call.stage) {
-            Some(Stage::Connects { node, purpose, since }) if client.round == round => {
-                Some((*node, *purpose, *since))
-            }
+            Some(Stage::Connects { node, .. }) if client.round == round => Some(*node),
             _ => None,
         }
     }
@@ -362,7 +353,7 @@ impl World {
     }
 
     pub(crate) fn waited(&mut self, number: usize, round: u32) {
-        let Some((node, ..)) = self.connecting(number, round) else { return };
+        let Some(node) = self.connecting(number, round) else { return };
         let process = self.clients[number].process;
         self.processes[process].peers[node].in_flight -= 1;
         self.cannot_connect(number, node);

@@ -306,19 +306,6 @@ fn names_of_the_primary_and_a_replica_exchanged() {
     all_is_well(&[(5000, Step::Exchange(0, 1))]);
 }
 
-/// By the name of the new primary, connections lead to the old one.
-#[test]
-fn names_exchanged_while_a_replica_is_promoted() {
-    let steps = [
-        (5000, Step::Crash(0, NO_TIME)),
-        (6000, Step::Promote(Some(1))),
-        (6100, Step::Exchange(0, 1)),
-        (7000, Step::StartAsPrimary(0)),
-        (9000, Step::Follow(0)),
-    ];
-    all_is_well(&steps);
-}
-
 #[test]
 fn two_nodes() {
     let steps = vec![

@@ -18,6 +18,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    pub(crate) fn is(&self, pid: i32) -> bool {
+        self.pid == pid
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.state == 'T'
     }

@@ -76,14 +76,24 @@ impl Host {
             return Err(self.state(Phase::Kill, "stopped", "there is nothing to kill"));
         };
         let failed = || self.process_error(Phase::Kill);
+        let end = Instant::now() + self.shared.patience;
         processes::send(pid, Signal::STOP).map_err(failed())?;
-        let family = processes::family(pid).map_err(failed())?;
+        // Until it stands, it may bear one more, which would outlive it for a moment and say so to its client.
+        let family = loop {
+            let family = processes::family(pid).map_err(failed())?;
+            if family.iter().all(|process| !process.is(pid) || process.is_stopped()) {
+                break family;
+            }
+            if Instant::now() >= end {
+                return Err(self.timeout(Phase::Kill, "the postmaster did not stop; the disk may hang"));
+            }
+            sleep(LOOK).await;
+        };
         for process in &family {
             process.signal(Signal::KILL).map_err(failed())?;
         }
         processes::send(pid, Signal::KILL).map_err(failed())?;
         let gone = server.ended(self.shared.patience).await;
-        let end = Instant::now() + self.shared.patience;
         while !processes::alive(&family).map_err(failed())?.is_empty() {
             if !gone || Instant::now() >= end {
                 return Err(self.timeout(Phase::Kill, "a killed process is still there; the disk may hang"));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use millpond::postgres::{Builder, CatalogSetting, Db, Token};
+use millpond::postgres::{Builder, CatalogSetting, Db};
 use millpond::{ErrorKind, Event, Mode, Outcome};
-use millpond_tests::{Cluster, Events, builder, reads_on_replica, until};
+use millpond_tests::{Cluster, reads_on_replica, until};
 
 #[tokio::test]
 async fn plain_reads_run_on_replicas_and_writes_on_the_primary() {
@@ -50,26 +50,6 @@ async fn a_plain_handle_reads_what_another_handle_of_the_process_wrote() {
     assert!(reads_on_replica(&cluster.db.any()).await, "asked for any");
 }
 
-#[tokio::test]
-async fn a_token_carries_a_write_to_another_process() {
-    let cluster = Cluster::up(1).await;
-    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
-    let here = cluster.db.session();
-    here.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
-    let cookie = here.token().to_string();
-    assert!(cookie.len() < 60, "{cookie}");
-
-    // A handle of its own, as in another process.
-    let elsewhere = builder(&cluster.lab, &Events::default()).connect().await.unwrap();
-    let there = elsewhere.session();
-    there.see(cookie.parse::<Token>().unwrap()).unwrap();
-    assert_eq!(there.query("select from item where id = 1", &[]).await.unwrap().len(), 1);
-    assert!(!reads_on_replica(&there).await);
-    cluster.lab.node("db-1").unwrap().resume_replay().await.unwrap();
-    until("a replica has reached the token", async || reads_on_replica(&there).await).await;
-    assert_eq!(there.query("select from item where id = 1", &[]).await.unwrap().len(), 1);
-}
-
 /// The position is asked behind the write in the same flight: it must never be the one before it.
 #[tokio::test]
 async fn trap_24_a_replica_that_has_reached_a_token_always_shows_the_write() {
@@ -84,14 +64,6 @@ async fn trap_24_a_replica_that_has_reached_a_token_always_shows_the_write() {
         let shown = cluster.ask("db-1", &format!("select count(*)::text from item where id = {id}")).await;
         assert_eq!(shown, "1", "{token}");
     }
-}
-
-#[tokio::test]
-async fn a_token_of_another_cluster_is_refused() {
-    let cluster = Cluster::up(0).await;
-    let token: Token = "mp1.1.1.0/10".parse().unwrap();
-    let error = cluster.db.session().see(token).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Token);
 }
 
 #[tokio::test]

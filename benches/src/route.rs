@@ -103,7 +103,7 @@ impl<const NODES: usize> Pool for Decide<NODES> {
         let token = Token::new(CLUSTER, TIMELINE, TokenPosition::UpTo(END));
         Ok(Self(Arc::new(Known {
             snapshot: topology.snapshot(),
-            seen: Seen::told(token),
+            seen: Seen::told(token, now),
             latencies: vec![PeakEwma::new(now); NODES],
             now,
         })))

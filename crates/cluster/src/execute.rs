@@ -215,15 +215,17 @@ impl<B: Backend> Handle<B> {
                 Some(leased) => leased,
                 None => search.next_lease().await?,
             };
-            let Leased { node, purpose, lease, epoch, must_show, wait_until, mut in_flight } = leased;
+            let Leased { node, purpose, lease, epoch, must_show, wait_until, is_for_unplaced, mut in_flight } =
+                leased;
             let is_timed = in_flight.sent(purpose, search.tick);
             if sight.is_on() || self.report.is_some() {
                 search.tell(sight, node, purpose);
             }
             let recording = search.recording();
             let (sent, wanted) = (search.now, must_show.clone());
-            let is_placed =
-                self.is_monotonic() && purpose == Purpose::Write && !self.shared().view.load().is_lone();
+            let is_placed = (self.is_monotonic() || (is_for_unplaced && self.is_session()))
+                && purpose == Purpose::Write
+                && !self.shared().view.load().is_lone();
             let untimed = Some(sent).filter(|_| !is_timed);
             let target = Target { purpose, access: search.access, must_show, wait_until, is_placed, untimed };
             let unanswered = Unanswered::of(self, statement, search.access, sent);

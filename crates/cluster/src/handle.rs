@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use millpond_core::{
-    Access, ClusterId, Decision, Freshness, Health, LastRead, NodeSet, Reason, Request, Role, Seen, Snapshot,
-    Timeline, Token, TokenError, TokenPosition, decide,
+    Access, Decision, Freshness, Health, LastRead, NodeSet, Reason, Request, Role, Seen, Snapshot, Token,
+    TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, 
 pub struct Handle<B: Backend> {
     cluster: Cluster<B>,
     freshness: Freshness,
-    sees: Sees<B::Position>,
+    pub(crate) sees: Sees<B::Position>,
     /// How long a call may take in all.
     timeout: Option<Duration>,
     /// How long a read waits for a replica that may serve it.
@@ -317,44 +317,6 @@ impl<B: Backend> Handle<B> {
         self.shared().config.acquire_timeout
     }
 
-    /// What a reader elsewhere must be able to see to see what was written here.
-    #[must_use]
-    pub fn token(&self) -> Token<B::Position> {
-        let seen = self.seen();
-        if let Some(token) = seen.as_ref().and_then(|seen| seen.token()) {
-            return token.clone();
-        }
-        let is_nothing = seen.is_none_or(|seen| seen.is_nothing());
-        let snapshot = self.shared().view.load();
-        let position = if is_nothing { TokenPosition::Nothing } else { TokenPosition::Everything };
-        let cluster = snapshot.cluster.unwrap_or(ClusterId::new(0));
-        Token::new(cluster, snapshot.timeline.unwrap_or(Timeline::new(0)), position)
-    }
-
-    /// Reads show what `token` asks for from here on.
-    ///
-    /// # Errors
-    ///
-    /// A token of another cluster.
-    pub fn see(&self, token: Token<B::Position>) -> Result<(), Error> {
-        let cluster = self.shared().view.load().cluster;
-        let asks = *token.position() != TokenPosition::Nothing;
-        if let Some(cluster) = cluster.filter(|cluster| asks && *cluster != token.cluster()) {
-            let error = TokenError::OtherCluster { token: token.cluster(), cluster };
-            return Err(Error::new(ErrorKind::Token, Outcome::NotSent, error.to_string()));
-        }
-        if !asks {
-            return Ok(());
-        }
-        let told = Seen::told(token);
-        match &self.sees {
-            Sees::Session(line) => line.add(&told),
-            Sees::Process => self.shared().written.add(&told, &Changes::Anything),
-            Sees::Nothing => {}
-        }
-        Ok(())
-    }
-
     /// What a text does, as far as the text, and the catalog of the database, show. Answers are remembered by text.
     ///
     /// Where a catalog is wanted and not there, or older than a definition that was run here, nothing is a plain read.
@@ -419,7 +381,7 @@ impl<B: Backend> Handle<B> {
         };
         let role = match decision.reason {
             Reason::FreshReplica | Reason::ProvingReplica => Some(Role::Replica),
-            Reason::LaterTimeline => None,
+            Reason::LaterTimeline | Reason::OtherCluster => None,
             _ => Some(Role::Primary),
         };
         let nodes = decision
@@ -447,7 +409,7 @@ impl<B: Backend> Handle<B> {
         self.add_seen(&seen, changes);
     }
 
-    fn token_at(&self, position: TokenPosition<B::Position>) -> Option<Token<B::Position>> {
+    pub(crate) fn token_at(&self, position: TokenPosition<B::Position>) -> Option<Token<B::Position>> {
         let snapshot = self.shared().view.load();
         let place = snapshot.cluster.zip(snapshot.timeline);
         place.map(|(cluster, timeline)| Token::new(cluster, timeline, position))
@@ -459,6 +421,10 @@ impl<B: Backend> Handle<B> {
         }
         // A session's writes are the process's too.
         self.shared().written.add(seen, changes);
+    }
+
+    pub(crate) const fn is_session(&self) -> bool {
+        matches!(self.sees, Sees::Session(_))
     }
 
     /// Whether its reads show what the whole process has written.

@@ -29,6 +29,7 @@ mod status;
 mod switches;
 #[cfg(test)]
 mod testing;
+mod tokens;
 mod watchers;
 mod written;
 

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
-use millpond_core::{LastRead, Position, Seen};
+use millpond_core::{LastRead, Position, Seen, Token, TokenPosition};
 
 use crate::NodeKey;
 use crate::members::View;
+use crate::node::now;
 use crate::written::merge;
 
 /// A causal line of reads and writes.
@@ -68,6 +69,15 @@ impl<P: Position> Line<P> {
 
     pub(crate) fn add(&self, seen: &Seen<P>) {
         merge(&self.seen, seen);
+    }
+
+    /// What it asks for at no known place lies before `token`: the primary was asked for that at `asked` or later.
+    pub(crate) fn place(&self, token: Option<Token<P>>, asked: Instant) {
+        let is_unplaced =
+            |seen: &Seen<P>| seen.token().is_some_and(|token| *token.position() == TokenPosition::Everything);
+        if let Some(token) = token.filter(|_| is_unplaced(&self.seen.load())) {
+            self.add(&Seen::written_up_to(token, asked, now()));
+        }
     }
 
     /// What the next read must not show less of than.

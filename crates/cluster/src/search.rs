@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use millpond_core::{
     Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, Plan, Position, Reason, Role, Seen,
+    TokenPosition,
 };
 use millpond_pool::{AcquireError, AcquireOptions};
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Shared;
 use crate::execute::Statement;
-use crate::handle::{Ask, Decided, Wanted};
+use crate::handle::{Ask, Decided, Sees, Wanted};
 use crate::latency::Tick;
 use crate::line::{Line, Shown};
 use crate::members::View;
@@ -39,6 +40,8 @@ pub(crate) struct Leased<'a, B: Backend> {
     pub(crate) must_show: Option<B::Position>,
     /// Until when it may wait for that.
     pub(crate) wait_until: Option<Instant>,
+    /// Whether it is a read on the primary since it has to show a write at no known place.
+    pub(crate) is_for_unplaced: bool,
     pub(crate) in_flight: InFlight<'a, B>,
 }
 
@@ -297,7 +300,9 @@ impl<'a, B: Backend> Search<'a, B> {
         };
         let wait_until =
             must_show.as_ref().and_then(|_| self.wait_until(node, &decision.plan, &mut in_flight));
-        Ok(Leased { node, purpose, lease, epoch, must_show, wait_until, in_flight })
+        let is_for_unplaced =
+            purpose == Purpose::Write && self.access.is_read() && matches!(wanted, Wanted::Unknown);
+        Ok(Leased { node, purpose, lease, epoch, must_show, wait_until, is_for_unplaced, in_flight })
     }
 
     /// A node gives no connection: what then.
@@ -562,7 +567,8 @@ impl<'a, B: Backend> Search<'a, B> {
         self.handle.decide(view, &Ask { access, text, is_switched, last_read, may_wait, seed, now })
     }
 
-    /// Takes in what a read showed at most, in a session that never shows less later.
+    /// Takes in what a read showed: where it asked the primary how far that is, behind what it had to show at no known place, that has one
+    /// now; and what it showed at most, in a session that never shows less later.
     pub(crate) fn has_read(
         &self,
         node: &Node<B>,
@@ -571,7 +577,15 @@ impl<'a, B: Backend> Search<'a, B> {
         position: Option<B::Position>,
     ) {
         // A write is noted with its position, and shows no more.
-        let Some(line) = self.handle.monotonic().filter(|_| self.access.is_read()) else { return };
+        let Sees::Session(line) = &self.handle.sees else { return };
+        if !self.access.is_read() {
+            return;
+        }
+        if let (Purpose::Write, Some(position)) = (purpose, &position) {
+            let token = self.handle.token_at(TokenPosition::UpTo(position.clone()));
+            line.place(token, sent.into_std());
+        }
+        let Some(line) = self.handle.monotonic() else { return };
         match (purpose, position) {
             (Purpose::Read, _) => line.read_on(node.key, sent.into_std(), now(), self.shown),
             (_, Some(position)) => self.handle.has_read_at(line, position, self.shown),
@@ -633,7 +647,7 @@ impl<'a, B: Backend> Search<'a, B> {
     /// The plan is used up. Without a primary another may come; until then there is nothing to do but wait.
     async fn wait_for_change(&mut self) -> Result<(), Error> {
         let shared = self.handle.shared();
-        if self.is_hopeless {
+        if self.is_hopeless || self.reason == Some(Reason::OtherCluster) {
             return Err(self.fruitless());
         }
         self.forgive();

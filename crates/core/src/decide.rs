@@ -2,8 +2,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::{
-    Access, Health, Membership, NodeId, NodeSet, NodeView, Plan, Position, Role, Snapshot, Timeline, Token,
-    TokenPosition,
+    Access, ClusterId, Health, Membership, NodeId, NodeSet, NodeView, Plan, Position, Role, Snapshot,
+    Timeline, Token, TokenPosition,
 };
 
 /// What a caller asks for, beside the statement itself.
@@ -59,10 +59,10 @@ impl<P: Position> Seen<P> {
         Self { token: Some(token), acknowledged: Some(at), asked: Some(asked) }
     }
 
-    /// What another process wrote.
+    /// What another process wrote, by a token that came here at `at`: what it speaks of had been acknowledged by then.
     #[must_use]
-    pub const fn told(token: Token<P>) -> Self {
-        Self { token: Some(token), acknowledged: None, asked: None }
+    pub const fn told(token: Token<P>, at: Instant) -> Self {
+        Self::written(Some(token), at)
     }
 
     /// Whether there is nothing to see.
@@ -118,11 +118,14 @@ impl<P: Position> Seen<P> {
         self.token.as_ref()
     }
 
-    /// Whether it asks for a later timeline than the one that is known: then nobody known can have it.
+    /// Why nobody known can show it, if nobody can: it is of another cluster than the one that is known, or of a later timeline.
     #[must_use]
-    pub fn is_ahead_of(&self, timeline: Option<Timeline>) -> bool {
-        let asks = self.token.as_ref().filter(|token| *token.position() != TokenPosition::Nothing);
-        asks.is_some_and(|token| timeline.is_some_and(|timeline| token.timeline() > timeline))
+    pub fn beyond(&self, cluster: Option<ClusterId>, timeline: Option<Timeline>) -> Option<Reason> {
+        let token = self.token.as_ref().filter(|token| *token.position() != TokenPosition::Nothing)?;
+        if timeline.is_some_and(|timeline| token.timeline() > timeline) {
+            return Some(Reason::LaterTimeline);
+        }
+        cluster.filter(|cluster| token.cluster() != *cluster).map(|_| Reason::OtherCluster)
     }
 
     /// The position that shows it, to a node on this timeline; `None` when no position does.
@@ -275,6 +278,8 @@ pub enum Reason {
     /// The caller's token is of a later timeline than any that is known: a primary was promoted that this process has
     /// not found yet, or the token is forged.
     LaterTimeline,
+    /// The caller's token is of another cluster, which was not known when it came.
+    OtherCluster,
     /// A replica refused the statement's text before, so it is taken for a write.
     RefusedBefore,
     /// An operator sends it to the primary, by its digest or a table that it reads.
@@ -319,6 +324,7 @@ impl Reason {
             Self::OwnWrite => "own_write",
             Self::LastRead => "last_read",
             Self::LaterTimeline => "later_timeline",
+            Self::OtherCluster => "other_cluster",
             Self::RefusedBefore => "refused_before",
             Self::SwitchedToPrimary => "switched_to_primary",
             Self::PrimaryOnlyMode => "primary_only_mode",
@@ -345,6 +351,7 @@ impl fmt::Display for Reason {
             Self::OwnWrite => "no replica is known to have the caller's last write",
             Self::LastRead => "no replica is known to show as much as the caller's last read",
             Self::LaterTimeline => "the token is of a later timeline than any that is known",
+            Self::OtherCluster => "the token is of another cluster",
             Self::RefusedBefore => "a replica refused this statement before",
             Self::SwitchedToPrimary => {
                 "an operator sends the statement, or a table that it may read, to the primary"
@@ -368,9 +375,9 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
         to_prove: NodeSet::EMPTY,
         reason,
     };
-    if request.seen.is_ahead_of(snapshot.timeline) {
+    if let Some(reason) = request.seen.beyond(snapshot.cluster, snapshot.timeline) {
         let nobody = Plan::new(NodeSet::EMPTY, None, request.seed);
-        return Decision { plan: nobody, to_prove: NodeSet::EMPTY, reason: Reason::LaterTimeline };
+        return Decision { plan: nobody, to_prove: NodeSet::EMPTY, reason };
     }
     if !request.access.is_read() {
         return on_primary(Reason::NotARead(request.access));

@@ -28,7 +28,7 @@ pub enum TokenPosition<P> {
     Nothing,
     /// Everything up to here.
     UpTo(P),
-    /// A write whose place is not known (its answer was lost): only the primary will do.
+    /// A write whose place is not known (its answer was lost): a replica has to show all that was written before the token came.
     Everything,
 }
 
@@ -129,6 +129,12 @@ pub enum TokenError {
         token: ClusterId,
         /// The cluster it was given to.
         cluster: ClusterId,
+    },
+    /// The token is of a timeline that no node is on: it is forged, or of a primary that cannot be found from here.
+    #[error("the token is of timeline {token}, and no node that answers is on it")]
+    LaterTimeline {
+        /// The timeline of the token.
+        token: Timeline,
     },
 }
 

@@ -144,7 +144,11 @@ enum Many {
     Several(Vec<Written>),
 }
 
-/// What the caller has written: at a position, or at a time, or both; the position asked for at a time.
+/// Later than all that a case tells.
+const JUST_NOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the caller has written: at a position, or at a time, or both; the position asked for at a time. Without a time it was told of it just
+/// now. Of another cluster, it was told of it before this one was known.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -153,6 +157,8 @@ struct Written {
     timeline: u32,
     at: Option<u64>,
     asked: Option<u64>,
+    #[serde(default = "one_cluster")]
+    cluster: u64,
 }
 
 const fn one() -> u32 {
@@ -224,11 +230,11 @@ fn seen(written: &Many, start: Instant) -> Seen<u64> {
     let after = |millis| start + Duration::from_millis(millis);
     for one in written {
         let position = one.position.map_or(TokenPosition::Everything, TokenPosition::UpTo);
-        let token = Token::new(ClusterId::new(1), Timeline::new(one.timeline), position);
+        let token = Token::new(ClusterId::new(one.cluster), Timeline::new(one.timeline), position);
         seen.merge(&match (one.asked, one.at) {
             (Some(asked), Some(at)) => Seen::written_up_to(token, after(asked), after(at)),
             (None, Some(at)) => Seen::written(Some(token), after(at)),
-            (_, None) => Seen::told(token),
+            (_, None) => Seen::told(token, start + JUST_NOW),
         });
     }
     seen

@@ -17,7 +17,7 @@ use crate::scope::Scope;
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
     Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Report, Result, RowStream, ShadowReport,
-    Switches, Token, Transaction, TransactionBuilder, WriterPool,
+    Switches, Token, TokenError, Transaction, TransactionBuilder, WriterPool,
 };
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
@@ -591,12 +591,47 @@ impl Session {
 
     /// Reads show what `token` asks for from here on. Of a token from before a failover they show what that left of it.
     ///
+    /// For a text from outside, which may be old, of another cluster or no token at all, [`see_or_latest`](Session::see_or_latest) has an answer
+    /// in every case.
+    ///
     /// # Errors
     ///
-    /// A token of another cluster: drop it. One of a later timeline than any that this process knows is no error here: calls wait for a primary on
-    /// that timeline as long as they may wait for a connection, and fail with [`ErrorKind::Token`](crate::ErrorKind::Token).
+    /// A token of another cluster: drop it. One of a later timeline than any that this process knows is no error here: all calls of the session, its
+    /// writes too, wait for a primary on that timeline as long as they may wait for a connection, and fail with
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token). So do those of a session that saw a foreign token before this cluster was known, at once.
     pub fn see(&self, token: Token) -> Result<()> {
         self.db.handle.see(token)
+    }
+
+    /// Reads show what the token in `text` asks for from here on, if it can be used: what a cookie or a header holds is given here as it came.
+    /// If it cannot, reads show all that had been written when it came, whoever wrote it: the primary serves them until a replica is known to show
+    /// that, which takes a probe or two. So nothing that its owner wrote is missed, and nobody is turned away for an old cookie. Gives what was
+    /// wrong with it, for a log.
+    ///
+    /// A token of a later timeline than is known has all nodes asked first, as a primary may have been promoted just now: that takes a probe, and no
+    /// longer than a call may wait for a connection. When no node that answers is on that timeline the token counts as unusable, since it can be
+    /// forged: an owner whose writes are on a primary that this process cannot reach does not see them then. [`see`](Session::see) never takes
+    /// that for less than it says, and stops the session instead.
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, Session};
+    /// # async fn of_request(db: &Db, cookie: Option<&str>) -> Session {
+    /// let session = db.session();
+    /// if let Some(cookie) = cookie {
+    ///     if let Some(error) = session.see_or_latest(cookie).await {
+    ///         eprintln!("a cookie that is no use: {error}");
+    ///     }
+    /// }
+    /// // …and behind the request: set the cookie to session.token().to_string().
+    /// session
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropped while it waits, it has done nothing.
+    pub async fn see_or_latest(&self, text: &str) -> Option<TokenError> {
+        self.db.handle.see_or_latest(text).await
     }
 
     /// The same session, for reads that may be so old; they still show its own writes.

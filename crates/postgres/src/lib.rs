@@ -57,7 +57,7 @@ pub use transaction::Transaction;
 pub use writer::WriterPool;
 
 pub use millpond_cluster::DiscoveryError;
-pub use millpond_cluster::core::Age;
+pub use millpond_cluster::core::{Age, TokenError};
 pub use millpond_cluster::{
     Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
     Result, Served, ShadowCounts, ShadowReport, ShadowedStatement, Status, Switches,

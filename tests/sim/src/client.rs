@@ -118,7 +118,11 @@ impl World {
     fn open_mail(&mut self, process: usize) -> Option<(Seen<Place>, Owed)> {
         let (text, owed) = self.processes[process].mail.pop_front()?;
         let token = text.parse::<Token<Place>>().ok()?;
-        let seen = if self.is_told(Lie::ForgetsTokens) { Seen::default() } else { Seen::told(token) };
+        let seen = if self.is_told(Lie::ForgetsTokens) {
+            Seen::default()
+        } else {
+            Seen::told(token, self.instant(self.now))
+        };
         Some((seen, owed))
     }
 

@@ -92,8 +92,10 @@ impl<B: Backend> Search<'_, B> {
 
     /// Why no node ran it.
     pub(super) fn fruitless(&mut self) -> Error {
-        if self.reason == Some(Reason::LaterTimeline) {
-            let text = format!("no node can serve it: {}", Reason::LaterTimeline);
+        if let Some(reason @ (Reason::LaterTimeline | Reason::OtherCluster)) = self.reason {
+            let text = format!(
+                "no node can serve it: {reason}; drop the token, or take such ones with see_or_latest()"
+            );
             return Error::new(ErrorKind::Token, Outcome::NotSent, text);
         }
         let is_old = matches!(self.reason, Some(Reason::TooOld | Reason::OwnWrite | Reason::LastRead));

@@ -1,0 +1,116 @@
+//! What a session tells another one, in this process or the next: tokens given and taken.
+
+use std::time::Instant;
+
+use millpond_core::{ClusterId, Health, Seen, Timeline, Token, TokenError, TokenPosition};
+use tokio::time::timeout_at;
+
+use crate::handle::Sees;
+use crate::members::View;
+use crate::node::{in_time, now};
+use crate::written::Changes;
+use crate::{Backend, Error, ErrorKind, Handle, Outcome};
+
+impl<B: Backend> Handle<B> {
+    /// What a reader elsewhere must be able to see to see what was written here.
+    #[must_use]
+    pub fn token(&self) -> Token<B::Position> {
+        let seen = self.seen();
+        if let Some(token) = seen.as_ref().and_then(|seen| seen.token()) {
+            return token.clone();
+        }
+        let is_nothing = seen.is_none_or(|seen| seen.is_nothing());
+        let snapshot = self.shared().view.load();
+        let position = if is_nothing { TokenPosition::Nothing } else { TokenPosition::Everything };
+        let cluster = snapshot.cluster.unwrap_or(ClusterId::new(0));
+        Token::new(cluster, snapshot.timeline.unwrap_or(Timeline::new(0)), position)
+    }
+
+    /// Reads show what `token` asks for from here on.
+    ///
+    /// # Errors
+    ///
+    /// A token of another cluster. Where this one is not known yet, as before the first answer, calls fail instead.
+    pub fn see(&self, token: Token<B::Position>) -> Result<(), Error> {
+        if *token.position() == TokenPosition::Nothing {
+            return Ok(());
+        }
+        self.is_of_this_cluster(&token)
+            .map_err(|error| Error::new(ErrorKind::Token, Outcome::NotSent, error.to_string()))?;
+        self.was_told(&Seen::told(token, now()));
+        Ok(())
+    }
+
+    /// Reads show what the token in `text` asks for from here on, if it can be used. If not, they show all that had been written when it came: the
+    /// primary serves them until a replica is known to show that. Gives what was wrong with it.
+    ///
+    /// One of a later timeline than is known has all nodes asked first, for as long as a call may wait for a connection: a primary may have been
+    /// promoted just now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, it has done nothing.
+    pub async fn see_or_latest(&self, text: &str) -> Option<TokenError> {
+        let came = now();
+        let error = match text.parse::<Token<B::Position>>() {
+            Ok(token) if *token.position() == TokenPosition::Nothing => return None,
+            Ok(token) => match self.is_usable(&token, came).await {
+                Ok(()) => {
+                    self.was_told(&Seen::told(token, came));
+                    return None;
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        self.was_told(&Seen::written(self.token_at(TokenPosition::Everything), came));
+        Some(error)
+    }
+
+    fn was_told(&self, seen: &Seen<B::Position>) {
+        match &self.sees {
+            Sees::Session(line) => line.add(seen),
+            Sees::Process => self.shared().written.add(seen, &Changes::Anything),
+            Sees::Nothing => {}
+        }
+    }
+
+    fn is_of_this_cluster(&self, token: &Token<B::Position>) -> Result<(), TokenError> {
+        match self.shared().view.load().cluster {
+            Some(cluster) if cluster != token.cluster() => {
+                Err(TokenError::OtherCluster { token: token.cluster(), cluster })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a token that came at `came` can be used, by what all nodes say behind that, if it takes as much.
+    async fn is_usable(&self, token: &Token<B::Position>, came: Instant) -> Result<(), TokenError> {
+        let shared = self.shared();
+        let is_reached = |view: &View<B::Position>| view.timeline >= Some(token.timeline());
+        if !is_reached(&shared.view.load()) {
+            let patience = in_time(shared.config.acquire_timeout);
+            let deadline = self.end_of_call().map_or(patience, |end| end.min(patience));
+            let mut answers = shared.answers.subscribe();
+            loop {
+                let view = shared.view.load_full();
+                let has_said = |seen: Option<Instant>, health| {
+                    health == Health::Down || seen.is_some_and(|at| at >= came)
+                };
+                if is_reached(&view) || view.members().all(|node| has_said(node.observed, node.health)) {
+                    break;
+                }
+                drop(view);
+                shared.nudge_all();
+                if timeout_at(deadline, answers.changed()).await.is_err() {
+                    break;
+                }
+            }
+        }
+        self.is_of_this_cluster(token)?;
+        match is_reached(&shared.view.load()) {
+            true => Ok(()),
+            false => Err(TokenError::LaterTimeline { token: token.timeline() }),
+        }
+    }
+}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond::postgres::Db;
-use millpond::{Event, Outcome};
+use millpond::postgres::{Builder, Db};
+use millpond::{ErrorKind, Event, Outcome, Refusal, Timeline};
 use millpond_lab::StopMode;
 use millpond_tests::{Cluster, Readers, reads_on_replica, until};
 
@@ -290,4 +290,31 @@ async fn an_event_listener_that_panics_stops_nothing() {
     until("it is noticed", async || !reads_on_replica(&cluster.db).await).await;
     replica.start().await.unwrap();
     until("it serves reads again", async || reads_on_replica(&cluster.db).await).await;
+}
+
+#[tokio::test]
+async fn why_a_primary_of_before_gets_no_writes_is_told_in_events_the_status_and_errors() {
+    let settings = |builder: Builder| builder.acquire_timeout(Duration::from_secs(1));
+    let cluster = Cluster::up_with(1, settings).await;
+    cluster.lab.caught_up().await.unwrap();
+    cluster.lab.node("db-1").unwrap().promote().await.unwrap();
+    let why = |event: &Event| match event {
+        Event::SecondPrimary { why: Refusal::OlderTimeline { own, highest }, .. } => {
+            (own.map(Timeline::get), highest.get()) == (Some(1), 2)
+        }
+        _ => false,
+    };
+    until("it is told", async || cluster.events.any(why)).await;
+    let refusal = cluster.db.status().nodes[0].refusal.clone().unwrap();
+    assert!(refusal.starts_with("it is on timeline 1, and another was promoted to timeline 2"), "{refusal}");
+    assert!(cluster.db.status().to_string().contains(&*refusal));
+    cluster.db.execute("insert into item values (1)", &[]).await.unwrap();
+    cluster.lab.node("db-1").unwrap().kill().await.unwrap();
+    until("it is noticed", async || cluster.db.status().primary.is_none()).await;
+    let error = cluster.db.execute("insert into item values (2)", &[]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoPrimary, Outcome::NotSent), "{error}");
+    assert!(
+        error.to_string().contains(&format!("says that it takes writes, and gets none: {refusal}")),
+        "{error}"
+    );
 }

@@ -47,7 +47,7 @@ async fn writes_go_to_whom_the_endpoint_stands_for_and_to_no_promoted_copy() {
 
     lab.caught_up().await.unwrap();
     lab.node("db-1").unwrap().promote().await.unwrap();
-    let is_second = |event: &Event| matches!(event, Event::SecondPrimary { node } if **node == *named[1]);
+    let is_second = |event: &Event| matches!(event, Event::SecondPrimary { node, .. } if **node == *named[1]);
     until("the copy is told", async || events.any(is_second)).await;
     db.execute(INSERT, &[&2]).await.unwrap();
     assert_eq!([rows(&cluster, "db-0").await, rows(&cluster, "db-1").await], ["1,2", "1"]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{
-    Action, Event as Change, Freshness, Health, Input, MAX_NODES, Membership, NodeId, Observation,
+    Action, Event as Change, Freshness, Health, Input, MAX_NODES, Membership, NodeId, Observation, Refusal,
     RetryBudget, Role, Timeline,
 };
 use millpond_sql::{Classifier, Digest, digest};
@@ -129,7 +129,11 @@ impl<B: Backend> Cluster<B> {
         let shared = &self.shared;
         let snapshot = shared.view.load();
         let now = now();
-        let node = |node: &Node<B>| {
+        let refusals: Vec<_> = {
+            let state = shared.state();
+            shared.members(&snapshot).map(|node| state.topology.refusal(node.id)).collect()
+        };
+        let node = |(node, refusal): (&Node<B>, Option<Refusal>)| {
             let view = snapshot.of(node);
             let (read, write) = (node.pool(Purpose::Read).status(), node.pool(Purpose::Write).status());
             let (reads, primary_statements) = node.counts();
@@ -141,6 +145,7 @@ impl<B: Backend> Cluster<B> {
                 role: view.and_then(|view| view.role),
                 health: view.map_or(Health::Unknown, |view| view.health),
                 last_failure: node.last_failure(),
+                refusal: refusal.map(|refusal| refusal.to_string().into()),
                 is_slow: view.is_some_and(|view| view.slow_since.is_some()),
                 is_lagging: view.is_some_and(|view| view.is_lagging),
                 is_saturated: node.is_saturated.load(Ordering::Relaxed),
@@ -163,7 +168,7 @@ impl<B: Backend> Cluster<B> {
             retried: shared.retried.load(Ordering::Relaxed),
             over_budget: shared.over_budget.load(Ordering::Relaxed),
             shadowed: shared.shadowed.load(Ordering::Relaxed),
-            nodes: shared.members(&snapshot).map(node).collect(),
+            nodes: shared.members(&snapshot).zip(refusals).map(node).collect(),
         }
     }
 
@@ -413,7 +418,7 @@ impl<B: Backend> Shared<B> {
                 Event::PrimaryChanged { node: name(node), epoch: epoch.get() }
             }
             Change::PrimaryLost(node) => Event::PrimaryLost { node: name(node) },
-            Change::SecondPrimary(node) => Event::SecondPrimary { node: name(node) },
+            Change::SecondPrimary(node, why) => Event::SecondPrimary { node: name(node), why },
             Change::AmbiguousPrimary => Event::AmbiguousPrimary,
             Change::OtherCluster(node, cluster) => Event::OtherCluster { node: name(node), cluster },
             Change::Slow(node, is_slow) => Event::NodeSlow { node: name(node), is_slow },
@@ -435,11 +440,19 @@ impl<B: Backend> Shared<B> {
     }
 
     fn why_not(&self) -> String {
-        let view = self.view.load();
-        let why = |node: &Node<B>| match (node.last_failure(), view.of(node).and_then(|view| view.role)) {
-            (Some(failure), _) => format!("{}: {failure}", node.name),
-            (None, Some(role)) => format!("{}: is a {role}", node.name),
-            (None, None) => format!("{}: no answer yet", node.name),
+        let (view, state) = (self.view.load(), self.state());
+        let why = |node: &Node<B>| {
+            let known = view.of(node);
+            let refusal = known.and_then(|known| state.topology.refusal(known.id));
+            let timeline = known.and_then(|known| known.timeline);
+            let why = match (node.last_failure(), refusal, known.and_then(|known| known.role), timeline) {
+                (Some(failure), ..) => failure.to_string(),
+                (None, Some(refusal), ..) => format!("says that it takes writes, and gets none: {refusal}"),
+                (None, None, Some(role), Some(timeline)) => format!("is a {role} on timeline {timeline}"),
+                (None, None, Some(role), None) => format!("is a {role}"),
+                (None, None, None, _) => "no answer yet".to_owned(),
+            };
+            format!("{}: {why}", node.name)
         };
         self.members(&view).map(why).collect::<Vec<_>>().join("; ")
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use millpond_core::{ClusterId, Role};
+use millpond_core::{ClusterId, Refusal, Role};
 use millpond_sql::Digest;
 
 use crate::Mode;
@@ -57,10 +57,12 @@ pub enum Event {
         /// The one that did.
         node: Arc<str>,
     },
-    /// A node says that it takes writes, but nothing shows that it took over; it gets none.
+    /// A node says that it takes writes, and gets none. Told once for each reason.
     SecondPrimary {
         /// Which node.
         node: Arc<str>,
+        /// Why it gets none, and what to do about it.
+        why: Refusal,
     },
     /// Several nodes take writes and nothing tells which is right; none gets any.
     AmbiguousPrimary,
@@ -220,19 +222,19 @@ impl fmt::Display for Event {
             ),
             Self::RoleChanged { node, role } => write!(f, "{node} is a {role} now"),
             Self::PrimaryChanged { node, epoch } => write!(f, "{node} takes writes (epoch {epoch})"),
-            Self::PrimaryLost { node } => write!(f, "{node} takes no writes any more"),
-            Self::SecondPrimary { node } => {
-                write!(
-                    f,
-                    "{node} says that it takes writes, but nothing shows that it took over: it gets none"
-                )
+            Self::PrimaryLost { node } => {
+                write!(f, "{node} takes no writes any more: they wait for a node that does, as long as they may")
             }
-            Self::AmbiguousPrimary => {
-                f.write_str("several nodes take writes and nothing tells which is right: none gets any")
+            Self::SecondPrimary { node, why } => {
+                write!(f, "{node} says that it takes writes, and gets none: {why}")
             }
-            Self::OtherCluster { node, cluster } => {
-                write!(f, "{node} belongs to another cluster ({cluster})")
-            }
+            Self::AmbiguousPrimary => f.write_str(
+                "several nodes take writes and nothing tells which is right, so that none gets any: stop all but one, or take them out",
+            ),
+            Self::OtherCluster { node, cluster } => write!(
+                f,
+                "{node} belongs to another cluster ({cluster}) and gets nothing: correct its address, or take it out"
+            ),
             Self::Healed { node, digest } => {
                 write!(f, "{node} refused statement {digest} as a write: it runs on the primary from now on")
             }

@@ -237,7 +237,11 @@ impl<B: Backend> Handle<B> {
                 if ends.is_some_and(|ends| ends <= Instant::now()) {
                     return Err(timed_out(&node.name, Outcome::MayHaveRun));
                 }
-                let what = format!("{}: went silent or lost its role while it ran a statement", node.name);
+                let mut what =
+                    format!("{}: went silent or lost its role while it ran a statement", node.name);
+                if !search.access.is_read() {
+                    what.push_str(", which may have taken effect: look before it is sent again");
+                }
                 let error = Error::new(ErrorKind::ConnectionLost, Outcome::MayHaveRun, what).at(&node.name);
                 if !search.access.is_read() {
                     return Err(error);

@@ -54,6 +54,8 @@ pub struct NodeStatus {
     pub health: Health,
     /// What failed when it was asked last, if that failed.
     pub last_failure: Option<Arc<str>>,
+    /// Why it gets no writes though it says that it takes some, and what to do about it.
+    pub refusal: Option<Arc<str>>,
     /// Whether it takes long to answer beside the others: reads go to those first.
     pub is_slow: bool,
     /// Whether it is a replica that is too old for most reads, or of an unknown age.
@@ -115,8 +117,8 @@ impl fmt::Display for Status {
             )?;
         }
         for node in &self.nodes {
-            if let Some(failure) = &node.last_failure {
-                writeln!(f, "{}: {failure}", node.name)?;
+            for trouble in node.last_failure.iter().chain(&node.refusal) {
+                writeln!(f, "{}: {trouble}", node.name)?;
             }
         }
         let primary = self.primary.as_deref().unwrap_or("none");

@@ -24,4 +24,4 @@ pub use node::{ClusterId, Epoch, MAX_NODES, NodeId, NodeSet, Role, ServerId, Tim
 pub use position::Position;
 pub use snapshot::{Health, Lag, Membership, NodeView, Snapshot};
 pub use token::{Token, TokenError, TokenPosition};
-pub use topology::{Action, Age, Event, Input, Observation, Topology};
+pub use topology::{Action, Age, Event, Input, Observation, Refusal, Topology};

@@ -11,6 +11,7 @@ use crate::{
     ClusterId, Epoch, Health, MAX_NODES, Membership, NodeId, NodeView, Position, PrimaryHistory, Role,
     ServerId, Snapshot, Timeline,
 };
+pub use election::Refusal;
 use node::{Behind, Node};
 use servers::Outdated;
 
@@ -167,8 +168,8 @@ pub enum Event {
     PrimaryChanged(NodeId, Epoch),
     /// No node takes writes.
     PrimaryLost(NodeId),
-    /// A node says that it takes writes although another does; it gets none.
-    SecondPrimary(NodeId),
+    /// A node says that it takes writes; it gets none.
+    SecondPrimary(NodeId, Refusal),
     /// Several nodes take writes and nothing tells which is right; none gets any.
     AmbiguousPrimary,
     /// A node belongs to another cluster; it gets nothing.
@@ -433,7 +434,7 @@ impl<P: Position> Topology<P> {
         }
         if observation.role == Role::Replica {
             node.has_followed = foreign.is_none();
-            node.claim_told = false;
+            node.refusal_told = None;
             // Before a primary was adopted nobody knows who is a stranger. Where a name decides, that which somebody follows does not.
             if foreign.is_none() && self.epoch != Epoch::default() && endpoint.is_none() {
                 self.highest = self.highest.max(observation.timeline);

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
-pub use millpond_cluster::core::{ClusterId, Epoch, Health, Lag, Reason, Role, TokenError};
+pub use millpond_cluster::core::{
+    ClusterId, Epoch, Health, Lag, Reason, Refusal, Role, Timeline, TokenError,
+};
 /// The classifier by itself: what a text does, its digest, the tables it names.
 #[doc(inline)]
 pub use millpond_cluster::sql;

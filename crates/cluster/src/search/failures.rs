@@ -22,7 +22,8 @@ impl<B: Backend> Search<'_, B> {
             wait => format!(" within {wait:?}"),
         };
         let text = format!(
-            "no replica may serve the read{waited}: {reason}; the primary is ruled out by the handle"
+            "no replica may serve the read{waited}: {reason}; the primary is ruled out by the handle: wait_for_replica() gives replicas time, \
+             within() and any() take older answers"
         );
         Error::new(ErrorKind::NoReplica, Outcome::NotSent, text)
     }

@@ -1,8 +1,68 @@
 //! Which node writes go to.
 
+use std::fmt;
+
 use super::node::Node;
 use super::{Action, Age, Event, Observation, Topology};
 use crate::{ClusterId, Health, NodeId, Position, Role, ServerId, Timeline};
+
+/// Why a node that says it takes writes gets none. `Display` says what to do about it, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It belongs to another cluster.
+    OtherCluster,
+    /// A later timeline than its own was written to, or is followed by a replica.
+    OlderTimeline {
+        /// Its own, as far as it said.
+        own: Option<Timeline>,
+        /// The later one.
+        highest: Timeline,
+    },
+    /// Its name leads to another server than before, that has less than the primary had.
+    GoneBack,
+    /// Another name decides who is written to.
+    NotTheEndpoint,
+    /// Not all nodes have answered or failed yet, and nobody was written to before.
+    Undecided,
+    /// It was not seen following this cluster, and no replica that was follows it: a restored copy looks the same.
+    NeverFollowed,
+    /// Another one says so with as much right.
+    Rivals,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherCluster => {
+                f.write_str("it belongs to another cluster: correct its address, or take it out")
+            }
+            Self::OlderTimeline { own, highest } => {
+                match own {
+                    Some(own) => write!(f, "it is on timeline {own}")?,
+                    None => f.write_str("its timeline is not known")?,
+                }
+                write!(
+                    f,
+                    ", and another was promoted to timeline {highest}: stop it, and have it follow that one (pg_rewind)"
+                )
+            }
+            Self::GoneBack => f.write_str(
+                "its name leads to another server than before, which has less than the primary had, as a restored copy does: lead it back, or take \
+                 it out and add it again",
+            ),
+            Self::NotTheEndpoint => f.write_str("another name decides who is written to (writer_endpoint)"),
+            Self::Undecided => f.write_str("not all nodes have answered yet, or failed to"),
+            Self::NeverFollowed => f.write_str(
+                "it was not seen following this cluster, nor does a replica follow it, so that it may be a restored copy: if it is the right one, \
+                 take out the last primary, or start this process anew",
+            ),
+            Self::Rivals => f.write_str(
+                "another one says so with as much right: stop one of them, or take it out",
+            ),
+        }
+    }
+}
 
 impl<P: Position> Topology<P> {
     /// Looks for the node to write to after something changed.
@@ -25,10 +85,7 @@ impl<P: Position> Topology<P> {
         };
         let rivals = self.one_name_each(rivals, incumbent);
         match (rivals.as_slice(), incumbent) {
-            ([], _) => {
-                self.look_for_demotion();
-                self.tell_gone_back();
-            }
+            ([], _) => self.look_for_demotion(),
             ([one], _) => self.adopt(*one),
             (_, Some(_)) => {}
             (_, None) => {
@@ -37,12 +94,10 @@ impl<P: Position> Topology<P> {
                 }
             }
         }
-        let is_ambiguous = rivals.len() > 1 && incumbent.is_none();
-        let others = claims.iter().filter(|id| !is_ambiguous || !rivals.contains(id));
-        self.tell_second_primaries(others);
         if rivals.len() < 2 {
             self.ambiguity_told = false;
         }
+        self.tell_refusals();
     }
 
     /// The node whose name decides, where there is one.
@@ -57,9 +112,7 @@ impl<P: Position> Topology<P> {
         } else {
             self.look_for_demotion();
         }
-        let others = self.nodes.iter().filter(|node| node.id != endpoint && self.is_claim(node));
-        let others: Vec<_> = others.map(|node| node.id).collect();
-        self.tell_second_primaries(others.iter());
+        self.tell_refusals();
     }
 
     /// Nobody may be written to: whether that is since the one that was is a replica now.
@@ -67,17 +120,6 @@ impl<P: Position> Topology<P> {
         if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
             self.writer = None;
             self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
-        }
-    }
-
-    /// The primary's name leads to a copy of it now.
-    fn tell_gone_back(&mut self) {
-        let Some(writer) = self.writer else { return };
-        let latest = self.nodes[writer.index()].latest.as_ref();
-        let is_copy =
-            latest.is_some_and(|(_, seen)| seen.role == Role::Primary && self.has_gone_back(writer, seen));
-        if is_copy && !std::mem::replace(&mut self.nodes[writer.index()].claim_told, true) {
-            self.actions.push_back(Action::Tell(Event::SecondPrimary(writer)));
         }
     }
 
@@ -170,6 +212,7 @@ impl<P: Position> Topology<P> {
             self.actions.push_back(Action::Evict(before));
         }
         self.writer = Some(id);
+        self.nodes[id.index()].refusal_told = None;
         self.writer_server = observation.server;
         self.is_settled = true;
         self.epoch = self.epoch.next();
@@ -224,16 +267,56 @@ impl<P: Position> Topology<P> {
         self.nodes.iter().any(follows)
     }
 
-    /// Tells of those that are not written to, though they say that they take writes.
-    fn tell_second_primaries<'a>(&mut self, claims: impl Iterator<Item = &'a NodeId>) {
-        for id in claims {
-            let node = &self.nodes[id.index()];
-            let is_writer = self.writer.is_some_and(|writer| self.is_one_server(writer, *id));
-            if !is_writer && self.is_claim(node) && !node.claim_told {
-                self.nodes[id.index()].claim_told = true;
-                self.actions.push_back(Action::Tell(Event::SecondPrimary(*id)));
+    /// Tells of those that are not written to, though they say that they take writes: each once for each reason.
+    fn tell_refusals(&mut self) {
+        for index in 0..self.nodes.len() {
+            let id = self.nodes[index].id;
+            let refusal = self.refusal(id);
+            if refusal.is_none() || self.nodes[index].refusal_told == refusal {
+                continue;
             }
+            self.nodes[index].refusal_told = refusal;
+            let Some(why) = refusal else { continue };
+            match why {
+                // They have events of their own, or are no news.
+                Refusal::OtherCluster | Refusal::Undecided => continue,
+                Refusal::Rivals if self.ambiguity_told => continue,
+                _ => {}
+            }
+            if self.writer == Some(id) {
+                self.actions.push_back(Action::Tell(Event::PrimaryLost(id)));
+            }
+            self.actions.push_back(Action::Tell(Event::SecondPrimary(id, why)));
         }
+    }
+
+    /// Why a node that says it takes writes gets none; nothing for others, and for the one that gets them.
+    #[must_use]
+    pub fn refusal(&self, id: NodeId) -> Option<Refusal> {
+        let node = self.nodes.get(id.index()).filter(|node| node.is_there() && node.health == Health::Up)?;
+        let (_, seen) = node.latest.as_ref().filter(|(_, seen)| seen.role == Role::Primary)?;
+        let incumbent = self.writer.filter(|writer| self.is_writable(*writer));
+        if incumbent.is_some_and(|writer| self.is_one_server(writer, id)) {
+            return None;
+        }
+        if !self.is_same_cluster(Some(seen)) {
+            return Some(Refusal::OtherCluster);
+        }
+        let followed = || self.followed_in(seen.cluster).filter(|_| !self.is_settled);
+        if let Some(highest) = self.highest.max(followed()).filter(|highest| seen.timeline < Some(*highest)) {
+            return Some(Refusal::OlderTimeline { own: seen.timeline, highest });
+        }
+        if self.has_gone_back(id, seen) {
+            return Some(Refusal::GoneBack);
+        }
+        if self.endpoint().is_some_and(|endpoint| endpoint != id) {
+            return Some(Refusal::NotTheEndpoint);
+        }
+        if !self.is_settled && self.nodes.iter().any(|node| node.health == Health::Unknown) {
+            return Some(Refusal::Undecided);
+        }
+        let is_known = !self.is_settled || self.may_take_over(id, incumbent);
+        Some(if is_known { Refusal::Rivals } else { Refusal::NeverFollowed })
     }
 
     /// Whether the node says that it takes writes, and may.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Observation;
+use super::election::Refusal;
 use super::servers::Servers;
 use crate::{Health, Hysteresis, Membership, NodeId};
 
@@ -23,8 +24,8 @@ pub(super) struct Node<P> {
     pub(super) silences: u32,
     /// Whether it was seen following a primary of this cluster: only such a node may take over from a live one.
     pub(super) has_followed: bool,
-    /// Whether the present claim to be a second primary was told.
-    pub(super) claim_told: bool,
+    /// Why it gets no writes though it says that it takes some, as it was told last.
+    pub(super) refusal_told: Option<Refusal>,
     /// How long its answers take, in seconds.
     pub(super) pace: Option<f64>,
     /// Whether that is long beside the others.
@@ -64,7 +65,7 @@ impl<P> Node<P> {
             behind: None,
             silences: 0,
             has_followed: false,
-            claim_told: false,
+            refusal_told: None,
             pace: None,
             slow: Hysteresis::NO,
             lagging: Hysteresis::NO,

@@ -104,8 +104,69 @@ fn a_restored_copy_moves_nothing_and_is_told_once() {
     assert_eq!(cluster.primary(), Some(0));
     cluster.handle(Input::Unreachable { node: id(0) });
     assert_eq!(cluster.primary(), None);
-    let told = cluster.told.iter().filter(|event| **event == Event::SecondPrimary(id(1))).count();
+    let told = cluster
+        .told
+        .iter()
+        .filter(|event| **event == Event::SecondPrimary(id(1), Refusal::NeverFollowed))
+        .count();
     assert_eq!(told, 1);
+}
+
+#[test]
+fn an_old_primary_that_comes_back_beside_the_new_one_is_told_with_what_was_promoted() {
+    let mut cluster = three();
+    cluster.handle(Input::Unreachable { node: id(0) });
+    cluster.answers(1, Role::Primary, 2, 100);
+    cluster.told.clear();
+    for _ in 0..3 {
+        cluster.answers(0, Role::Primary, 1, 130);
+    }
+    assert_eq!(cluster.primary(), Some(1));
+    let why = Refusal::OlderTimeline { own: Some(Timeline::new(1)), highest: Timeline::new(2) };
+    assert_eq!(cluster.told, [Event::NodeUp(id(0)), Event::SecondPrimary(id(0), why)]);
+    // It follows, and does the same again.
+    cluster.answers(0, Role::Replica, 2, 130);
+    cluster.told.clear();
+    cluster.answers(0, Role::Primary, 1, 130);
+    assert_eq!(cluster.told, [Event::RoleChanged(id(0), Role::Primary), Event::SecondPrimary(id(0), why)]);
+}
+
+#[test]
+fn a_primary_that_is_left_since_a_replica_follows_another_is_told_lost_and_why() {
+    let mut cluster = three();
+    cluster.told.clear();
+    // Of a primary that is not among the nodes.
+    for _ in 0..2 {
+        cluster.answers(1, Role::Replica, 2, 100);
+    }
+    assert_eq!(cluster.primary(), None);
+    let why = Refusal::OlderTimeline { own: Some(Timeline::new(1)), highest: Timeline::new(2) };
+    assert_eq!(cluster.told, [Event::PrimaryLost(id(0)), Event::SecondPrimary(id(0), why)]);
+}
+
+#[test]
+fn each_node_that_claims_writes_in_vain_has_a_reason() {
+    let mut cluster = Cluster::new(3);
+    cluster.answers(0, Role::Primary, 1, 100);
+    assert_eq!(cluster.topology.refusal(id(0)), Some(Refusal::Undecided));
+    cluster.answers(1, Role::Primary, 1, 100);
+    cluster.handle(Input::Unreachable { node: id(2) });
+    assert_eq!(
+        [0, 1, 2].map(|node| cluster.topology.refusal(id(node))),
+        [Some(Refusal::Rivals), Some(Refusal::Rivals), None]
+    );
+    assert!(
+        !cluster.told.iter().any(|event| matches!(event, Event::SecondPrimary(..))),
+        "one event for both"
+    );
+    cluster.handle(Input::Unreachable { node: id(1) });
+    assert_eq!((cluster.primary(), cluster.topology.refusal(id(0))), (Some(0), None));
+    cluster.says(2, Observation { cluster: Some(ClusterId::new(9)), ..observation(Role::Primary, 5, 100) });
+    assert_eq!(cluster.topology.refusal(id(2)), Some(Refusal::OtherCluster));
+    cluster.handle(Input::Unreachable { node: id(0) });
+    cluster.answers(1, Role::Primary, 2, 100);
+    assert_eq!((cluster.primary(), cluster.topology.refusal(id(1))), (None, Some(Refusal::NeverFollowed)));
+    assert_eq!(cluster.topology.refusal(id(0)), None, "it says nothing now");
 }
 
 #[test]
@@ -356,7 +417,11 @@ fn one_server_under_two_names_is_told_as_no_second_primary() {
     cluster.says(0, at((1, 1), observation(Role::Primary, 1, 100)));
     cluster.says(1, at((1, 1), observation(Role::Primary, 1, 100)));
     assert_eq!(cluster.primary(), Some(0));
-    assert!(!cluster.told.contains(&Event::SecondPrimary(id(1))), "{:?}", cluster.told);
+    assert!(
+        !cluster.told.iter().any(|event| matches!(event, Event::SecondPrimary(..))),
+        "{:?}",
+        cluster.told
+    );
 }
 
 #[test]
@@ -464,7 +529,10 @@ fn a_copy_behind_the_primarys_name_that_is_further_back_on_its_timeline_gets_no_
         cluster.says(0, at((3, 1), observation(Role::Primary, 1, 100)));
     }
     assert_eq!(cluster.primary(), None);
-    assert_eq!(cluster.told.iter().filter(|event| **event == Event::SecondPrimary(id(0))).count(), 1);
+    assert_eq!(
+        cluster.told.iter().filter(|event| **event == Event::SecondPrimary(id(0), Refusal::GoneBack)).count(),
+        1
+    );
     // The pod was moved with its data.
     cluster.clock += 100;
     cluster.says(0, at((3, 2), observation(Role::Primary, 1, 900)));

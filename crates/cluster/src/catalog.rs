@@ -204,6 +204,9 @@ pub(crate) fn is_needed<P: Position>(snapshot: &Snapshot<P>) -> bool {
 const RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
+/// Over so long the processes that follow a failover ask the new primary.
+const SPREAD: Duration = Duration::from_secs(5);
+
 /// Runs until it is aborted, with the last clone of its cluster.
 pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) {
     let knowledge = &shared.knowledge;
@@ -215,6 +218,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
     loop {
         shared.wait_until(|snapshot| is_ready(snapshot) && knowledge.source(snapshot).is_some()).await;
         let Some(node) = source() else { continue };
+        let is_of_primary = shared.view.load().is_primary(shared.node_of(node));
         // A definition that is run meanwhile may be missed.
         let defined = knowledge.definitions();
         let pause = match load(&*shared, node).await {
@@ -232,7 +236,8 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
                 if let Some(event) = knowledge.hidden_code().filter(|_| is_new) {
                     shared.tell(&event);
                 }
-                interval
+                // Those that were started at the same time do not stay together.
+                interval.mul_f64(0.9 + 0.1 * fastrand::f64())
             }
             Err(why) => failures.add(&shared, why).min(interval),
         };
@@ -241,7 +246,12 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
         let is_other = pin!(
             shared.wait_until(|view| knowledge.source(view).is_some_and(|source| view.key(source) != node))
         );
-        let _ = timeout(pause, unless(is_other, pin!(knowledge.outdated.notified()))).await;
+        let ended = timeout(pause, unless(is_other, pin!(knowledge.outdated.notified()))).await;
+        if matches!(ended, Ok(None)) && is_of_primary && knowledge.is_current() {
+            // Behind a failover: what is known is of the primary before, which the new one has followed. All processes hear of it in the same
+            // moment, and the question is a long one.
+            let _ = timeout(SPREAD.mul_f64(fastrand::f64()), knowledge.outdated.notified()).await;
+        }
     }
 }
 

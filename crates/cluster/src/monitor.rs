@@ -1,5 +1,6 @@
 //! One task per node: asks it who it is, over a connection of its own, and tells the topology.
 
+mod backoff;
 mod name;
 mod pace;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use millpond_core::{Health, Hysteresis, Input, Role};
 use tokio::time::{Instant, sleep, timeout};
 
+use self::backoff::Backoff;
 use self::name::Name;
 use self::pace::Pace;
 use crate::cluster::Shared;
@@ -28,6 +30,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
     let node = shared.node_of(key);
     let mut connection = None;
     let (mut pace, mut name, mut strain) = (Pace::default(), Name::default(), Hysteresis::NO);
+    let mut backoff = Backoff::default();
     let (mut last_complaint, mut asks_anew, mut was_turned_away) = (None, false, false);
     'probes: loop {
         if let Some((at, server)) = node.identity.take_elsewhere() {
@@ -43,6 +46,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         let input = probe(&shared, node, &mut connection, std::mem::take(&mut asks_anew)).await;
         let is_silent = matches!(input, Input::Silent { .. });
         let turned_away = matches!(input, Input::TurnedAway { .. });
+        let has_failed = !matches!(input, Input::Answered { .. });
         if node.is_endpoint && is_replica(&input) {
             // Whoever takes writes is behind the name, sooner or later.
             asks_anew = true;
@@ -63,7 +67,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
-        sleep(SHORTEST_INTERVAL).await;
+        sleep(backoff.behind(has_failed, SHORTEST_INTERVAL, 2 * shared.config.probe_interval)).await;
         if is_silent && is_in_use(&shared, node) {
             // Traffic still goes to it: one more silence decides.
             continue;

@@ -344,6 +344,10 @@ impl Builder {
     }
 
     /// How often each node is asked who it is. It is part of every lag. Default 200 ms.
+    ///
+    /// That is the rate of a process in use, one question on one open connection. While reads wait for a replica or writes for a primary it is up
+    /// to one each 20 ms. A node that does not answer is tried again after a pause that doubles from 20 ms to two intervals, of which chance takes a
+    /// part, whoever waits for it.
     #[must_use]
     pub const fn probe_interval(mut self, interval: Duration) -> Self {
         self.config.probe_interval = interval;

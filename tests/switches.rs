@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use millpond::postgres::Db;
 use millpond::{Event, Mode, Reason, Report, Role, Switches};
-use millpond_tests::{Cluster, Readers, until};
+use millpond_lab::Lab;
+use millpond_tests::{Cluster, Events, Readers, builder, until};
 
 /// Where, and why, a text runs.
 async fn served(db: &Db, sql: &str) -> (Role, Reason) {
@@ -78,9 +79,37 @@ async fn a_watched_file_switches_within_a_second_under_load_and_without_an_error
         std::fs::remove_file(&file).unwrap();
         until("nothing is switched", async || served(db, "select 1 from item").await == READ).await;
     }
+    // The mode is somebody else's where the file says none.
+    db.set_mode(Mode::PrimaryOnly);
+    std::fs::write(&file, "table item").unwrap();
+    let both = Switches::mode(Mode::PrimaryOnly).table(None, "item");
+    until("the table is switched", async || db.switches() == both).await;
+    std::fs::write(&file, "shadow").unwrap();
+    until("the file says a mode", async || db.switches() == Switches::mode(Mode::Shadow)).await;
+    std::fs::write(&file, "").unwrap();
+    until("it is taken back", async || db.switches() == Switches::mode(Mode::PrimaryOnly)).await;
+    db.set_mode(Mode::Route);
     std::fs::write(&file, "primary-onyl").unwrap();
     let is_told = |event: &Event| matches!(event, Event::SwitchesUnreadable { cause } if cause.contains("primary-onyl"));
     until("it is told", async || cluster.events.any(is_told)).await;
     assert_eq!(db.switches(), Switches::default());
     assert_eq!(readers.stop().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_file_says_is_in_force_when_the_handle_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("switches");
+    std::fs::write(&file, "primary-only; table item").unwrap();
+    let lab = Lab::builder().replicas(0).up().await.unwrap();
+    let of_file = Switches::mode(Mode::PrimaryOnly).table(None, "item");
+    let watching = || builder(&lab, &Events::default()).mode(Mode::Shadow).switches_file(&file);
+    assert_eq!(watching().connect().await.unwrap().switches(), of_file);
+    let db = watching().connect_lazy().unwrap();
+    assert_eq!(db.switches(), of_file);
+    std::fs::remove_file(&file).unwrap();
+    until("the start's mode is back", async || db.switches() == Switches::mode(Mode::Shadow)).await;
+    // One that is not there undoes nothing.
+    let item = Switches::mode(Mode::Shadow).table(None, "item");
+    assert_eq!(watching().switches(item.clone()).connect().await.unwrap().switches(), item);
 }

@@ -81,13 +81,21 @@ impl FromStr for Switches {
     type Err = ParseSwitchesError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut switches = Self::default();
+        Self::read(text).map(|(switches, _)| switches)
+    }
+}
+
+impl Switches {
+    /// What a text says, and whether the mode is a part of that.
+    fn read(text: &str) -> Result<(Self, bool), ParseSwitchesError> {
+        let (mut switches, mut has_mode) = (Self::default(), false);
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
         for switch in
             lines.flat_map(|line| line.split(';')).map(str::trim).filter(|switch| !switch.is_empty())
         {
             let unknown = || ParseSwitchesError(switch.to_owned());
             let words: Vec<_> = switch.split_ascii_whitespace().collect();
+            has_mode |= matches!(words[..], ["route" | "primary-only" | "shadow"]);
             switches = match words[..] {
                 ["route"] => Self { mode: Mode::Route, ..switches },
                 ["primary-only"] => Self { mode: Mode::PrimaryOnly, ..switches },
@@ -100,7 +108,7 @@ impl FromStr for Switches {
                 _ => return Err(unknown()),
             };
         }
-        Ok(switches)
+        Ok((switches, has_mode))
     }
 }
 
@@ -167,11 +175,15 @@ impl<B: Backend> Cluster<B> {
         self.shared.set_switches(switches);
     }
 
-    /// Reads the switches from a file, now and whenever it changes, within half a second. A file that is not there switches nothing; with one that
-    /// cannot be read the last ones stay in force, and an event says why. Call it inside a runtime.
+    /// Reads the switches from a file, before it returns and whenever it changes, within half a second. All of them are those of the file then,
+    /// but for the mode: a file that says none leaves it as it is, and takes back what it said itself before. One that is empty or not there
+    /// switches nothing; with one that cannot be read the last ones stay in force, and an event says why. A change counts when it was read
+    /// twice, so that nobody sees a file that is half written. Call it inside a runtime.
     pub fn watch_switches(&self, file: PathBuf) {
         let shared = Arc::clone(&self.shared);
-        self.keep(watch(shared, file.into()));
+        let mut watched = Watched { file: file.into(), taken: Ok(String::new()), mode_before: None };
+        watched.take(&shared, read(&watched.file));
+        self.keep(watch(shared, watched));
     }
 }
 
@@ -187,37 +199,63 @@ impl<B: Backend> Shared<B> {
 }
 
 /// How often a file is looked at.
-const OFTEN: Duration = Duration::from_millis(250);
+const OFTEN: Duration = Duration::from_millis(200);
 
-async fn watch<B: Backend>(shared: Arc<Shared<B>>, file: Arc<Path>) {
-    let mut last: Option<Result<String, String>> = None;
+/// What is in a file; nothing in one that is not there.
+type Text = Result<String, String>;
+
+/// A file of switches.
+struct Watched {
+    file: Arc<Path>,
+    /// What was taken from it last.
+    taken: Text,
+    /// The mode from before the file said one.
+    mode_before: Option<Mode>,
+}
+
+impl Watched {
+    fn take<B: Backend>(&mut self, shared: &Shared<B>, text: Text) {
+        if self.taken == text {
+            return;
+        }
+        let read = text.as_ref().map_err(Clone::clone);
+        match read.and_then(|text| Switches::read(text).map_err(|error| error.to_string())) {
+            Ok((mut switches, has_mode)) => {
+                let mode = shared.mode.get();
+                if has_mode {
+                    self.mode_before.get_or_insert(mode);
+                } else {
+                    switches.mode = self.mode_before.take().unwrap_or(mode);
+                }
+                shared.set_switches(&switches);
+            }
+            Err(why) => {
+                let cause = format!("{}: {why}", self.file.display()).into();
+                shared.tell(&Event::SwitchesUnreadable { cause });
+            }
+        }
+        self.taken = text;
+    }
+}
+
+fn read(file: &Path) -> Text {
+    match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.map_err(|error| error.to_string()),
+    }
+}
+
+async fn watch<B: Backend>(shared: Arc<Shared<B>>, mut watched: Watched) {
+    let mut last = watched.taken.clone();
     loop {
         let next = Instant::now() + OFTEN;
-        let path = Arc::clone(&file);
-        let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-        let text = match read {
-            Ok(Ok(text)) => Ok(text),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if last.as_ref() != Some(&text) {
-            let parsed = text
-                .as_ref()
-                .map_err(Clone::clone)
-                .and_then(|text| text.parse::<Switches>().map_err(|error| error.to_string()));
-            match parsed {
-                // What is not there does not undo what was set otherwise.
-                Ok(switches) if last.is_some() || switches != Switches::default() => {
-                    shared.set_switches(&switches);
-                }
-                Ok(_) => {}
-                Err(why) => {
-                    let cause = format!("{}: {why}", file.display()).into();
-                    shared.tell(&Event::SwitchesUnreadable { cause });
-                }
-            }
-            last = Some(text);
+        let file = Arc::clone(&watched.file);
+        let text = tokio::task::spawn_blocking(move || read(&file)).await;
+        let text = text.unwrap_or_else(|error| Err(error.to_string()));
+        if text == last {
+            watched.take(&shared, text);
+        } else {
+            last = text;
         }
         sleep_until(next).await;
     }

@@ -440,9 +440,10 @@ impl Builder {
         self
     }
 
-    /// A file that the switches are read from, at the start and whenever it changes, within half a second: see [`Switches`] for how they are
-    /// written. A file that is not there switches nothing; with one that cannot be read the last ones stay, and an event says why
-    /// ([`Event::SwitchesUnreadable`]).
+    /// A file that the switches are read from, before the handle is given out and whenever it changes, within half a second: see [`Switches`] for
+    /// how they are written. All switches are those of the file then, but for the mode: a file that says none leaves it as it is, and takes
+    /// back what it said itself before. One that is empty or not there switches nothing; with one that cannot be read the last ones stay, and an
+    /// event says why ([`Event::SwitchesUnreadable`]). A change counts when it was read twice, so that nobody sees a file that is half written.
     #[must_use]
     pub fn switches_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.switches_file = Some(file.into());

@@ -118,3 +118,29 @@ async fn a_primary_that_lets_no_monitor_in_is_written_to_all_the_same() {
     );
     assert!(db.status().to_string().contains("too many connections"), "{}", db.status());
 }
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_told_once_for_each_replica_with_its_name() {
+    let lab = Lab::builder().replicas(1).password("app", "secret").up().await.unwrap();
+    let events = Events::default();
+    let url = lab.url_for("app", "secret", "postgres");
+    let connect = || with_events(Db::builder(&url).unwrap(), &events).connect();
+    let db = connect().await.unwrap();
+    let told = || {
+        events.count(|event| matches!(event, Event::ProbeIncomplete { cause, .. } if cause.contains("GRANT pg_read_all_stats")))
+    };
+    until("it is told", async || told() > 0).await;
+    let lag = || db.status().nodes[1].lag.time().unwrap();
+    let mut lags = vec![lag()];
+    until("it was asked again", async || {
+        lags.push(lag());
+        lags.dedup();
+        lags.len() > 20
+    })
+    .await;
+    assert_eq!(told(), 1);
+    lab.primary().ask("postgres", "grant pg_read_all_stats to app").await.unwrap();
+    lab.caught_up().await.unwrap();
+    let _again = connect().await.unwrap();
+    assert_eq!(told(), 1, "it has the right");
+}

@@ -88,6 +88,7 @@ select r.is_replica,
        pg_catalog.current_setting('max_connections')::int8
            - pg_catalog.current_setting('superuser_reserved_connections')::int8
            - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0),
+       pg_catalog.pg_has_role('pg_read_all_stats', 'usage'),
 ",
     which_server!(),
     "
@@ -96,6 +97,10 @@ from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
      pg_catalog.pg_control_recovery() as c,
      pg_catalog.pg_control_checkpoint() as p"
 );
+
+/// What a replica does not say to a login without rights.
+const UNSEEN: &str = "which timeline it receives, so that behind a failover it serves fresh reads again only after its next restart point: \
+                      GRANT pg_read_all_stats to the login of this process";
 
 /// Which server is this?
 const WHO: &str = concat!("select", which_server!());
@@ -138,11 +143,15 @@ impl Backend for Postgres {
         let limit = row.try_get::<_, i64>(5)?;
         connection.setup.connection_limit.store(usize::try_from(limit).unwrap_or(0), Ordering::Relaxed);
         let mut observation = self.read_identity(&row)?;
+        let sees_all = observation.role == Role::Primary || row.try_get(6)?;
+        let mut complaint = (!sees_all).then(|| UNSEEN.to_owned());
         if let Some(source) = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_ref()) {
             let asked = lag_source::ask(&**source, connection, observation.role).await;
             observation.age = asked.as_ref().copied().unwrap_or(Age::Unknown);
-            connection.setup.complain(asked.err());
+            // What it costs to go without is more than the other.
+            complaint = asked.err().or(complaint);
         }
+        connection.setup.complain(complaint);
         Ok(observation)
     }
 
@@ -246,7 +255,7 @@ impl Postgres {
             cluster: Some(ClusterId::new(u64::from_ne_bytes(system.to_ne_bytes()))),
             timeline: timeline.and_then(|timeline| u32::try_from(timeline).ok()).map(Timeline::new),
             position,
-            server: Some(server_of(row, 6)?),
+            server: Some(server_of(row, 7)?),
             age: Age::ByPosition,
         })
     }

@@ -43,7 +43,7 @@ async fn a_status_is_one_plain_value() {
     let node = |node: usize, role: &str, lag: Value| {
         let of = &status.nodes[node];
         json!({
-            "name": &*of.name, "zone": null, "weight": 1.0, "is_drained": false, "role": role, "health": "up", "lag": lag,
+            "name": &*of.name, "found_as": null, "zone": null, "weight": 1.0, "is_drained": false, "role": role, "health": "up", "lag": lag,
             "last_failure": null, "refusal": null,
             "is_slow": false, "is_lagging": false, "is_saturated": false,
             "in_flight": 0, "connections": of.connections, "connect_failures": 0, "waiting": 0, "reads": of.reads,
@@ -52,7 +52,7 @@ async fn a_status_is_one_plain_value() {
         })
     };
     let silent = json!({
-        "name": "127.0.0.1:1", "zone": null, "weight": 1.0, "is_drained": false, "role": null, "health": "down", "lag": null,
+        "name": "127.0.0.1:1", "found_as": null, "zone": null, "weight": 1.0, "is_drained": false, "role": null, "health": "down", "lag": null,
         "last_failure": &*status.nodes[2].last_failure.clone().unwrap(), "refusal": null,
         "is_slow": false, "is_lagging": false, "is_saturated": false,
         "in_flight": 0, "connections": 0, "connect_failures": null, "waiting": 0, "reads": 0, "primary_statements": 0,

@@ -139,7 +139,8 @@ impl<B: Backend> Cluster<B> {
             let (reads, primary_statements) = node.counts();
             NodeStatus {
                 name: Arc::clone(&node.name),
-                zone: node.zone.clone(),
+                found_as: node.found_as.clone(),
+                zone: node.zone(),
                 weight: node.weight(),
                 is_drained: view.is_some_and(|view| view.membership == Membership::Drained),
                 role: view.and_then(|view| view.role),

@@ -1,6 +1,6 @@
 //! Nodes that are found while the cluster is in use, and not listed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +13,24 @@ use crate::{Backend, Cluster, Event, NodeConfig};
 /// Why nodes could not be found.
 pub type DiscoveryError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Nodes that were found.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "whoever finds nodes makes it")]
+pub struct Found<A> {
+    /// All there are, as far as is known: those too that are taken from an earlier answer, where a part of the question has none now.
+    pub nodes: Vec<NodeConfig<A>>,
+    /// Why a part of the question has no answer, where one has not.
+    pub trouble: Option<DiscoveryError>,
+}
+
+impl<A> From<Vec<NodeConfig<A>>> for Found<A> {
+    fn from(nodes: Vec<NodeConfig<A>>) -> Self {
+        Self { nodes, trouble: None }
+    }
+}
+
 /// Nodes on their way.
-pub type Discovered<A> = Pin<Box<dyn Future<Output = Result<Vec<NodeConfig<A>>, DiscoveryError>> + Send>>;
+pub type Discovered<A> = Pin<Box<dyn Future<Output = Result<Found<A>, DiscoveryError>> + Send>>;
 
 /// Says which nodes there are, each time it is called.
 pub type Discovery<A> = Arc<dyn Fn() -> Discovered<A> + Send + Sync>;
@@ -24,7 +40,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<B: Backend> Cluster<B> {
     /// Asks `discovery` which nodes there are, at once, as often as `interval`, and soon after a node changed its role, came or went; adds
-    /// those that are new, and takes out those that are gone. Those that were there before it are its own, too. Call it inside a runtime.
+    /// those that are new, and takes out those that two answers in a row did not name, of which the second is asked for a second behind the first.
+    /// Another weight or zone than it said before is taken over. Nodes that were there before it are its own, too. Call it inside a runtime.
     ///
     /// When it fails, takes longer than [`connect_timeout`](crate::Config::connect_timeout), or finds no node, everything stays as it is, and an
     /// event says why.
@@ -40,6 +57,7 @@ async fn run<B: Backend>(
     interval: Duration,
 ) {
     let mut told: Option<Arc<str>> = None;
+    let mut listed = Listed::default();
     loop {
         // Not kept: the last clone of it ends this.
         let Some((patience, mut changes)) = cluster()
@@ -48,52 +66,77 @@ async fn run<B: Backend>(
             return;
         };
         let found = match timeout(patience, discovery()).await {
-            Ok(Ok(nodes)) if nodes.is_empty() => Err("it found no node".into()),
-            Ok(Ok(nodes)) => Ok(nodes),
+            Ok(Ok(found)) if found.nodes.is_empty() => {
+                let why = found.trouble.map(|trouble| format!(": {trouble}"));
+                Err(format!("it found no node{}", why.unwrap_or_default()))
+            }
+            Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer within {patience:?}")),
         };
         let Some(cluster) = cluster() else { return };
-        match found {
-            Ok(nodes) => {
-                told = None;
-                take_over(&cluster, nodes);
-            }
-            Err(why) => {
-                let cause: Arc<str> = why.into();
-                // The same trouble is told once.
-                if told.as_ref() != Some(&cause) {
-                    cluster.shared.tell(&Event::DiscoveryFailed { cause: Arc::clone(&cause) });
-                }
-                told = Some(cause);
-            }
+        let (is_in_doubt, trouble) = match found {
+            Ok(found) => (listed.take_over(&cluster, found.nodes), found.trouble.map(|why| why.to_string())),
+            Err(why) => (false, Some(why)),
+        };
+        let trouble: Option<Arc<str>> = trouble.map(Into::into);
+        // The same trouble is told once.
+        if let Some(cause) = trouble.clone().filter(|_| trouble != told) {
+            cluster.shared.tell(&Event::DiscoveryFailed { cause });
         }
+        told = trouble;
         drop(cluster);
         sleep(SHORTEST_INTERVAL.min(interval)).await;
-        // A name may stand for another server now.
-        let _ = timeout(interval.saturating_sub(SHORTEST_INTERVAL), changes.changed()).await;
+        if !is_in_doubt {
+            // A name may stand for another server now.
+            let _ = timeout(interval.saturating_sub(SHORTEST_INTERVAL), changes.changed()).await;
+        }
     }
 }
 
-/// Adds what is new and takes out what is gone. In this order, since one node has to be left.
-fn take_over<B: Backend>(cluster: &Cluster<B>, nodes: Vec<NodeConfig<B::Address>>) {
-    let named = |name: &str| cluster.status().nodes.iter().any(|node| *node.name == *name);
-    let wanted: HashSet<_> = nodes.iter().map(|node| Arc::clone(&node.name)).collect();
-    for node in nodes {
-        if named(&node.name) {
-            continue;
+/// What was said of nodes before.
+#[derive(Default)]
+struct Listed {
+    said: HashMap<Arc<str>, (f64, Option<Arc<str>>)>,
+    /// Those that the last answer did not name, and that are there.
+    missing: HashSet<Arc<str>>,
+}
+
+impl Listed {
+    /// Adds what is new, and then, since one node has to be left, takes out what is gone. Says whether a node is missing for the first time.
+    fn take_over<B: Backend>(&mut self, cluster: &Cluster<B>, nodes: Vec<NodeConfig<B::Address>>) -> bool {
+        let shared = &cluster.shared;
+        let mut said = HashMap::with_capacity(nodes.len());
+        for node in nodes {
+            let (name, weight, zone) = (Arc::clone(&node.name), node.weight, node.zone.clone());
+            let result = match shared.named(&name) {
+                // What an operator set meanwhile stays until another is said.
+                Ok(known) if self.said.get(&name) != Some(&(weight, zone.clone())) => {
+                    shared.set_zone(known, zone.clone());
+                    cluster.set_weight(&name, weight)
+                }
+                Ok(_) => Ok(()),
+                Err(_) => cluster.add_node(node),
+            };
+            if let Err(error) = result {
+                shared.tell(&Event::DiscoveryFailed { cause: error.to_string().into() });
+            }
+            said.insert(name, (weight, zone));
         }
-        if let Err(error) = cluster.add_node(node) {
-            cluster.shared.tell(&Event::DiscoveryFailed { cause: error.to_string().into() });
+        self.said = said;
+        let names =
+            shared.members(&shared.view.load()).map(|node| Arc::clone(&node.name)).collect::<Vec<_>>();
+        let unsaid = names.into_iter().filter(|name| !self.said.contains_key(name));
+        let (gone, missing): (HashSet<_>, HashSet<_>) = unsaid.partition(|name| self.missing.contains(name));
+        for name in gone {
+            let (shared, patience) = (Arc::clone(shared), shared.config.acquire_timeout);
+            // What runs there may end, and nobody waits for that.
+            cluster.keep(async move {
+                // Another one may have been faster.
+                let _ = shared.remove_node(&name, patience).await;
+            });
         }
-    }
-    for gone in cluster.status().nodes.iter().filter(|node| !wanted.contains(&node.name)) {
-        let (shared, name) = (Arc::clone(&cluster.shared), Arc::clone(&gone.name));
-        let patience = shared.config.acquire_timeout;
-        // What runs there may end, and nobody waits for that.
-        cluster.keep(async move {
-            // Another one may have been faster.
-            let _ = shared.remove_node(&name, patience).await;
-        });
+        self.missing = missing;
+        !self.missing.is_empty()
     }
 }

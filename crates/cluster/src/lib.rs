@@ -36,7 +36,7 @@ mod written;
 pub use backend::{Backend, Failure, FailureKind, Purpose};
 pub use cluster::Cluster;
 pub use config::{Config, EventListener, connections_per_node};
-pub use discovery::{Discovered, Discovery, DiscoveryError};
+pub use discovery::{Discovered, Discovery, DiscoveryError, Found};
 pub use error::{Error, ErrorKind, Outcome, Result, in_words};
 pub use event::Event;
 pub use execute::{Answer, GivenUp, Operation, Statement, Target, timed_out};

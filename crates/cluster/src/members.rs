@@ -30,13 +30,15 @@ pub struct NodeConfig<A> {
     /// Where it is. Reads go first to the nodes that are where the process is: [`Config::zone`](crate::Config::zone). Default nowhere in
     /// particular.
     pub zone: Option<Arc<str>>,
+    /// The name that it was found by, where that is another: one that stands for several nodes, say.
+    pub found_as: Option<Arc<str>>,
 }
 
 impl<A> NodeConfig<A> {
     /// One of that name, there, with the defaults.
     #[must_use]
     pub const fn new(name: Arc<str>, address: A) -> Self {
-        Self { name, address, weight: 1.0, is_endpoint: false, zone: None }
+        Self { name, address, weight: 1.0, is_endpoint: false, zone: None, found_as: None }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -149,14 +151,32 @@ impl<B: Backend> Shared<B> {
         view.snapshot.members().map(|node| self.node(view, node.id))
     }
 
-    /// The node of that name.
+    /// The node of that name, or the only one that was found by it.
     pub(crate) fn named(&self, name: &str) -> Result<&Node<B>, Error> {
         let view = self.view.load();
-        let key = self.members(&view).find(|node| *node.name == *name).map(|node| node.key);
+        let is_found_as = |node: &&Node<B>| node.found_as.as_deref() == Some(name);
+        let key = match self.members(&view).find(|node| *node.name == *name) {
+            Some(node) => Some(node.key),
+            None => {
+                let mut found = self.members(&view).filter(is_found_as);
+                found.next().filter(|_| found.next().is_none()).map(|node| node.key)
+            }
+        };
         key.map(|key| self.node_of(key)).ok_or_else(|| {
+            let of_name: Vec<_> = self.members(&view).filter(is_found_as).map(|node| &*node.name).collect();
+            if !of_name.is_empty() {
+                return Error::config(format!("{name} stands for {}: name one of them", of_name.join(", ")));
+            }
             let names: Vec<_> = self.members(&view).map(|node| &*node.name).collect();
             Error::config(format!("no node {name}: there are {}", names.join(", ")))
         })
+    }
+
+    /// A node is somewhere else than was known.
+    pub(crate) fn set_zone(&self, node: &Node<B>, zone: Option<Arc<str>>) {
+        let is_near = zone.is_some() && zone == self.config.zone;
+        node.set_zone(zone);
+        self.take_in(node, Input::Placed { node: node.id, is_near });
     }
 
     /// Adds a node without a monitor.

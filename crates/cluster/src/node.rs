@@ -87,7 +87,9 @@ pub(crate) struct Node<B: Backend> {
     pub(crate) key: NodeKey,
     pub(crate) name: Arc<str>,
     pub(crate) address: Arc<B::Address>,
-    pub(crate) zone: Option<Arc<str>>,
+    zone: Mutex<Option<Arc<str>>>,
+    /// The name that it was found by.
+    pub(crate) found_as: Option<Arc<str>>,
     /// Whether its name stands for whichever server takes writes.
     pub(crate) is_endpoint: bool,
     /// The bits of a number.
@@ -177,7 +179,7 @@ impl<B: Backend> Node<B> {
         config: &Config,
         max_size: usize,
     ) -> Result<Self, ConfigError> {
-        let NodeConfig { name, address, weight, is_endpoint, zone } = node;
+        let NodeConfig { name, address, weight, is_endpoint, zone, found_as } = node;
         let nudged = Arc::<Notify>::default();
         let identity = Arc::new(Identity::new(Arc::clone(&nudged)));
         let patience = config.probe_timeout;
@@ -215,7 +217,8 @@ impl<B: Backend> Node<B> {
             write: pool(Purpose::Write)?,
             name,
             address,
-            zone,
+            zone: Mutex::new(zone),
+            found_as,
             is_endpoint,
             weight: AtomicU64::new(weight.to_bits()),
             monitor: OnceLock::new(),
@@ -268,6 +271,14 @@ impl<B: Backend> Node<B> {
 
     pub(crate) fn is_cut_off(&self) -> bool {
         self.is_cut_off.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn zone(&self) -> Option<Arc<str>> {
+        self.zone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_zone(&self, zone: Option<Arc<str>>) {
+        *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = zone;
     }
 
     pub(crate) fn weight(&self) -> f64 {

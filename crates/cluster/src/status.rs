@@ -42,6 +42,8 @@ pub struct Status {
 pub struct NodeStatus {
     /// Its address as configured.
     pub name: Arc<str>,
+    /// The name that it was found by, where that is another, as one that is looked up.
+    pub found_as: Option<Arc<str>>,
     /// Where it is, if that is configured.
     pub zone: Option<Arc<str>>,
     /// How much it can do beside others.

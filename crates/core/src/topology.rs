@@ -76,6 +76,13 @@ pub enum Input<P> {
         /// Which node.
         node: NodeId,
     },
+    /// A node is where this process is, or not.
+    Placed {
+        /// Which node.
+        node: NodeId,
+        /// Whether it is.
+        is_near: bool,
+    },
     /// A node gets no more reads, or gets some again.
     Drained {
         /// Which node.
@@ -265,6 +272,12 @@ impl<P: Position> Topology<P> {
         match input {
             Input::Joined { node, is_near, is_endpoint } => return self.joined(node, is_near, is_endpoint),
             Input::Left { node } => self.left(node),
+            Input::Placed { node, is_near } => {
+                if let Some(node) = self.node_mut(node) {
+                    node.is_near = is_near;
+                }
+                return;
+            }
             Input::Drained { node, is_drained } => return self.drained(node, is_drained),
             Input::Answered { node, asked, took, observation } => {
                 let (before, server) = (self.server_of(node), observation.server);

@@ -13,7 +13,7 @@ use millpond_cluster::{
 use tokio::time::timeout;
 
 use crate::connector::{Connectors, PasswordCallback};
-use crate::discovery::{Finder, Found, configs};
+use crate::discovery::{Asked, Finder, configs};
 use crate::frame::Kind;
 use crate::lag_source::LagSource;
 use crate::url::{SslMode, Url, addresses};
@@ -178,6 +178,11 @@ impl Builder {
     /// name stands for is a node, and is named by it: for names that stand for several servers, as a reader endpoint or a service does, and for those
     /// that stand for another one after a failover. TLS is checked against the name. Two names of one server are one node.
     ///
+    /// An address that two answers in a row do not have is taken out; the second is asked for a second behind the first. What cannot be looked up
+    /// stands for what it did last, and an event says why ([`Event::DiscoveryFailed`]). Not for a name that answers with some of its
+    /// addresses in turn, as reader endpoints of managed services do: list the nodes themselves there, or ask the service for them
+    /// ([`discovery`](Builder::discovery)).
+    ///
     /// Behind an address of several servers, as that of a balancer, only reads of any age are served, and an event says so.
     #[must_use]
     pub fn resolve_names(mut self, interval: Duration) -> Self {
@@ -185,8 +190,9 @@ impl Builder {
         self
     }
 
-    /// Asks which nodes there are, as often as `interval`, and soon after a node changed its role, came or went; adds those that are new, and
-    /// takes out those that are gone. The nodes of the URL are those of the start.
+    /// Asks which nodes there are, as often as `interval`, and soon after a node changed its role, came or went; adds those that are new, takes out
+    /// those that two answers in a row do not name (the second is asked for a second behind the first), and takes over other weights and
+    /// zones. The nodes of the URL are those of the start.
     ///
     /// When it fails, or finds none, everything stays as it is, and an event says why ([`Event::DiscoveryFailed`]).
     ///
@@ -212,7 +218,7 @@ impl Builder {
         R: Future<Output = std::result::Result<Vec<NodeSettings>, E>> + Send + 'static,
         E: Into<DiscoveryError>,
     {
-        let find = move || -> Found {
+        let find = move || -> Asked {
             let nodes = find();
             Box::pin(async move { nodes.await.map_err(Into::into) })
         };
@@ -472,7 +478,7 @@ impl Builder {
         let nodes = match &discovery {
             // Before anybody connects to a name that stands for several.
             Some((found, _)) => match timeout(patience, found()).await {
-                Ok(Ok(found)) if !found.is_empty() => found,
+                Ok(Ok(found)) if !found.nodes.is_empty() => found.nodes,
                 _ => nodes,
             },
             None => nodes,

@@ -77,12 +77,15 @@ impl NodeSettings {
     }
 
     pub(crate) fn config(self, connectors: &Connectors) -> Result<NodeConfig<Server>> {
-        let connector = connectors.connector(&self.address.map_err(Error::config)?)?;
+        let address = self.address.map_err(Error::config)?;
+        let found_as = address.found_as();
+        let connector = connectors.connector(&address)?;
         let name = connector.setup.node.clone();
         let mut config = NodeConfig::new(name, Server(Source::Opened(Box::new(connector))));
         config.weight = self.weight;
         config.is_endpoint = self.is_endpoint;
         config.zone = self.zone.map(Into::into);
+        config.found_as = found_as.map(Into::into);
         Ok(config)
     }
 }
@@ -96,7 +99,8 @@ impl From<&str> for NodeSettings {
 /// The nodes of a handle's cluster, to be changed while it runs: see [`Db::nodes`](crate::Db::nodes). A change is there from the next
 /// statement on, for all clones, and nothing restarts: the other nodes keep their roles, their connections and what is known of them.
 ///
-/// Nodes are named as in the URL, and as [`status`](crate::Db::status) names them; the port may be left out where it is 5432.
+/// Nodes are named as in the URL, and as [`status`](crate::Db::status) names them; the port may be left out where it is 5432. One that was found by
+/// a name ([`resolve_names`](crate::Builder::resolve_names)) goes by that name, too, as long as no other was.
 #[derive(Clone, Copy, Debug)]
 pub struct Nodes<'a> {
     cluster: &'a Cluster<Postgres>,

@@ -76,9 +76,18 @@ impl Address {
 
     /// As it stands in events and errors.
     pub(crate) fn name(&self) -> String {
-        if let (true, Some(address)) = (self.is_one_of_several, self.hostaddr) {
-            return SocketAddr::new(address, self.port).to_string();
+        match (self.is_one_of_several, self.hostaddr) {
+            (true, Some(address)) => SocketAddr::new(address, self.port).to_string(),
+            _ => self.name_of_host(),
         }
+    }
+
+    /// The name that it was looked up by, if it was and that is another.
+    pub(crate) fn found_as(&self) -> Option<String> {
+        Some(self.name_of_host()).filter(|found_as| self.is_one_of_several && *found_as != self.name())
+    }
+
+    fn name_of_host(&self) -> String {
         match &self.host {
             Host::Tcp(host) if host.contains(':') => format!("[{host}]:{}", self.port),
             Host::Tcp(host) => format!("{host}:{}", self.port),

@@ -42,3 +42,17 @@ async fn a_closed_cluster_takes_no_node() {
     assert_eq!(cluster.add_node(node("b")).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(cluster.status().nodes.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_goes_by_the_name_that_it_was_found_by_as_long_as_no_other_was() {
+    let found_as = |name: &str| NodeConfig { found_as: Some("db".into()), ..node(name) };
+    let nodes = vec![node("a"), found_as("b")];
+    let cluster = Cluster::start(silent(), nodes, Config::default()).unwrap();
+    cluster.drain_node("db").unwrap();
+    assert!(cluster.status().nodes[1].is_drained);
+    cluster.add_node(found_as("c")).unwrap();
+    let error = cluster.undrain_node("db").unwrap_err().to_string();
+    assert!(error.contains("db stands for b, c"), "{error}");
+    cluster.undrain_node("b").unwrap();
+    assert!(!cluster.status().nodes[1].is_drained);
+}

@@ -283,3 +283,18 @@ async fn a_server_with_too_few_connections_for_all_processes_is_told_once() {
     .await;
     assert_eq!(told(), 2);
 }
+
+#[tokio::test]
+async fn a_node_may_be_drained_from_the_start() {
+    let cluster = Cluster::up(2).await;
+    let spare = address(&cluster, "db-2");
+    let url = cluster.lab.url("postgres");
+    let db = Db::builder(&url).unwrap().node(NodeSettings::new(&spare).drained()).connect().await.unwrap();
+    let readers = Readers::start(&db, 4);
+    readers.more(200).await;
+    assert_eq!(reads(&db, &spare), 0);
+    assert!(db.status().nodes[2].is_drained);
+    db.nodes().undrain(&spare).unwrap();
+    until("it gets reads", async || reads(&db, &spare) > 0).await;
+    assert_eq!(readers.stop().await, Vec::<String>::new());
+}

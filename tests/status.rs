@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use millpond::{Health, Lag, Mode};
+use millpond::{Health, Lag, Mode, Reason};
 use millpond_tests::{Cluster, until};
 use serde_json::{Value, json};
 
@@ -38,6 +38,8 @@ async fn a_status_is_one_plain_value() {
     }
     let lag = number(&mut told, "/nodes/1/lag/time_ms");
     assert!((lag - status.nodes[1].lag.time().unwrap().as_secs_f64() * 1e3).abs() < 1e-6, "{lag}");
+    // While the replica was not known to be fresh, say.
+    assert!(told["reads_on_primary"].take().is_object());
     let failures = number(&mut told, "/nodes/2/connect_failures");
     assert!(failures.fract() == 0.0);
     let node = |node: usize, role: &str, lag: Value| {
@@ -61,12 +63,22 @@ async fn a_status_is_one_plain_value() {
     let replica = node(1, "replica", json!({"time_ms": null, "distance": 0}));
     let expected = json!({
         "mode": "route", "epoch": 1, "primary": &*status.nodes[0].name, "timeline": 1,
-        "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0,
+        "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0, "reads_on_primary": null,
         "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0})), replica, silent],
     });
     assert_eq!(told, expected);
     db.set_mode(Mode::PrimaryOnly);
     assert_eq!(json(&db.status())["mode"], "primary-only");
+    for _ in 0..3 {
+        db.query("select 1", &[]).await.unwrap();
+    }
+    db.latest().query("select 1", &[]).await.unwrap();
+    let status = db.status();
+    for (reason, count) in [(Reason::PrimaryOnlyMode, 3), (Reason::AskedForPrimary, 1)] {
+        assert!(status.reads_on_primary.contains(&(reason, count)), "{status}");
+        assert_eq!(json(&status)["reads_on_primary"][reason.as_str()], count);
+        assert!(status.to_string().contains(&format!("{count} {}", reason.as_str())), "{status}");
+    }
 }
 
 #[tokio::test]

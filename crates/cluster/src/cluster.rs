@@ -24,6 +24,7 @@ use crate::handle::Sees;
 use crate::members::{State, View};
 use crate::mode::ModeSwitch;
 use crate::node::{Node, in_time, now};
+use crate::on_primary::ReadsOnPrimary;
 use crate::shadow::Shadow;
 use crate::switches::Board;
 use crate::watchers::{Place, Watchers};
@@ -169,6 +170,7 @@ impl<B: Backend> Cluster<B> {
             retried: shared.retried.load(Ordering::Relaxed),
             over_budget: shared.over_budget.load(Ordering::Relaxed),
             shadowed: shared.shadowed.load(Ordering::Relaxed),
+            reads_on_primary: shared.reads_on_primary.read(),
             nodes: shared.members(&snapshot).zip(refusals).map(node).collect(),
         }
     }
@@ -256,6 +258,7 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) retried: AtomicU64,
     pub(crate) over_budget: AtomicU64,
     pub(crate) shadowed: AtomicU64,
+    pub(crate) reads_on_primary: ReadsOnPrimary,
 }
 
 impl<B: Backend> Shared<B> {
@@ -293,6 +296,7 @@ impl<B: Backend> Shared<B> {
             retried: AtomicU64::new(0),
             over_budget: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
+            reads_on_primary: ReadsOnPrimary::default(),
             backend: Arc::new(backend),
             config,
         });

@@ -218,6 +218,9 @@ impl<B: Backend> Handle<B> {
             let Leased { node, purpose, lease, epoch, must_show, wait_until, is_for_unplaced, mut in_flight } =
                 leased;
             let is_timed = in_flight.sent(purpose, search.tick);
+            if purpose == Purpose::Write && search.access.is_read() {
+                search.count_on_primary();
+            }
             if sight.is_on() || self.report.is_some() {
                 search.tell(sight, node, purpose);
             }

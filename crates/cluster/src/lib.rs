@@ -20,6 +20,7 @@ mod members;
 mod mode;
 mod monitor;
 mod node;
+mod on_primary;
 mod report;
 mod search;
 mod shadow;

@@ -30,6 +30,8 @@ pub struct NodeConfig<A> {
     /// Where it is. Reads go first to the nodes that are where the process is: [`Config::zone`](crate::Config::zone). Default nowhere in
     /// particular.
     pub zone: Option<Arc<str>>,
+    /// Whether it gets no reads, as one that was [drained](Cluster::drain_node). Default no.
+    pub is_drained: bool,
     /// The name that it was found by, where that is another: one that stands for several nodes, say.
     pub found_as: Option<Arc<str>>,
 }
@@ -38,7 +40,7 @@ impl<A> NodeConfig<A> {
     /// One of that name, there, with the defaults.
     #[must_use]
     pub const fn new(name: Arc<str>, address: A) -> Self {
-        Self { name, address, weight: 1.0, is_endpoint: false, zone: None, found_as: None }
+        Self { name, address, weight: 1.0, is_endpoint: false, zone: None, is_drained: false, found_as: None }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -190,7 +192,7 @@ impl<B: Backend> Shared<B> {
         if self.members(&view).any(|other| other.name == node.name) {
             return Err(Error::config(format!("{} is named twice", node.name)));
         }
-        let is_endpoint = node.is_endpoint;
+        let (is_endpoint, is_drained) = (node.is_endpoint, node.is_drained);
         if let Some(other) = self.members(&view).find(|other| is_endpoint && other.is_endpoint) {
             let names = format!("{} and {}", other.name, node.name);
             return Err(Error::config(format!(
@@ -207,7 +209,10 @@ impl<B: Backend> Shared<B> {
         });
         let key = added?.key;
         state.keys[id.index()] = key;
-        let todos = self.handle(&mut state, Input::Joined { node: id, is_near, is_endpoint });
+        let mut todos = self.handle(&mut state, Input::Joined { node: id, is_near, is_endpoint });
+        if is_drained {
+            todos.extend(self.handle(&mut state, Input::Drained { node: id, is_drained }));
+        }
         drop(state);
         self.follow(todos);
         Ok(key)

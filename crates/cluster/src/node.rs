@@ -179,7 +179,7 @@ impl<B: Backend> Node<B> {
         config: &Config,
         max_size: usize,
     ) -> Result<Self, ConfigError> {
-        let NodeConfig { name, address, weight, is_endpoint, zone, found_as } = node;
+        let NodeConfig { name, address, weight, is_endpoint, zone, found_as, .. } = node;
         let nudged = Arc::<Notify>::default();
         let identity = Arc::new(Identity::new(Arc::clone(&nudged)));
         let patience = config.probe_timeout;

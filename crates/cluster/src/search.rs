@@ -460,6 +460,13 @@ impl<'a, B: Backend> Search<'a, B> {
         self.look_at_the_clock();
     }
 
+    /// Counts it as a read that runs on the primary.
+    pub(crate) fn count_on_primary(&self) {
+        if let Some(reason) = self.reason {
+            self.handle.shared().reads_on_primary.count(reason);
+        }
+    }
+
     /// Tells where the statement goes.
     pub(crate) fn tell(&self, sight: &mut Sight, node: &Node<B>, purpose: Purpose) {
         let Some(reason) = self.reason else { return };

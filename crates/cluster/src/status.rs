@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use millpond_core::{Epoch, Health, Lag, Role};
+use millpond_core::{Epoch, Health, Lag, Reason, Role};
 
 use crate::{Latencies, Mode};
 
@@ -31,6 +31,10 @@ pub struct Status {
     pub over_budget: u64,
     /// Statements that [`Mode::Shadow`] kept on the primary and [`Mode::Route`] would have sent to a replica.
     pub shadowed: u64,
+    /// Reads that ran on the primary although there are other nodes, by why, since the start; what happens most stands first. Serialised, it is a
+    /// map from the reasons' words to counts.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::by_reason"))]
+    pub reads_on_primary: Vec<(Reason, u64)>,
     /// Every node that is configured now.
     pub nodes: Vec<NodeStatus>,
 }
@@ -122,6 +126,11 @@ impl fmt::Display for Status {
             for trouble in node.last_failure.iter().chain(&node.refusal) {
                 writeln!(f, "{}: {trouble}", node.name)?;
             }
+        }
+        if !self.reads_on_primary.is_empty() {
+            let counts =
+                self.reads_on_primary.iter().map(|(reason, count)| format!("{count} {}", reason.as_str()));
+            writeln!(f, "reads on the primary: {}", counts.collect::<Vec<_>>().join(", "))?;
         }
         let primary = self.primary.as_deref().unwrap_or("none");
         write!(f, "mode {}, primary {primary}, epoch {}, healed {}", self.mode, self.epoch, self.healed)

@@ -19,6 +19,9 @@ use crate::lag_source::LagSource;
 use crate::url::{SslMode, Url, addresses};
 use crate::{Db, Error, NodeSettings, Postgres, Result, Server, Switches};
 
+/// What a short `max_lag` makes of the interval of probes at least.
+const SHORTEST_PROBE_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Every setting of a [`Db`]. Each is optional; bad values are refused by name when it connects.
 #[derive(Clone)]
 pub struct Builder {
@@ -33,6 +36,7 @@ pub struct Builder {
     /// Says which nodes there are, and how often it is asked.
     discovery: Option<(Finder, Duration)>,
     switches_file: Option<PathBuf>,
+    has_probe_interval: bool,
     /// The first function that cannot be allowed or denied.
     bad_function: Option<FunctionNameError>,
 }
@@ -86,6 +90,7 @@ impl Builder {
             lag_source: None,
             discovery: None,
             switches_file: None,
+            has_probe_interval: false,
             bad_function: None,
         }
     }
@@ -349,7 +354,8 @@ impl Builder {
         self
     }
 
-    /// How often each node is asked who it is. It is part of every lag. Default 200 ms.
+    /// How often each node is asked who it is. It is part of every lag. Default 200 ms, or a quarter of [`max_lag`](Self::max_lag) where that is
+    /// less, and 20 ms at least.
     ///
     /// That is the rate of a process in use, one question on one open connection. While reads wait for a replica or writes for a primary it is up
     /// to one each 20 ms. A node that does not answer is tried again after a pause that doubles from 20 ms to two intervals, of which chance takes a
@@ -357,6 +363,7 @@ impl Builder {
     #[must_use]
     pub const fn probe_interval(mut self, interval: Duration) -> Self {
         self.config.probe_interval = interval;
+        self.has_probe_interval = true;
         self
     }
 
@@ -511,7 +518,7 @@ impl Builder {
         Ok(Db::new(cluster.handle()))
     }
 
-    fn prepare(self) -> Result<Prepared> {
+    fn prepare(mut self) -> Result<Prepared> {
         if let Some(error) = &self.bad_function {
             return Err(Error::config(error.to_string()));
         }
@@ -523,6 +530,10 @@ impl Builder {
         let hook = self.after_connect.as_deref().unwrap_or_default();
         if hook.to_ascii_lowercase().contains("standard_conforming_strings") {
             return Err(Error::config("after_connect() must not change standard_conforming_strings"));
+        }
+        if !self.has_probe_interval {
+            let interval = self.config.probe_interval.min(self.config.max_lag / 4);
+            self.config.probe_interval = interval.max(SHORTEST_PROBE_INTERVAL);
         }
         let segment_size = Arc::new(AtomicU64::new(0));
         let named = addresses(&self.url.config)?;
@@ -574,5 +585,21 @@ impl fmt::Debug for Builder {
             .field("has_password_callback", &self.password.is_some())
             .field("config", &self.config)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_limit_of_age_has_nodes_asked_more_often_unless_it_is_said_how_often() {
+        let builder = || Builder::from_url("postgres://localhost/shop").unwrap();
+        let interval = |builder: Builder| builder.prepare().unwrap().config.probe_interval.as_millis();
+        let lag = Duration::from_millis;
+        let of_lag = [1000, 5000, 800, 120, 10, 0].map(|age| interval(builder().max_lag(lag(age))));
+        assert_eq!(of_lag, [200, 200, 200, 30, 20, 20]);
+        assert_eq!(interval(builder().max_lag(lag(120)).probe_interval(lag(200))), 200);
+        assert_eq!(interval(builder()), 200);
     }
 }

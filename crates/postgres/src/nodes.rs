@@ -17,6 +17,7 @@ pub struct NodeSettings {
     weight: f64,
     is_endpoint: bool,
     zone: Option<String>,
+    is_drained: bool,
 }
 
 impl NodeSettings {
@@ -24,11 +25,17 @@ impl NodeSettings {
     /// folder of a Unix socket.
     #[must_use]
     pub fn new(address: &str) -> Self {
-        Self { address: Address::parse(address), weight: 1.0, is_endpoint: false, zone: None }
+        Self {
+            address: Address::parse(address),
+            weight: 1.0,
+            is_endpoint: false,
+            zone: None,
+            is_drained: false,
+        }
     }
 
     pub(crate) const fn at(address: Address) -> Self {
-        Self { address: Ok(address), weight: 1.0, is_endpoint: false, zone: None }
+        Self { address: Ok(address), weight: 1.0, is_endpoint: false, zone: None, is_drained: false }
     }
 
     /// How much it can do beside others: of two that are equally fast, one of weight 2 gets reads until it has twice as many in flight. At
@@ -58,6 +65,14 @@ impl NodeSettings {
         self
     }
 
+    /// The node gets no reads from the start on, until it is [undrained](Nodes::undrain): for one that stands by, or that others work on. Writes go to
+    /// it as to any other where it is the primary.
+    #[must_use]
+    pub const fn drained(mut self) -> Self {
+        self.is_drained = true;
+        self
+    }
+
     pub(crate) fn name(&self) -> Option<String> {
         self.address.as_ref().ok().map(Address::name)
     }
@@ -71,8 +86,11 @@ impl NodeSettings {
         let address = self.address?;
         let name = address.name();
         let found = address.resolve().await.map_err(|error| format!("{name}: {error}"))?;
-        let (weight, zone) = (self.weight, self.zone);
-        let one = |address| Self { address: Ok(address), weight, is_endpoint: false, zone: zone.clone() };
+        let (weight, zone, is_drained) = (self.weight, self.zone, self.is_drained);
+        let one = |address| {
+            let (address, zone) = (Ok(address), zone.clone());
+            Self { address, weight, is_endpoint: false, zone, is_drained }
+        };
         Ok(found.into_iter().map(one).collect())
     }
 
@@ -85,6 +103,7 @@ impl NodeSettings {
         config.weight = self.weight;
         config.is_endpoint = self.is_endpoint;
         config.zone = self.zone.map(Into::into);
+        config.is_drained = self.is_drained;
         config.found_as = found_as.map(Into::into);
         Ok(config)
     }

@@ -2,6 +2,11 @@
 
 mod front;
 
+/// So that what the page on operating shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/operate.md")]
+struct Operating;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

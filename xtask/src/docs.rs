@@ -4,6 +4,7 @@ mod blocks;
 mod facts;
 mod form;
 mod links;
+mod operate;
 mod program;
 
 use anyhow::{Result, bail};
@@ -30,6 +31,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     wrong.extend(facts::check(workspace, &metadata)?);
     wrong.extend(form::check(workspace)?);
     wrong.extend(links::check(workspace)?);
+    wrong.extend(operate::check(workspace)?);
     if wrong.is_empty() {
         println!("The documents and the source files are in order.");
         return Ok(());

@@ -109,14 +109,14 @@ impl Listed {
         let mut said = HashMap::with_capacity(nodes.len());
         for node in nodes {
             let (name, weight, zone) = (Arc::clone(&node.name), node.weight, node.zone.clone());
-            let result = match shared.named(&name) {
+            let result = match shared.exactly(&name) {
                 // What an operator set meanwhile stays until another is said.
-                Ok(known) if self.said.get(&name) != Some(&(weight, zone.clone())) => {
+                Some(known) if self.said.get(&name) != Some(&(weight, zone.clone())) => {
                     shared.set_zone(known, zone.clone());
                     cluster.set_weight(&name, weight)
                 }
-                Ok(_) => Ok(()),
-                Err(_) => cluster.add_node(node),
+                Some(_) => Ok(()),
+                None => cluster.add_node(node),
             };
             if let Err(error) = result {
                 shared.tell(&Event::DiscoveryFailed { cause: error.to_string().into() });

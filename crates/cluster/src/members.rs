@@ -155,23 +155,28 @@ impl<B: Backend> Shared<B> {
 
     /// The node of that name, or the only one that was found by it.
     pub(crate) fn named(&self, name: &str) -> Result<&Node<B>, Error> {
+        if let Some(node) = self.exactly(name) {
+            return Ok(node);
+        }
         let view = self.view.load();
         let is_found_as = |node: &&Node<B>| node.found_as.as_deref() == Some(name);
-        let key = match self.members(&view).find(|node| *node.name == *name) {
-            Some(node) => Some(node.key),
-            None => {
-                let mut found = self.members(&view).filter(is_found_as);
-                found.next().filter(|_| found.next().is_none()).map(|node| node.key)
+        let found: Vec<_> = self.members(&view).filter(is_found_as).collect();
+        let names = |nodes: &[&Node<B>]| nodes.iter().map(|node| &*node.name).collect::<Vec<_>>().join(", ");
+        match found[..] {
+            [one] => Ok(self.node_of(one.key)),
+            [] => {
+                let all: Vec<_> = self.members(&view).collect();
+                Err(Error::config(format!("no node {name}: there are {}", names(&all))))
             }
-        };
-        key.map(|key| self.node_of(key)).ok_or_else(|| {
-            let of_name: Vec<_> = self.members(&view).filter(is_found_as).map(|node| &*node.name).collect();
-            if !of_name.is_empty() {
-                return Error::config(format!("{name} stands for {}: name one of them", of_name.join(", ")));
-            }
-            let names: Vec<_> = self.members(&view).map(|node| &*node.name).collect();
-            Error::config(format!("no node {name}: there are {}", names.join(", ")))
-        })
+            _ => Err(Error::config(format!("{name} stands for {}: name one of them", names(&found)))),
+        }
+    }
+
+    /// The node of that name and no other.
+    pub(crate) fn exactly(&self, name: &str) -> Option<&Node<B>> {
+        let view = self.view.load();
+        let key = self.members(&view).find(|node| *node.name == *name).map(|node| node.key);
+        key.map(|key| self.node_of(key))
     }
 
     /// A node is somewhere else than was known.

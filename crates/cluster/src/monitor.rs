@@ -43,10 +43,10 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         {
             asks_anew = true;
         }
-        let input = probe(&shared, node, &mut connection, std::mem::take(&mut asks_anew)).await;
+        let Probe { input, is_refused } =
+            probe(&shared, node, &mut connection, std::mem::take(&mut asks_anew)).await;
         let is_silent = matches!(input, Input::Silent { .. });
         let turned_away = matches!(input, Input::TurnedAway { .. });
-        let has_failed = !matches!(input, Input::Answered { .. });
         if node.is_endpoint && is_replica(&input) {
             // Whoever takes writes is behind the name, sooner or later.
             asks_anew = true;
@@ -67,7 +67,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
-        sleep(backoff.behind(has_failed, SHORTEST_INTERVAL, 2 * shared.config.probe_interval)).await;
+        sleep(backoff.behind(is_refused, SHORTEST_INTERVAL, 2 * shared.config.probe_interval)).await;
         if is_silent && is_in_use(&shared, node) {
             // Traffic still goes to it: one more silence decides.
             continue;
@@ -123,12 +123,19 @@ fn is_settled<B: Backend>(shared: &Shared<B>) -> bool {
     view.is_lone() && view.primary.is_some()
 }
 
+/// What came of asking a node.
+struct Probe<P> {
+    input: Input<P>,
+    /// Whether a server was there and refused: that costs it more than an answer. Where nobody listens nobody is kept busy.
+    is_refused: bool,
+}
+
 async fn probe<B: Backend>(
     shared: &Shared<B>,
     node: &Node<B>,
     connection: &mut Option<B::Connection>,
     asks_anew: bool,
-) -> Input<B::Position> {
+) -> Probe<B::Position> {
     // A node that traffic still goes to must be found out soon; one that is not in use, or that answered until we asked who is there, may take
     // its time.
     let patience = if is_in_use(shared, node) && !asks_anew {
@@ -143,9 +150,11 @@ async fn probe<B: Backend>(
     let mut open = match open {
         Ok(Ok(open)) => open,
         Ok(Err(error)) => {
-            let is_turned_away = shared.backend.is_turned_away(&error);
-            let input = unreachable(shared, node, "connecting", &error);
-            return if is_turned_away { Input::TurnedAway { node: node.id } } else { input };
+            let mut probe = unreachable(shared, node, "connecting", &error);
+            if shared.backend.is_turned_away(&error) {
+                probe = Probe { input: Input::TurnedAway { node: node.id }, is_refused: true };
+            }
+            return probe;
         }
         Err(_) => return silent(node, "no connection", patience),
     };
@@ -155,7 +164,8 @@ async fn probe<B: Backend>(
             *connection = Some(open);
             node.probe_failed(None);
             let (took, asked) = (asked.elapsed(), asked.into_std());
-            Input::Answered { node: node.id, asked, took, observation }
+            let input = Input::Answered { node: node.id, asked, took, observation };
+            Probe { input, is_refused: false }
         }
         Ok(Err(error)) => unreachable(shared, node, "asking who it is", &error),
         Err(_) => silent(node, "no answer to a probe", shared.config.probe_timeout),
@@ -167,13 +177,14 @@ fn unreachable<B: Backend>(
     node: &Node<B>,
     doing: &str,
     error: &B::Error,
-) -> Input<B::Position> {
+) -> Probe<B::Position> {
     let failure = shared.backend.failure(error);
     node.probe_failed(Some(describe(doing, error, &failure).into()));
-    Input::Unreachable { node: node.id }
+    Probe { input: Input::Unreachable { node: node.id }, is_refused: failure.code.is_some() }
 }
 
-fn silent<B: Backend>(node: &Node<B>, what: &str, limit: Duration) -> Input<B::Position> {
+fn silent<B: Backend>(node: &Node<B>, what: &str, limit: Duration) -> Probe<B::Position> {
     node.probe_failed(Some(format!("{what} within {limit:?}").into()));
-    Input::Silent { node: node.id }
+    // The wait for it was a pause.
+    Probe { input: Input::Silent { node: node.id }, is_refused: false }
 }

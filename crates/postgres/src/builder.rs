@@ -358,8 +358,8 @@ impl Builder {
     /// less, and 20 ms at least.
     ///
     /// That is the rate of a process in use, one question on one open connection. While reads wait for a replica or writes for a primary it is up
-    /// to one each 20 ms. A node that does not answer is tried again after a pause that doubles from 20 ms to two intervals, of which chance takes a
-    /// part, whoever waits for it.
+    /// to one each 20 ms. A server that refuses, since it is starting or has no connection left, is asked again after a pause that doubles from 20 ms
+    /// to two intervals, of which chance takes a part, whoever waits for it.
     #[must_use]
     pub const fn probe_interval(mut self, interval: Duration) -> Self {
         self.config.probe_interval = interval;

@@ -1,24 +1,25 @@
-//! How long a node that does not answer is left alone.
+//! How long a node that refuses to answer is left alone.
 
 use std::time::Duration;
 
-/// Whoever looks for a node that can serve a statement has all of them asked. Where one cannot be, that must not become a storm of connections from
-/// all processes at the moment in which it starts: the pause doubles with each failure, and a part of it that chance chooses is left out ("full
-/// jitter", as in the AWS Architecture Blog's "Exponential Backoff and Jitter", above a floor).
+/// Whoever looks for a node that can serve a statement has all of them asked. Where a server is starting, or has no connection left, that must not
+/// become a storm of connections from all processes: the pause doubles with each refusal, and a part of it that chance chooses is left out
+/// ("full jitter", as in the AWS Architecture Blog's "Exponential Backoff and Jitter", above a floor). So the last of them is hardly longer than
+/// it has been refusing.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
-    failures: u32,
+    refusals: u32,
 }
 
 impl Backoff {
-    /// How long to wait behind this probe at least, between `floor` and `longest`.
-    pub(super) fn behind(&mut self, has_failed: bool, floor: Duration, longest: Duration) -> Duration {
-        if !has_failed {
-            self.failures = 0;
+    /// How long to wait behind this probe, between `floor` and `longest`.
+    pub(super) fn behind(&mut self, is_refused: bool, floor: Duration, longest: Duration) -> Duration {
+        if !is_refused {
+            self.refusals = 0;
             return floor;
         }
-        let most = floor.saturating_mul(2_u32.saturating_pow(self.failures)).min(longest);
-        self.failures = self.failures.saturating_add(1);
+        let most = floor.saturating_mul(2_u32.saturating_pow(self.refusals)).min(longest);
+        self.refusals = self.refusals.saturating_add(1);
         floor + most.saturating_sub(floor).mul_f64(fastrand::f64())
     }
 }
@@ -44,7 +45,7 @@ mod tests {
             assert_eq!(
                 backoff.behind(true, FLOOR, LONGEST),
                 FLOOR,
-                "the first failure is looked at again at once"
+                "behind the first it looks again at once"
             );
         }
         for (index, most) in [20, 40, 80, 160, 320, 400, 400, 400].into_iter().enumerate() {
@@ -62,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn many_failures_and_a_short_limit_do_no_harm() {
-        let mut backoff = Backoff { failures: u32::MAX };
+    fn many_refusals_and_a_short_limit_do_no_harm() {
+        let mut backoff = Backoff { refusals: u32::MAX };
         assert!(backoff.behind(true, FLOOR, LONGEST) <= LONGEST);
         assert_eq!(backoff.behind(true, FLOOR, Duration::ZERO), FLOOR);
     }

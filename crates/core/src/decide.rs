@@ -151,13 +151,14 @@ impl<P: Position> Seen<P> {
     fn is_shown_by_position(&self, node: &NodeView<P>) -> bool {
         self.token.as_ref().is_some_and(|token| match token.position() {
             TokenPosition::Nothing => true,
+            // It may lie on any timeline: whoever made the token may have known of none but this.
+            TokenPosition::Everything => false,
             // Of what a token from before a failover asks for, that failover discarded the rest.
             _ if node.timeline > Some(token.timeline()) => node.is_past_fork,
             TokenPosition::UpTo(wanted) => {
                 let reached = |position: &Option<P>| position.as_ref().is_some_and(|at| at.covers(wanted));
                 node.timeline == Some(token.timeline()) && (reached(&node.position) || reached(&node.proven))
             }
-            TokenPosition::Everything => false,
         })
     }
 }

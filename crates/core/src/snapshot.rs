@@ -135,6 +135,8 @@ pub struct NodeView<P> {
     pub role: Option<Role>,
     /// Whether it answers.
     pub health: Health,
+    /// Whether writes go to it.
+    pub takes_writes: bool,
     /// Whether it belongs to this cluster, as far as it said.
     pub same_cluster: bool,
     /// The timeline it is on.
@@ -179,9 +181,11 @@ impl<P: Position> NodeView<P> {
     /// How far the node is behind.
     #[must_use]
     pub fn lag(&self, now: Instant) -> Lag {
-        match (self.role, self.as_of, self.behind) {
-            (Some(Role::Primary), ..) => Lag::Known { time: Duration::ZERO, distance: 0 },
-            (_, Some(as_of), Some(distance)) => {
+        match (self.as_of, self.behind) {
+            _ if self.takes_writes => Lag::Known { time: Duration::ZERO, distance: 0 },
+            // One that says that it takes writes, and gets none, goes its own way; so does one of another cluster.
+            _ if self.role == Some(Role::Primary) || !self.same_cluster => Lag::Unknown,
+            (Some(as_of), Some(distance)) => {
                 Lag::Known { time: now.saturating_duration_since(as_of), distance }
             }
             _ => Lag::Unknown,

@@ -171,7 +171,7 @@ pub enum Event {
     NodeDown(NodeId),
     /// A node is what it was not before.
     RoleChanged(NodeId, Role),
-    /// Writes go to another node from here on.
+    /// Writes go to this node from here on: to another than before, or, in the same epoch, to one that was lost and is back.
     PrimaryChanged(NodeId, Epoch),
     /// No node takes writes.
     PrimaryLost(NodeId),
@@ -203,6 +203,8 @@ pub struct Topology<P> {
     is_settled: bool,
     /// Whether the present state of several writers was told.
     ambiguity_told: bool,
+    /// Whether it was told that the writer last adopted takes no writes, and not that it does again.
+    is_lost: bool,
     epoch: Epoch,
     cluster: Option<ClusterId>,
     /// The timeline of the writer last adopted.
@@ -243,6 +245,7 @@ impl<P: Position> Topology<P> {
             writer: None,
             is_settled: false,
             ambiguity_told: false,
+            is_lost: false,
             epoch: Epoch::default(),
             cluster: None,
             timeline: None,
@@ -328,6 +331,7 @@ impl<P: Position> Topology<P> {
     pub fn snapshot(&self) -> Snapshot<P> {
         let end = self.history.latest().map(|(_, position)| position);
         let first = self.first_cluster();
+        let primary = self.writer.filter(|writer| self.is_writable(*writer));
         let view = |node: &Node<P>| {
             let observation = node.latest.as_ref().map(|(_, observation)| observation);
             // Of a name with many servers nobody knows which one the next connection leads to.
@@ -342,6 +346,7 @@ impl<P: Position> Topology<P> {
                 is_near: node.is_near,
                 role: observation.map(|seen| seen.role),
                 health: node.health,
+                takes_writes: primary == Some(node.id),
                 same_cluster: match observation.and_then(|seen| seen.cluster) {
                     Some(named) => Some(named) == self.cluster.or(first),
                     None => true,
@@ -367,7 +372,7 @@ impl<P: Position> Topology<P> {
             epoch: self.epoch,
             cluster: self.cluster,
             timeline: self.timeline,
-            primary: self.writer.filter(|writer| self.is_writable(*writer)),
+            primary,
             nodes,
         }
     }
@@ -403,9 +408,9 @@ impl<P: Position> Topology<P> {
         let Some(node) = self.node_mut(id) else { return };
         *node = Node::new(id, Membership::Gone);
         if self.writer == Some(id) {
+            self.tell_lost(id);
             self.writer = None;
             self.is_settled = false;
-            self.actions.push_back(Action::Tell(Event::PrimaryLost(id)));
         }
     }
 
@@ -511,7 +516,7 @@ impl<P: Position> Topology<P> {
         (node.serves_since, node.pace) = (None, None);
         self.actions.push_back(Action::Tell(Event::NodeDown(id)));
         if self.writer == Some(id) {
-            self.actions.push_back(Action::Tell(Event::PrimaryLost(id)));
+            self.tell_lost(id);
         }
     }
 

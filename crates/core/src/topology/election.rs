@@ -6,7 +6,7 @@ use super::node::Node;
 use super::{Action, Age, Event, Observation, Topology};
 use crate::{ClusterId, Health, NodeId, Position, Role, ServerId, Timeline};
 
-/// Why a node that says it takes writes gets none. `Display` says what to do about it, too.
+/// Why a node that says it takes writes gets none, or one of another cluster gets nothing. `Display` says what to do about it, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -35,7 +35,8 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherCluster => {
-                f.write_str("it belongs to another cluster: correct its address, or take it out")
+                f.write_str("it belongs to another cluster: correct its address, or take it out; where all nodes are of a new one, as behind an \
+                             upgrade, connect anew")
             }
             Self::OlderTimeline { own, highest } => {
                 match own {
@@ -51,7 +52,9 @@ impl fmt::Display for Refusal {
                 "its name leads to another server than before, which has less than the primary had, as a restored copy does: lead it back, or take \
                  it out and add it again",
             ),
-            Self::NotTheEndpoint => f.write_str("another name decides who is written to (writer_endpoint)"),
+            Self::NotTheEndpoint => f.write_str(
+                "another name decides who is written to (writer_endpoint), and does not lead here: behind a failover it will, else this is a copy",
+            ),
             Self::Undecided => f.write_str("not all nodes have answered yet, or failed to"),
             Self::NeverFollowed => f.write_str(
                 "it was not seen following this cluster, nor does a replica follow it, so that it may be a restored copy: if it is the right one, \
@@ -119,6 +122,13 @@ impl<P: Position> Topology<P> {
     fn look_for_demotion(&mut self) {
         if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
             self.writer = None;
+            self.tell_lost(writer);
+        }
+    }
+
+    /// Nobody takes writes: once, until somebody does.
+    pub(super) fn tell_lost(&mut self, writer: NodeId) {
+        if !std::mem::replace(&mut self.is_lost, true) {
             self.actions.push_back(Action::Tell(Event::PrimaryLost(writer)));
         }
     }
@@ -205,6 +215,9 @@ impl<P: Position> Topology<P> {
         if is_same && !has_moved {
             // It may have been started anew.
             self.writer_server = observation.server.or(self.writer_server);
+            if std::mem::take(&mut self.is_lost) {
+                self.actions.push_back(Action::Tell(Event::PrimaryChanged(id, self.epoch)));
+            }
             return;
         }
         // By the same name too: what is pooled is of before.
@@ -212,6 +225,7 @@ impl<P: Position> Topology<P> {
             self.actions.push_back(Action::Evict(before));
         }
         self.writer = Some(id);
+        self.is_lost = false;
         self.nodes[id.index()].refusal_told = None;
         self.writer_server = observation.server;
         self.is_settled = true;
@@ -247,12 +261,13 @@ impl<P: Position> Topology<P> {
     ///
     /// The one that was before is. Another must have been seen following this
     /// cluster: a restored copy has the same identifier and a higher timeline too. A replica that follows the new one is
-    /// evidence as well.
+    /// evidence as well; but on the timeline of the last one that is who followed that, and none of a copy.
     fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
         // By its other name too.
         let is_last = self.writer_server.is_some() && self.server_of(id) == self.writer_server;
         let known = self.writer == Some(id) || is_last || self.has_followed(id);
-        let is_later = incumbent.is_none_or(|incumbent| self.timeline_of(id) > self.timeline_of(incumbent));
+        let last = incumbent.map_or(Some(self.timeline), |incumbent| self.timeline_of(incumbent));
+        let is_later = self.timeline_of(id) > last;
         known || (is_later && self.is_followed(id))
     }
 
@@ -271,30 +286,33 @@ impl<P: Position> Topology<P> {
     fn tell_refusals(&mut self) {
         for index in 0..self.nodes.len() {
             let id = self.nodes[index].id;
-            let refusal = self.refusal(id);
-            if refusal.is_none() || self.nodes[index].refusal_told == refusal {
+            let Some(why) = self.refusal(id) else { continue };
+            // They are no news, or have an event for both.
+            let is_told_otherwise =
+                why == Refusal::Undecided || (why == Refusal::Rivals && self.ambiguity_told);
+            if is_told_otherwise || self.nodes[index].refusal_told == Some(why) {
                 continue;
             }
-            self.nodes[index].refusal_told = refusal;
-            let Some(why) = refusal else { continue };
-            match why {
-                // They have events of their own, or are no news.
-                Refusal::OtherCluster | Refusal::Undecided => continue,
-                Refusal::Rivals if self.ambiguity_told => continue,
-                _ => {}
-            }
+            self.nodes[index].refusal_told = Some(why);
             if self.writer == Some(id) {
-                self.actions.push_back(Action::Tell(Event::PrimaryLost(id)));
+                self.tell_lost(id);
             }
-            self.actions.push_back(Action::Tell(Event::SecondPrimary(id, why)));
+            // That one has an event of its own.
+            if why != Refusal::OtherCluster {
+                self.actions.push_back(Action::Tell(Event::SecondPrimary(id, why)));
+            }
         }
     }
 
-    /// Why a node that says it takes writes gets none; nothing for others, and for the one that gets them.
+    /// Why a node that says it takes writes gets none, and one of another cluster nothing; nothing for others, and for the one that gets
+    /// writes.
     #[must_use]
     pub fn refusal(&self, id: NodeId) -> Option<Refusal> {
         let node = self.nodes.get(id.index()).filter(|node| node.is_there() && node.health == Health::Up)?;
-        let (_, seen) = node.latest.as_ref().filter(|(_, seen)| seen.role == Role::Primary)?;
+        let (_, seen) = node.latest.as_ref()?;
+        if seen.role == Role::Replica {
+            return (!self.is_same_cluster(Some(seen))).then_some(Refusal::OtherCluster);
+        }
         let incumbent = self.writer.filter(|writer| self.is_writable(*writer));
         if incumbent.is_some_and(|writer| self.is_one_server(writer, id)) {
             return None;

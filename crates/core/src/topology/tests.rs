@@ -113,6 +113,53 @@ fn a_restored_copy_moves_nothing_and_is_told_once() {
 }
 
 #[test]
+fn a_copy_on_the_primarys_timeline_is_not_followed_by_the_primarys_replicas() {
+    let mut cluster = three();
+    cluster.handle(Input::Joined { node: id(3), is_near: false, is_endpoint: false });
+    cluster.answers(3, Role::Primary, 1, 500);
+    cluster.handle(Input::Unreachable { node: id(0) });
+    cluster.answers(3, Role::Primary, 1, 500);
+    assert_eq!((cluster.primary(), cluster.topology.refusal(id(3))), (None, Some(Refusal::NeverFollowed)));
+    cluster.answers(0, Role::Primary, 1, 130);
+    assert_eq!(cluster.primary(), Some(0));
+}
+
+#[test]
+fn a_primary_is_told_lost_once_and_found_again_in_its_place() {
+    let mut cluster = three();
+    let is_about_writes = |event: &Event| matches!(event, Event::PrimaryLost(_) | Event::PrimaryChanged(..));
+    let epoch = cluster.topology.snapshot().epoch;
+    cluster.told.clear();
+    cluster.handle(Input::Unreachable { node: id(0) });
+    cluster.answers(0, Role::Primary, 1, 100);
+    // Superseded, gone, back, and a replica at last: all that while nobody takes writes.
+    cluster.answers(1, Role::Replica, 2, 100);
+    cluster.handle(Input::Unreachable { node: id(0) });
+    cluster.answers(0, Role::Primary, 1, 100);
+    cluster.answers(0, Role::Replica, 2, 100);
+    cluster.told.retain(is_about_writes);
+    let lost = Event::PrimaryLost(id(0));
+    assert_eq!(cluster.told, [lost, Event::PrimaryChanged(id(0), epoch), lost]);
+}
+
+#[test]
+fn a_rival_that_comes_back_when_the_other_was_adopted_is_told() {
+    let mut cluster = Cluster::new(2);
+    cluster.answers(0, Role::Primary, 1, 100);
+    cluster.answers(1, Role::Primary, 1, 100);
+    cluster.handle(Input::Unreachable { node: id(1) });
+    assert_eq!(cluster.primary(), Some(0));
+    cluster.told.clear();
+    cluster.answers(1, Role::Primary, 1, 100);
+    assert_eq!(cluster.primary(), Some(0));
+    assert!(
+        cluster.told.iter().any(|event| matches!(event, Event::SecondPrimary(node, _) if *node == id(1))),
+        "{:?}",
+        cluster.told
+    );
+}
+
+#[test]
 fn an_old_primary_that_comes_back_beside_the_new_one_is_told_with_what_was_promoted() {
     let mut cluster = three();
     cluster.handle(Input::Unreachable { node: id(0) });

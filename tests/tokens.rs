@@ -180,6 +180,23 @@ async fn a_timeline_that_nobody_is_on_stops_no_session_that_takes_any_token() {
     let error = session.see_or_latest(&forged).await.unwrap();
     assert!(matches!(error, TokenError::LaterTimeline { .. }), "{error}");
     assert!(shows(&session, 1).await);
+    // Where somebody is on it, it is of use: the next process gets it as it came.
+    assert_eq!(session.token().to_string(), forged);
     assert_eq!(session.execute(INSERT, &[&2]).await.unwrap(), 1);
     assert!(shows(&session, 2).await);
+}
+
+#[tokio::test]
+async fn a_good_token_is_one_while_nobody_takes_writes() {
+    let cluster = Cluster::up(1).await;
+    let writer = cluster.db.session();
+    writer.execute(INSERT, &[&1]).await.unwrap();
+    cluster.lab.caught_up().await.unwrap();
+    cluster.lab.primary().kill().await.unwrap();
+    // It has never seen the primary.
+    let db = builder(&cluster.lab, &Events::default()).connect().await.unwrap();
+    let session = db.session();
+    assert_eq!(session.see_or_latest(&writer.token().to_string()).await, None);
+    assert!(shows(&Session::clone(&session).any(), 1).await);
+    assert_eq!(session.token(), writer.token());
 }

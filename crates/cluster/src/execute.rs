@@ -265,10 +265,10 @@ impl<B: Backend> Handle<B> {
                     if answer.is_other_role {
                         self.shared().nudge_all();
                     }
-                    search.has_read(node, purpose, sent, answer.position.clone());
+                    search.has_read(node, purpose, epoch, sent, answer.position.clone());
                     if let Some(unanswered) = unanswered {
                         let changes = self.changes_of(&statement);
-                        unanswered.acknowledged(answer.position, &changes);
+                        unanswered.acknowledged(answer.position, epoch, &changes);
                     }
                     return Ok(answer.value);
                 }
@@ -420,11 +420,11 @@ impl<'a, B: Backend> Unanswered<'a, B> {
         is_noted_here.then(|| Self { handle, writes, definitions, begun, is_settled: false })
     }
 
-    fn acknowledged(mut self, position: Option<B::Position>, changes: &Changes) {
+    fn acknowledged(mut self, position: Option<B::Position>, epoch: Epoch, changes: &Changes) {
         self.is_settled = true;
         self.note_definitions();
         match position {
-            Some(position) => self.handle.wrote_at(position, self.begun.into_std(), changes),
+            Some(position) => self.handle.wrote_at(position, epoch, self.begun.into_std(), changes),
             None => self.handle.wrote(),
         }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use millpond_core::{
-    Access, Decision, Freshness, Health, LastRead, NodeSet, Reason, Request, Role, Seen, Snapshot, Token,
-    TokenPosition, decide,
+    Access, Decision, Epoch, Freshness, Health, LastRead, NodeSet, Reason, Request, Role, Seen, Snapshot,
+    Token, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
 use tokio::time::Instant;
@@ -247,9 +247,14 @@ impl<B: Backend> Handle<B> {
         ReadsUntilDropped(self.is_monotonic().then(|| self.clone()))
     }
 
-    /// Notes a read on the primary, which showed no more than up to `position`.
-    pub(crate) fn has_read_at(&self, line: &Line<B::Position>, position: B::Position, before: Option<Shown>) {
-        line.add(&Seen::written(self.token_at(TokenPosition::UpTo(position)), now()));
+    /// Notes a read on the primary, which showed no more than `token` asks for.
+    pub(crate) fn has_read_at(
+        &self,
+        line: &Line<B::Position>,
+        token: Token<B::Position>,
+        before: Option<Shown>,
+    ) {
+        line.add(&Seen::written(Some(token), now()));
         line.read_on_primary(before);
     }
 
@@ -400,18 +405,44 @@ impl<B: Backend> Handle<B> {
         self.add_seen(&seen, &Changes::Anything);
     }
 
-    /// Notes a write that was acknowledged and lies at or before `position`, for which the primary was asked at `asked` or later.
-    pub fn wrote_at(&self, position: B::Position, asked: std::time::Instant, changes: &Changes) {
-        let seen = match self.token_at(TokenPosition::UpTo(position)) {
+    /// Notes a write that was acknowledged and lies at or before `position`, for which the primary of `epoch` was asked at `asked` or later.
+    /// When another one has been adopted meanwhile, the place is not known.
+    pub fn wrote_at(
+        &self,
+        position: B::Position,
+        epoch: Epoch,
+        asked: std::time::Instant,
+        changes: &Changes,
+    ) {
+        let seen = match self.token_of(position, epoch) {
             Some(token) => Seen::written_up_to(token, asked, now()),
-            None => Seen::written(None, now()),
+            None => Seen::written(self.token_at(TokenPosition::Everything), now()),
         };
         self.add_seen(&seen, changes);
     }
 
+    /// Counts the primaries that were adopted: a connection to one is of the epoch in which it was given.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.shared().view.load().epoch
+    }
+
+    /// What the primary of `epoch` said of where it is. Beyond a fork it would be another place: so both are of one view.
+    pub(crate) fn token_of(&self, position: B::Position, epoch: Epoch) -> Option<Token<B::Position>> {
+        let view = self.shared().view.load();
+        let position = TokenPosition::UpTo(position);
+        Some(&view).filter(|view| view.epoch == epoch).and_then(|view| Self::token_in(view, position))
+    }
+
     pub(crate) fn token_at(&self, position: TokenPosition<B::Position>) -> Option<Token<B::Position>> {
-        let snapshot = self.shared().view.load();
-        let place = snapshot.cluster.zip(snapshot.timeline);
+        Self::token_in(&self.shared().view.load(), position)
+    }
+
+    fn token_in(
+        view: &View<B::Position>,
+        position: TokenPosition<B::Position>,
+    ) -> Option<Token<B::Position>> {
+        let place = view.cluster.zip(view.timeline);
         place.map(|(cluster, timeline)| Token::new(cluster, timeline, position))
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use millpond_core::{LastRead, Position, Seen, Token, TokenPosition};
 
 use crate::NodeKey;
@@ -15,6 +15,8 @@ use crate::written::merge;
 #[derive(Debug)]
 pub(crate) struct Line<P> {
     seen: ArcSwap<Seen<P>>,
+    /// A token that could not be used here and may be elsewhere.
+    carried: ArcSwapOption<Token<P>>,
     shown: Mutex<Reads>,
 }
 
@@ -58,7 +60,11 @@ impl Shown {
 
 impl<P> Default for Line<P> {
     fn default() -> Self {
-        Self { seen: ArcSwap::from_pointee(Seen::default()), shown: Mutex::default() }
+        Self {
+            seen: ArcSwap::from_pointee(Seen::default()),
+            carried: ArcSwapOption::empty(),
+            shown: Mutex::default(),
+        }
     }
 }
 
@@ -72,12 +78,21 @@ impl<P: Position> Line<P> {
     }
 
     /// What it asks for at no known place lies before `token`: the primary was asked for that at `asked` or later.
-    pub(crate) fn place(&self, token: Option<Token<P>>, asked: Instant) {
+    pub(crate) fn place(&self, token: &Token<P>, asked: Instant) {
         let is_unplaced =
             |seen: &Seen<P>| seen.token().is_some_and(|token| *token.position() == TokenPosition::Everything);
-        if let Some(token) = token.filter(|_| is_unplaced(&self.seen.load())) {
-            self.add(&Seen::written_up_to(token, asked, now()));
+        if is_unplaced(&self.seen.load()) {
+            self.add(&Seen::written_up_to(token.clone(), asked, now()));
         }
+    }
+
+    /// Keeps a token of a later timeline than is known here for whoever comes next.
+    pub(crate) fn carry(&self, token: Token<P>) {
+        self.carried.store(Some(Arc::new(token)));
+    }
+
+    pub(crate) fn carried(&self) -> Guard<Option<Arc<Token<P>>>> {
+        self.carried.load()
     }
 
     /// What the next read must not show less of than.

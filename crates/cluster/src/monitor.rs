@@ -22,6 +22,9 @@ use crate::{Backend, Event, NodeKey, Purpose, connections_per_node};
 /// Nudges come as often as reads find a replica too old; probes do not.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What refuses is left alone for so long at most: writes may be waiting for it.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+
 /// How often a lone node is looked at from here, without asking it.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         {
             asks_anew = true;
         }
+        let begun = now();
         let Probe { input, is_refused } =
             probe(&shared, node, &mut connection, std::mem::take(&mut asks_anew)).await;
         let is_silent = matches!(input, Input::Silent { .. });
@@ -51,6 +55,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
             // Whoever takes writes is behind the name, sooner or later.
             asks_anew = true;
         }
+        node.was_asked_at(begun);
         shared.take_in(node, input);
         look_at_load(&shared, node, &mut strain);
         look_at_limit(&shared, node);
@@ -67,7 +72,12 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
-        sleep(backoff.behind(is_refused, SHORTEST_INTERVAL, 2 * shared.config.probe_interval)).await;
+        sleep(backoff.behind(
+            is_refused,
+            SHORTEST_INTERVAL,
+            LONGEST_PAUSE.min(2 * shared.config.probe_interval),
+        ))
+        .await;
         if is_silent && is_in_use(&shared, node) {
             // Traffic still goes to it: one more silence decides.
             continue;

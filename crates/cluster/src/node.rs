@@ -109,6 +109,8 @@ pub(crate) struct Node<B: Backend> {
     pub(crate) identity: Arc<Identity>,
     /// Whether callers wait for our connections.
     pub(crate) is_saturated: AtomicBool,
+    /// When its monitor last began to ask what was answered, or failed, since.
+    asked: Mutex<Option<Instant>>,
     /// What failed last in a probe.
     last_failure: Mutex<Option<Arc<str>>>,
     /// How opening connections goes.
@@ -227,6 +229,7 @@ impl<B: Backend> Node<B> {
             nudged,
             identity: Arc::clone(&identity),
             is_saturated: AtomicBool::new(false),
+            asked: Mutex::new(None),
             last_failure: Mutex::new(None),
             connects: Arc::clone(&connects),
             held: AtomicUsize::new(0),
@@ -353,6 +356,15 @@ impl<B: Backend> Node<B> {
         // Who sees a node fail does not wait for every thread to find out by itself.
         let penalty = u64::try_from(PeakEwma::PENALTY.as_nanos()).unwrap_or(u64::MAX);
         self.counts.all().for_each(|one| one.latency.observe(penalty, now));
+    }
+
+    /// Its monitor began at that time to ask it, and is done.
+    pub(crate) fn was_asked_at(&self, begun: Instant) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+    }
+
+    pub(crate) fn was_asked_since(&self, time: Instant) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|asked| asked >= time)
     }
 
     pub(crate) fn probe_failed(&self, why: Option<Arc<str>>) {

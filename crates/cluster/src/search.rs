@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use millpond_core::{
     Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, Plan, Position, Reason, Role, Seen,
-    TokenPosition,
 };
 use millpond_pool::{AcquireError, AcquireOptions};
 use tokio::sync::watch;
@@ -580,6 +579,7 @@ impl<'a, B: Backend> Search<'a, B> {
         &self,
         node: &Node<B>,
         purpose: Purpose,
+        epoch: Epoch,
         sent: Instant,
         position: Option<B::Position>,
     ) {
@@ -588,15 +588,16 @@ impl<'a, B: Backend> Search<'a, B> {
         if !self.access.is_read() {
             return;
         }
-        if let (Purpose::Write, Some(position)) = (purpose, &position) {
-            let token = self.handle.token_at(TokenPosition::UpTo(position.clone()));
+        let is_of_primary = purpose == Purpose::Write;
+        let token = position.filter(|_| is_of_primary).and_then(|at| self.handle.token_of(at, epoch));
+        if let Some(token) = &token {
             line.place(token, sent.into_std());
         }
         let Some(line) = self.handle.monotonic() else { return };
-        match (purpose, position) {
-            (Purpose::Read, _) => line.read_on(node.key, sent.into_std(), now(), self.shown),
-            (_, Some(position)) => self.handle.has_read_at(line, position, self.shown),
-            (_, None) => self.handle.has_read(),
+        match token {
+            _ if !is_of_primary => line.read_on(node.key, sent.into_std(), now(), self.shown),
+            Some(token) => self.handle.has_read_at(line, token, self.shown),
+            None => self.handle.has_read(),
         }
     }
 

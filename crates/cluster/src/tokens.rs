@@ -12,9 +12,22 @@ use crate::written::Changes;
 use crate::{Backend, Error, ErrorKind, Handle, Outcome};
 
 impl<B: Backend> Handle<B> {
-    /// What a reader elsewhere must be able to see to see what was written here.
+    /// What a reader elsewhere must be able to see to see what was written here. A token that [could not be used](Self::see_or_latest), since it is of a
+    /// later timeline than is known here, is handed on as it came: elsewhere it may be of use.
     #[must_use]
     pub fn token(&self) -> Token<B::Position> {
+        let own = self.own_token();
+        if let Sees::Session(line) = &self.sees {
+            if let Some(carried) =
+                line.carried().as_ref().filter(|carried| carried.timeline() > own.timeline())
+            {
+                return Token::clone(carried);
+            }
+        }
+        own
+    }
+
+    fn own_token(&self) -> Token<B::Position> {
         let seen = self.seen();
         if let Some(token) = seen.as_ref().and_then(|seen| seen.token()) {
             return token.clone();
@@ -44,8 +57,8 @@ impl<B: Backend> Handle<B> {
     /// Reads show what the token in `text` asks for from here on, if it can be used. If not, they show all that had been written when it came: the
     /// primary serves them until a replica is known to show that. Gives what was wrong with it.
     ///
-    /// One of a later timeline than is known has all nodes asked first, for as long as a call may wait for a connection: a primary may have been
-    /// promoted just now.
+    /// One of a later timeline than any node is on, as far as is known, has all nodes asked first, for as long as two probes may take: a primary may
+    /// have been promoted just now.
     ///
     /// # Cancel safety
     ///
@@ -59,7 +72,12 @@ impl<B: Backend> Handle<B> {
                     self.was_told(&Seen::told(token, came));
                     return None;
                 }
-                Err(error) => error,
+                Err(error) => {
+                    if let (TokenError::LaterTimeline { .. }, Sees::Session(line)) = (&error, &self.sees) {
+                        line.carry(token);
+                    }
+                    error
+                }
             },
             Err(error) => error,
         };
@@ -87,17 +105,20 @@ impl<B: Backend> Handle<B> {
     /// Whether a token that came at `came` can be used, by what all nodes say behind that, if it takes as much.
     async fn is_usable(&self, token: &Token<B::Position>, came: Instant) -> Result<(), TokenError> {
         let shared = self.shared();
-        let is_reached = |view: &View<B::Position>| view.timeline >= Some(token.timeline());
+        let is_reached = |view: &View<B::Position>| {
+            // Of a primary that is not adopted yet, too.
+            let others =
+                view.members().filter(|node| node.health == Health::Up).filter_map(|node| node.timeline);
+            view.timeline.into_iter().chain(others).any(|timeline| timeline >= token.timeline())
+        };
+        self.is_of_this_cluster(token)?;
         if !is_reached(&shared.view.load()) {
-            let patience = in_time(shared.config.acquire_timeout);
+            let patience = in_time((2 * shared.config.probe_timeout).min(shared.config.acquire_timeout));
             let deadline = self.end_of_call().map_or(patience, |end| end.min(patience));
             let mut answers = shared.answers.subscribe();
             loop {
                 let view = shared.view.load_full();
-                let has_said = |seen: Option<Instant>, health| {
-                    health == Health::Down || seen.is_some_and(|at| at >= came)
-                };
-                if is_reached(&view) || view.members().all(|node| has_said(node.observed, node.health)) {
+                if is_reached(&view) || shared.members(&view).all(|node| node.was_asked_since(came)) {
                     break;
                 }
                 drop(view);

@@ -583,7 +583,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// What a reader elsewhere must be able to see to see what was written here.
+    /// What a reader elsewhere must be able to see to see what was written here. What [`see_or_latest`](Session::see_or_latest) could not use here, and
+    /// another process may, is handed on as it came.
     #[must_use]
     pub fn token(&self) -> Token {
         self.db.handle.token()
@@ -608,10 +609,10 @@ impl Session {
     /// that, which takes a probe or two. So nothing that its owner wrote is missed, and nobody is turned away for an old cookie. Gives what was
     /// wrong with it, for a log.
     ///
-    /// A token of a later timeline than is known has all nodes asked first, as a primary may have been promoted just now: that takes a probe, and no
-    /// longer than a call may wait for a connection. When no node that answers is on that timeline the token counts as unusable, since it can be
-    /// forged: an owner whose writes are on a primary that this process cannot reach does not see them then. [`see`](Session::see) never takes
-    /// that for less than it says, and stops the session instead.
+    /// A token of a later timeline than any node is on has all nodes asked first, as a primary may have been promoted just now: that takes a probe, and
+    /// no longer than two may take. When no node that answers is on that timeline the token counts as unusable here, since it can be
+    /// forged: an owner whose writes are on a primary that this process cannot reach does not see them then. [`token`](Session::token) hands it on, so
+    /// that the next process may use it. [`see`](Session::see) never takes it for less than it says, and stops the session instead.
     ///
     /// ```
     /// # use millpond_postgres::{Db, Session};

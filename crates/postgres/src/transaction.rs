@@ -3,6 +3,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use millpond_cluster::core::Epoch;
 use millpond_cluster::sql::{Classification, Effects};
 use millpond_cluster::{Changes, GivenUp, Handle, NodeLease, ReadsUntilDropped, timed_out};
 use tokio::time::Instant;
@@ -38,6 +39,8 @@ pub struct Transaction {
     changes: Mutex<Changes>,
     /// How many definitions had been run when it began.
     definitions: u64,
+    /// Of which primary it is; nothing, where that was another already.
+    epoch: Option<Epoch>,
     /// Whether a definition may have been among its statements.
     defines: AtomicBool,
     /// Whether the server gave up a statement in favour of another transaction.
@@ -64,6 +67,8 @@ impl Transaction {
         id: Option<TransactionId>,
     ) -> Self {
         let (definitions, reads) = (handle.definitions(), handle.reads_until_dropped());
+        // In this order: connections are closed before another epoch begins.
+        let epoch = Some(handle.epoch()).filter(|_| !connection.is_evicted());
         Self {
             connection,
             handle,
@@ -72,6 +77,7 @@ impl Transaction {
             may_write: AtomicBool::new(false),
             changes: Mutex::default(),
             definitions,
+            epoch,
             defines: AtomicBool::new(false),
             has_conflicted: AtomicBool::new(false),
             savepoints: AtomicU64::new(0),
@@ -459,10 +465,10 @@ impl Commit<'_> {
     fn acknowledged(mut self, position: Option<crate::Lsn>) {
         self.is_settled = true;
         self.note_definitions();
-        match (self.access, position) {
+        match (self.access, position.zip(self.transaction.epoch)) {
             (TransactionAccess::ReadOnly, _) => {}
-            (TransactionAccess::ReadWrite, Some(position)) => {
-                self.transaction.handle.wrote_at(position, self.begun, &self.changes());
+            (TransactionAccess::ReadWrite, Some((position, epoch))) => {
+                self.transaction.handle.wrote_at(position, epoch, self.begun, &self.changes());
             }
             (TransactionAccess::ReadWrite, None) => self.transaction.handle.wrote(),
         }

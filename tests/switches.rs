@@ -113,3 +113,31 @@ async fn what_a_file_says_is_in_force_when_the_handle_is_there() {
     let item = Switches::mode(Mode::Shadow).table(None, "item");
     assert_eq!(watching().switches(item.clone()).connect().await.unwrap().switches(), item);
 }
+
+#[tokio::test]
+async fn a_file_takes_back_what_it_said_and_nothing_that_was_set_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("switches");
+    let lab = Lab::builder().replicas(0).up().await.unwrap();
+    let own = Switches::mode(Mode::Shadow).table(None, "cart");
+    let settings = builder(&lab, &Events::default()).switches(own.clone()).switches_file(&file);
+    let db = settings.connect().await.unwrap();
+    std::fs::write(&file, "primary-only; table item").unwrap();
+    let of_file = Switches::mode(Mode::PrimaryOnly).table(None, "item");
+    until("it is read", async || db.switches() == of_file).await;
+    std::fs::remove_file(&file).unwrap();
+    until("what was before is back", async || db.switches() == own).await;
+
+    std::fs::write(&file, "primary-only").unwrap();
+    let with_own = Switches::mode(Mode::PrimaryOnly).table(None, "cart");
+    until("it says nothing of tables", async || db.switches() == with_own).await;
+    // Somebody means it, though it is the same.
+    db.set_mode(Mode::Shadow);
+    db.set_mode(Mode::PrimaryOnly);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "table item").unwrap();
+    until("it is read", async || db.switches() == of_file).await;
+    std::fs::remove_file(&file).unwrap();
+    until("the table is taken back", async || db.switches() != of_file).await;
+    assert_eq!(db.switches().mode, Mode::PrimaryOnly);
+}

@@ -180,7 +180,7 @@ impl Knowledge {
     }
 
     /// What runs without being named and keeps every read on the primary.
-    fn hidden_code(&self) -> Option<Event> {
+    pub(crate) fn hidden_code(&self) -> Option<Event> {
         let catalog = self.catalog()?;
         let hazard = catalog.hazards().find(|hazard| hazard.is_unnamed())?;
         Some(Event::HiddenCode { hazard: hazard.to_string().into() })

@@ -171,6 +171,7 @@ impl<B: Backend> Cluster<B> {
             over_budget: shared.over_budget.load(Ordering::Relaxed),
             shadowed: shared.shadowed.load(Ordering::Relaxed),
             reads_on_primary: shared.reads_on_primary.read(),
+            no_reads: shared.why_no_reads(&snapshot),
             nodes: shared.members(&snapshot).zip(refusals).map(node).collect(),
         }
     }
@@ -259,6 +260,8 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) over_budget: AtomicU64,
     pub(crate) shadowed: AtomicU64,
     pub(crate) reads_on_primary: ReadsOnPrimary,
+    /// Counts how often switches were set.
+    pub(crate) switchings: AtomicU64,
 }
 
 impl<B: Backend> Shared<B> {
@@ -297,6 +300,7 @@ impl<B: Backend> Shared<B> {
             over_budget: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),
             reads_on_primary: ReadsOnPrimary::default(),
+            switchings: AtomicU64::new(0),
             backend: Arc::new(backend),
             config,
         });
@@ -305,6 +309,7 @@ impl<B: Backend> Shared<B> {
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {
+        self.switchings.fetch_add(1, Ordering::Relaxed);
         let before = {
             // Both under its lock, so that it goes by the last of two that are set at the same time.
             let mut records = self.shadow.records();
@@ -319,6 +324,14 @@ impl<B: Backend> Shared<B> {
     /// Whether it is known what the database holds, as far as it matters to the nodes there are.
     pub(crate) fn knows_catalog(&self, snapshot: &View<B::Position>) -> bool {
         self.knowledge.is_current() || !catalog::is_needed(snapshot)
+    }
+
+    /// Why nothing is taken for a read, if nothing is.
+    fn why_no_reads(&self, snapshot: &View<B::Position>) -> Option<Arc<str>> {
+        if !self.knows_catalog(snapshot) {
+            return Some("what the database holds is not known yet, or was changed since".into());
+        }
+        self.knowledge.hidden_code().map(|event| event.to_string().into())
     }
 
     /// Whether what is taken for a read is one, since the catalog shows what its text hides.
@@ -452,10 +465,10 @@ impl<B: Backend> Shared<B> {
             let timeline = known.and_then(|known| known.timeline);
             let why = match (node.last_failure(), refusal, known.and_then(|known| known.role), timeline) {
                 (Some(failure), ..) => failure.to_string(),
-                (None, Some(refusal), ..) => format!("says that it takes writes, and gets none: {refusal}"),
-                (None, None, Some(role), Some(timeline)) => format!("is a {role} on timeline {timeline}"),
-                (None, None, Some(role), None) => format!("is a {role}"),
-                (None, None, None, _) => "no answer yet".to_owned(),
+                (None, Some(refusal), Some(role), _) => format!("is a {role} and gets no writes: {refusal}"),
+                (None, _, Some(role), Some(timeline)) => format!("is a {role} on timeline {timeline}"),
+                (None, _, Some(role), None) => format!("is a {role}"),
+                (None, _, None, _) => "no answer yet".to_owned(),
             };
             format!("{}: {why}", node.name)
         };

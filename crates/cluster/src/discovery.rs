@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::node::Node;
 use crate::{Backend, Cluster, Event, NodeConfig};
 
 /// Why nodes could not be found.
@@ -40,10 +42,11 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<B: Backend> Cluster<B> {
     /// Asks `discovery` which nodes there are, at once, as often as `interval`, and soon after a node changed its role, came or went; adds
-    /// those that are new, and takes out those that two answers in a row did not name, of which the second is asked for a second behind the first.
-    /// Another weight or zone than it said before is taken over. Nodes that were there before it are its own, too. Call it inside a runtime.
+    /// those that are new, and takes out those that two answers in a row did not name, of which the second is asked for a second behind the first, or
+    /// an interval, if that is less; but not the primary while it is one, nor the name that decides who is. Weights and zones are those that it
+    /// says. Nodes that were there before it are its own, too. Call it inside a runtime.
     ///
-    /// When it fails, takes longer than [`connect_timeout`](crate::Config::connect_timeout), or finds no node, everything stays as it is, and an
+    /// When it fails, panics, takes longer than [`connect_timeout`](crate::Config::connect_timeout), or finds no node, everything stays as it is, and an
     /// event says why.
     pub fn discover(&self, discovery: Discovery<B::Address>, interval: Duration) {
         self.keep(run(self.weak(), discovery, interval));
@@ -65,21 +68,29 @@ async fn run<B: Backend>(
         else {
             return;
         };
-        let found = match timeout(patience, discovery()).await {
-            Ok(Ok(found)) if found.nodes.is_empty() => {
+        // In a task of its own, so that this one outlives what it does.
+        let mut asking = JoinSet::new();
+        asking.spawn(discovery());
+        let found = match timeout(patience, asking.join_next()).await {
+            Ok(Some(Ok(Ok(found)))) if found.nodes.is_empty() => {
                 let why = found.trouble.map(|trouble| format!(": {trouble}"));
                 Err(format!("it found no node{}", why.unwrap_or_default()))
             }
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {patience:?}")),
+            Ok(Some(Ok(Ok(found)))) => Ok(found),
+            Ok(Some(Ok(Err(error)))) => Err(error.to_string()),
+            Ok(Some(Err(error))) => Err(format!("it panicked: {error}")),
+            Ok(None) | Err(_) => Err(format!("no answer within {patience:?}")),
         };
         let Some(cluster) = cluster() else { return };
-        let (is_in_doubt, trouble) = match found {
-            Ok(found) => (listed.take_over(&cluster, found.nodes), found.trouble.map(|why| why.to_string())),
-            Err(why) => (false, Some(why)),
+        let (is_in_doubt, troubles) = match found {
+            Ok(found) => {
+                let (is_in_doubt, mut troubles) = listed.take_over(&cluster, found.nodes);
+                troubles.extend(found.trouble.map(|why| why.to_string()));
+                (is_in_doubt, troubles)
+            }
+            Err(why) => (false, vec![why]),
         };
-        let trouble: Option<Arc<str>> = trouble.map(Into::into);
+        let trouble: Option<Arc<str>> = (!troubles.is_empty()).then(|| troubles.join("; ").into());
         // The same trouble is told once.
         if let Some(cause) = trouble.clone().filter(|_| trouble != told) {
             cluster.shared.tell(&Event::DiscoveryFailed { cause });
@@ -103,9 +114,15 @@ struct Listed {
 }
 
 impl Listed {
-    /// Adds what is new, and then, since one node has to be left, takes out what is gone. Says whether a node is missing for the first time.
-    fn take_over<B: Backend>(&mut self, cluster: &Cluster<B>, nodes: Vec<NodeConfig<B::Address>>) -> bool {
+    /// Adds what is new, and then, since one node has to be left, takes out what is gone; but not the primary, while it is one: answers have
+    /// holes, and a cache may say the same again; unless it has another name. Says whether a node is missing for the first time, and what could not be done.
+    fn take_over<B: Backend>(
+        &mut self,
+        cluster: &Cluster<B>,
+        nodes: Vec<NodeConfig<B::Address>>,
+    ) -> (bool, Vec<String>) {
         let shared = &cluster.shared;
+        let mut troubles = Vec::new();
         let mut said = HashMap::with_capacity(nodes.len());
         for node in nodes {
             let (name, weight, zone) = (Arc::clone(&node.name), node.weight, node.zone.clone());
@@ -118,14 +135,17 @@ impl Listed {
                 Some(_) => Ok(()),
                 None => cluster.add_node(node),
             };
-            if let Err(error) = result {
-                shared.tell(&Event::DiscoveryFailed { cause: error.to_string().into() });
-            }
+            troubles.extend(result.err().map(|error| error.to_string()));
             said.insert(name, (weight, zone));
         }
         self.said = said;
-        let names =
-            shared.members(&shared.view.load()).map(|node| Arc::clone(&node.name)).collect::<Vec<_>>();
+        let view = shared.view.load();
+        let has_other_name = |node: &Node<B>| {
+            let server = view.of(node).and_then(|known| known.server);
+            server.is_some() && view.members().any(|other| other.id != node.id && other.server == server)
+        };
+        let may_go = |node: &&Node<B>| !node.is_endpoint && (!view.is_primary(node) || has_other_name(node));
+        let names: Vec<_> = shared.members(&view).filter(may_go).map(|node| Arc::clone(&node.name)).collect();
         let unsaid = names.into_iter().filter(|name| !self.said.contains_key(name));
         let (gone, missing): (HashSet<_>, HashSet<_>) = unsaid.partition(|name| self.missing.contains(name));
         for name in gone {
@@ -137,6 +157,6 @@ impl Listed {
             });
         }
         self.missing = missing;
-        !self.missing.is_empty()
+        (!self.missing.is_empty(), troubles)
     }
 }

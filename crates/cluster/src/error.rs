@@ -1,6 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Backend, Failure, FailureKind};
 
@@ -144,6 +145,12 @@ impl Error {
     /// It could have gone on to another node, and too many others did.
     pub(crate) fn over_budget(mut self) -> Self {
         self.0.message.push_str("; it was not tried on another node, since too many reads were lately");
+        self
+    }
+
+    /// It was not the first thing that was waited for.
+    pub(crate) fn after(mut self, waited: Duration) -> Self {
+        self.0.message.push_str(&format!("; {waited:.1?} in all, for a node that may run it, and for that"));
         self
     }
 

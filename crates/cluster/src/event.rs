@@ -45,14 +45,14 @@ pub enum Event {
         /// What it is now.
         role: Role,
     },
-    /// Writes go to this node from here on.
+    /// Writes go to this node from here on: another than before, or, in the same epoch, the one that was lost and is back.
     PrimaryChanged {
         /// Which node.
         node: Arc<str>,
-        /// Counts the changes.
+        /// Counts the changes from one to another.
         epoch: u64,
     },
-    /// No node takes writes.
+    /// No node takes writes. Told once, until [`PrimaryChanged`](Self::PrimaryChanged) says that one does.
     PrimaryLost {
         /// The one that did.
         node: Arc<str>,

@@ -164,12 +164,15 @@ impl<B: Backend> Shared<B> {
         let names = |nodes: &[&Node<B>]| nodes.iter().map(|node| &*node.name).collect::<Vec<_>>().join(", ");
         match found[..] {
             [one] => Ok(self.node_of(one.key)),
-            [] => {
-                let all: Vec<_> = self.members(&view).collect();
-                Err(Error::config(format!("no node {name}: there are {}", names(&all))))
-            }
+            [] => Err(self.no_node(name)),
             _ => Err(Error::config(format!("{name} stands for {}: name one of them", names(&found)))),
         }
+    }
+
+    fn no_node(&self, name: &str) -> Error {
+        let view = self.view.load();
+        let names: Vec<_> = self.members(&view).map(|node| &*node.name).collect();
+        Error::config(format!("no node {name}: there are {}", names.join(", ")))
     }
 
     /// The node of that name and no other.
@@ -235,7 +238,8 @@ impl<B: Backend> Shared<B> {
     }
 
     pub(crate) async fn remove_node(&self, name: &str, patience: Duration) -> Result<bool, Error> {
-        let node = self.named(name)?;
+        // By its own name alone: it does not come back.
+        let node = self.exactly(name).ok_or_else(|| self.no_node(name))?;
         let todos = {
             let mut state = self.state();
             if state.topology.snapshot().members().count() == 1 {

@@ -6,8 +6,11 @@ use millpond_core::Reason;
 
 use crate::shards::{Shard, Shards};
 
-/// Those that a read may go to the primary for. Not that there is one node alone: that is no news, and each read's.
-const REASONS: [Reason; 11] = [
+/// Those that a read may go to the primary for; the first two where a replica could have served it, and gave no connection. Not that there is one node
+/// alone: that is no news, and each read's.
+const REASONS: [Reason; 13] = [
+    Reason::FreshReplica,
+    Reason::ProvingReplica,
     Reason::AskedForPrimary,
     Reason::NoReplica,
     Reason::ReplicasDrained,

@@ -31,10 +31,13 @@ pub struct Status {
     pub over_budget: u64,
     /// Statements that [`Mode::Shadow`] kept on the primary and [`Mode::Route`] would have sent to a replica.
     pub shadowed: u64,
-    /// Reads that ran on the primary although there are other nodes, by why, since the start; what happens most stands first. Serialised, it is a
-    /// map from the reasons' words to counts.
+    /// Reads that ran on the primary although there are other nodes, by why, since the start; what happens most stands first. `FreshReplica` and
+    /// `ProvingReplica` are those that a replica could have served, which gave no connection. Serialised, it is a map from the reasons'
+    /// words to counts.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::by_reason"))]
     pub reads_on_primary: Vec<(Reason, u64)>,
+    /// Why nothing is taken for a read now, so that everything goes to the primary, if that is so: the catalog is not there, say.
+    pub no_reads: Option<Arc<str>>,
     /// Every node that is configured now.
     pub nodes: Vec<NodeStatus>,
 }
@@ -60,7 +63,7 @@ pub struct NodeStatus {
     pub health: Health,
     /// What failed when it was asked last, if that failed.
     pub last_failure: Option<Arc<str>>,
-    /// Why it gets no writes though it says that it takes some, and what to do about it.
+    /// Why it gets no writes though it says that it takes some, or nothing since it is of another cluster, and what to do about it.
     pub refusal: Option<Arc<str>>,
     /// Whether it takes long to answer beside the others: reads go to those first.
     pub is_slow: bool,
@@ -126,6 +129,9 @@ impl fmt::Display for Status {
             for trouble in node.last_failure.iter().chain(&node.refusal) {
                 writeln!(f, "{}: {trouble}", node.name)?;
             }
+        }
+        if let Some(why) = &self.no_reads {
+            writeln!(f, "everything goes to the primary: {why}")?;
         }
         if !self.reads_on_primary.is_empty() {
             let counts =

@@ -64,6 +64,10 @@ impl Switches {
         !self.digests.is_empty() || !self.tables.is_empty()
     }
 
+    fn names_the_same(&self, other: &Self) -> bool {
+        (&self.digests, &self.tables) == (&other.digests, &other.tables)
+    }
+
     fn names(&self, analysis: &Analysis) -> bool {
         self.digests.contains(&analysis.digest().value())
             || self.tables.iter().any(|(schema, name)| analysis.tables().may_name(schema.as_deref(), name))
@@ -167,7 +171,7 @@ impl<B: Backend> Cluster<B> {
     /// The switches in force.
     #[must_use]
     pub fn switches(&self) -> Switches {
-        Switches { mode: self.shared.mode.get(), ..self.shared.board.get().unwrap_or_default() }
+        self.shared.switches()
     }
 
     /// Sets all switches, from the next statement on. Those of a [watched file](Self::watch_switches) are set again when it changes.
@@ -175,24 +179,28 @@ impl<B: Backend> Cluster<B> {
         self.shared.set_switches(switches);
     }
 
-    /// Reads the switches from a file, before it returns and whenever it changes, within half a second. All of them are those of the file then,
-    /// but for the mode: a file that says none leaves it as it is, and takes back what it said itself before. One that is empty or not there
-    /// switches nothing; with one that cannot be read the last ones stay in force, and an event says why. A change counts when it was read
-    /// twice, so that nobody sees a file that is half written. Call it inside a runtime.
+    /// Reads the switches from a file, before it returns and whenever it changes, within half a second. A mode that it says is in force then, and
+    /// statements and tables that it names are, and no others. What it says nothing of stays as it is; when it says something no more, or
+    /// is gone, what was in force before it is again, unless somebody has set another since. With one that cannot be read the last ones stay in
+    /// force, and an event says why. A change counts when it was read twice, so that nobody sees a file that is half written. Call it inside a
+    /// runtime.
     pub fn watch_switches(&self, file: PathBuf) {
         let shared = Arc::clone(&self.shared);
-        let mut watched = Watched { file: file.into(), taken: Ok(String::new()), mode_before: None };
+        let mut watched = Watched::new(file);
         watched.take(&shared, read(&watched.file));
         self.keep(watch(shared, watched));
     }
 }
 
 impl<B: Backend> Shared<B> {
+    fn switches(&self) -> Switches {
+        Switches { mode: self.mode.get(), ..self.board.get().unwrap_or_default() }
+    }
+
     fn set_switches(&self, switches: &Switches) {
         self.set_mode(switches.mode);
         let before = self.board.set(switches);
-        let named = |switches: &Switches| (switches.digests.clone(), switches.tables.clone());
-        if before.as_ref().map(named).unwrap_or_default() != named(switches) {
+        if !before.unwrap_or_default().names_the_same(switches) {
             self.tell(&Event::SwitchesChanged { switches: switches.to_string().into() });
         }
     }
@@ -207,34 +215,74 @@ type Text = Result<String, String>;
 /// A file of switches.
 struct Watched {
     file: Arc<Path>,
+    /// What it held when it was looked at last.
+    seen: Text,
     /// What was taken from it last.
-    taken: Text,
-    /// The mode from before the file said one.
+    taken: String,
+    /// The mode from before it said one, and how often switches had been set when it was said: who sets some since means the mode, too.
     mode_before: Option<Mode>,
+    switchings: u64,
+    /// The statements and tables from before it named some, and those that it named last.
+    named_before: Option<Switches>,
+    named: Switches,
 }
 
 impl Watched {
+    fn new(file: PathBuf) -> Self {
+        Self {
+            file: file.into(),
+            seen: Ok(String::new()),
+            taken: String::new(),
+            mode_before: None,
+            switchings: 0,
+            named_before: None,
+            named: Switches::default(),
+        }
+    }
+
     fn take<B: Backend>(&mut self, shared: &Shared<B>, text: Text) {
-        if self.taken == text {
+        if self.seen == text {
             return;
         }
-        let read = text.as_ref().map_err(Clone::clone);
-        match read.and_then(|text| Switches::read(text).map_err(|error| error.to_string())) {
-            Ok((mut switches, has_mode)) => {
-                let mode = shared.mode.get();
-                if has_mode {
-                    self.mode_before.get_or_insert(mode);
-                } else {
-                    switches.mode = self.mode_before.take().unwrap_or(mode);
-                }
-                shared.set_switches(&switches);
+        let said = text.as_ref().map_err(Clone::clone).and_then(|text| {
+            let said = Switches::read(text).map_err(|error| error.to_string())?;
+            Ok((text, said))
+        });
+        match said {
+            Ok((text, said)) if self.taken != *text => {
+                self.switch(shared, said);
+                text.clone_into(&mut self.taken);
             }
+            Ok(_) => {}
             Err(why) => {
                 let cause = format!("{}: {why}", self.file.display()).into();
                 shared.tell(&Event::SwitchesUnreadable { cause });
             }
         }
-        self.taken = text;
+        self.seen = text;
+    }
+
+    fn switch<B: Backend>(&mut self, shared: &Shared<B>, (said, has_mode): (Switches, bool)) {
+        let now = shared.switches();
+        if shared.switchings.load(Ordering::Relaxed) != self.switchings {
+            self.mode_before = None;
+        }
+        let mode = if has_mode {
+            self.mode_before.get_or_insert(now.mode);
+            said.mode
+        } else {
+            self.mode_before.take().unwrap_or(now.mode)
+        };
+        let named = if said.names_statements() {
+            self.named_before.get_or_insert(now);
+            said
+        } else {
+            let is_its_own = now.names_the_same(&self.named);
+            self.named_before.take().filter(|_| is_its_own).unwrap_or(now)
+        };
+        self.named = Switches { mode, ..named };
+        shared.set_switches(&self.named);
+        self.switchings = shared.switchings.load(Ordering::Relaxed);
     }
 }
 
@@ -246,7 +294,7 @@ fn read(file: &Path) -> Text {
 }
 
 async fn watch<B: Backend>(shared: Arc<Shared<B>>, mut watched: Watched) {
-    let mut last = watched.taken.clone();
+    let mut last = watched.seen.clone();
     loop {
         let next = Instant::now() + OFTEN;
         let file = Arc::clone(&watched.file);

@@ -183,8 +183,8 @@ impl Builder {
     /// name stands for is a node, and is named by it: for names that stand for several servers, as a reader endpoint or a service does, and for those
     /// that stand for another one after a failover. TLS is checked against the name. Two names of one server are one node.
     ///
-    /// An address that two answers in a row do not have is taken out; the second is asked for a second behind the first. What cannot be looked up
-    /// stands for what it did last, and an event says why ([`Event::DiscoveryFailed`]). Not for a name that answers with some of its
+    /// An address that two answers in a row do not have is taken out, unless it is the primary's; the second is asked for a second behind the first. What
+    /// cannot be looked up stands for what it did last, and an event says why ([`Event::DiscoveryFailed`]). Not for a name that answers with some of its
     /// addresses in turn, as reader endpoints of managed services do: list the nodes themselves there, or ask the service for them
     /// ([`discovery`](Builder::discovery)).
     ///
@@ -196,8 +196,9 @@ impl Builder {
     }
 
     /// Asks which nodes there are, as often as `interval`, and soon after a node changed its role, came or went; adds those that are new, takes out
-    /// those that two answers in a row do not name (the second is asked for a second behind the first), and takes over other weights and
-    /// zones. The nodes of the URL are those of the start.
+    /// those that two answers in a row do not name (the second is asked for a second behind the first), but for the primary and a
+    /// [writer endpoint](NodeSettings::writer_endpoint), and takes over weights and zones, of which those that an operator set stay until
+    /// others are said. The nodes of the URL are those of the start.
     ///
     /// When it fails, or finds none, everything stays as it is, and an event says why ([`Event::DiscoveryFailed`]).
     ///
@@ -359,7 +360,7 @@ impl Builder {
     ///
     /// That is the rate of a process in use, one question on one open connection. While reads wait for a replica or writes for a primary it is up
     /// to one each 20 ms. A server that refuses, since it is starting or has no connection left, is asked again after a pause that doubles from 20 ms
-    /// to two intervals, of which chance takes a part, whoever waits for it.
+    /// to 400 ms, or two intervals where that is less, of which chance takes a part, whoever waits for it.
     #[must_use]
     pub const fn probe_interval(mut self, interval: Duration) -> Self {
         self.config.probe_interval = interval;
@@ -454,9 +455,10 @@ impl Builder {
     }
 
     /// A file that the switches are read from, before the handle is given out and whenever it changes, within half a second: see [`Switches`] for
-    /// how they are written. All switches are those of the file then, but for the mode: a file that says none leaves it as it is, and takes
-    /// back what it said itself before. One that is empty or not there switches nothing; with one that cannot be read the last ones stay, and an
-    /// event says why ([`Event::SwitchesUnreadable`]). A change counts when it was read twice, so that nobody sees a file that is half written.
+    /// how they are written. A mode that it says is in force then, and statements and tables that it names are, and no others. What it says nothing of
+    /// stays as it is; when it says something no more, or is gone, what was in force before it is again, unless somebody has set another
+    /// since. With one that cannot be read the last ones stay, and an event says why ([`Event::SwitchesUnreadable`]). A change counts when it was
+    /// read twice, so that nobody sees a file that is half written.
     #[must_use]
     pub fn switches_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.switches_file = Some(file.into());

@@ -16,7 +16,7 @@ use crate::connection::Connection;
 pub type LagReading<'a> =
     Pin<Box<dyn Future<Output = Result<Age, Box<dyn std::error::Error + Send + Sync>>> + Send + 'a>>;
 
-/// Tells how old the data of a node is, where its position in the WAL does not: where there is no such position, as on Aurora, or none that can be
+/// Tells how old the data of a node is, where its position in the WAL does not: where there is none that can be
 /// compared. For [`Builder::lag_source`](crate::Builder::lag_source); [`Heartbeat`] is one.
 ///
 /// Without a source the position tells, which costs nothing more and writes nothing.

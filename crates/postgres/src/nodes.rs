@@ -119,7 +119,7 @@ impl From<&str> for NodeSettings {
 /// statement on, for all clones, and nothing restarts: the other nodes keep their roles, their connections and what is known of them.
 ///
 /// Nodes are named as in the URL, and as [`status`](crate::Db::status) names them; the port may be left out where it is 5432. One that was found by
-/// a name ([`resolve_names`](crate::Builder::resolve_names)) goes by that name, too, as long as no other was.
+/// a name ([`resolve_names`](crate::Builder::resolve_names)) goes by that name, too, as long as no other was; but for [`remove`](Nodes::remove).
 #[derive(Clone, Copy, Debug)]
 pub struct Nodes<'a> {
     cluster: &'a Cluster<Postgres>,

@@ -263,12 +263,22 @@ impl<P: Position> Topology<P> {
     /// cluster: a restored copy has the same identifier and a higher timeline too. A replica that follows the new one is
     /// evidence as well; but on the timeline of the last one that is who followed that, and none of a copy.
     fn may_take_over(&self, id: NodeId, incumbent: Option<NodeId>) -> bool {
-        // By its other name too.
-        let is_last = self.writer_server.is_some() && self.server_of(id) == self.writer_server;
-        let known = self.writer == Some(id) || is_last || self.has_followed(id);
+        let known = self.writer == Some(id) || self.is_last_writer(id) || self.has_followed(id);
         let last = incumbent.map_or(Some(self.timeline), |incumbent| self.timeline_of(incumbent));
         let is_later = self.timeline_of(id) > last;
         known || (is_later && self.is_followed(id))
+    }
+
+    /// Whether it is the one that was written to last, by its other name; where it was started anew since, with all that it had: a copy that was
+    /// restored in its place has less.
+    fn is_last_writer(&self, id: NodeId) -> bool {
+        let latest = self.nodes.get(id.index()).and_then(|node| node.latest.as_ref());
+        let (Some(before), Some((_, seen))) = (self.writer_server, latest) else { return false };
+        let has_all = || {
+            let end = self.history.latest().zip(seen.position.as_ref());
+            seen.timeline == self.timeline && end.is_some_and(|((_, end), at)| at.covers(end))
+        };
+        seen.server.is_some_and(|now| now == before || (now.is_of(before) && has_all()))
     }
 
     fn is_followed(&self, id: NodeId) -> bool {

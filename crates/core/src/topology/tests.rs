@@ -483,6 +483,22 @@ fn the_same_server_is_written_to_by_its_other_name_when_the_first_cannot_be_reac
 }
 
 #[test]
+fn a_primary_that_was_started_anew_is_written_to_by_its_other_name_if_it_has_all_that_it_had() {
+    let moved = |position| {
+        let mut cluster = three();
+        cluster.says(0, at((1, 1), observation(Role::Primary, 1, 100)));
+        cluster.clock += 100;
+        cluster.says(0, at((1, 1), observation(Role::Primary, 1, 100)));
+        cluster.handle(Input::Joined { node: id(3), is_near: false, is_endpoint: false });
+        cluster.handle(Input::Unreachable { node: id(0) });
+        cluster.clock += 100;
+        cluster.says(3, at((1, 2), observation(Role::Primary, 1, position)));
+        cluster.primary()
+    };
+    assert_eq!((moved(100), moved(99)), (Some(3), None));
+}
+
+#[test]
 fn one_run_of_one_server_by_two_of_its_addresses_is_one_server() {
     let mut cluster = three();
     let mut evictions = 0;

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use millpond_cluster::{Discovery, DiscoveryError, Found, NodeConfig};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::connector::Connectors;
@@ -61,21 +61,34 @@ impl Names {
 
     /// What they stand for. One that cannot be looked up stands for what it did, and says why.
     async fn look_up(&self) -> (Vec<NodeSettings>, Option<DiscoveryError>) {
-        let answers =
-            join_all(self.named.iter().map(|(node, _)| timeout(self.patience, node.clone().resolve())));
-        let (mut all, mut troubles) = (Vec::new(), Vec::new());
-        for ((node, last), answer) in self.named.iter().zip(answers.await) {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lookups = JoinSet::new();
+        for (index, (node, _)) in self.named.iter().enumerate() {
+            let (node, patience) = (node.clone(), self.patience);
+            lookups.spawn(async move { (index, timeout(patience, node.resolve()).await) });
+        }
+        let mut troubles = Vec::new();
+        while let Some(answer) = lookups.join_next().await {
+            let (index, answer) = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    troubles.push(error.to_string());
+                    continue;
+                }
+            };
+            let (node, last) = &self.named[index];
             match answer {
-                Ok(Ok(found)) => *last = found,
+                Ok(Ok(found)) => *last.lock().unwrap_or_else(PoisonError::into_inner) = found,
                 Ok(Err(error)) => troubles.push(error.to_string()),
                 Err(_) => {
                     let name = node.name().unwrap_or_default();
                     troubles.push(format!("{name}: no answer within {:?}", self.patience));
                 }
             }
-            all.extend(last.iter().cloned());
         }
+        // So that the same trouble is told the same way.
+        troubles.sort_unstable();
+        let last = self.named.iter().map(|(_, last)| last.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = last.flat_map(|last| last.clone()).collect();
         (all, (!troubles.is_empty()).then(|| troubles.join("; ").into()))
     }
 }

@@ -25,12 +25,6 @@ pub struct Found<A> {
     pub trouble: Option<DiscoveryError>,
 }
 
-impl<A> From<Vec<NodeConfig<A>>> for Found<A> {
-    fn from(nodes: Vec<NodeConfig<A>>) -> Self {
-        Self { nodes, trouble: None }
-    }
-}
-
 /// Nodes on their way.
 pub type Discovered<A> = Pin<Box<dyn Future<Output = Result<Found<A>, DiscoveryError>> + Send>>;
 

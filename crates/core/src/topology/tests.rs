@@ -144,19 +144,21 @@ fn a_primary_is_told_lost_once_and_found_again_in_its_place() {
 
 #[test]
 fn a_rival_that_comes_back_when_the_other_was_adopted_is_told() {
-    let mut cluster = Cluster::new(2);
-    cluster.answers(0, Role::Primary, 1, 100);
-    cluster.answers(1, Role::Primary, 1, 100);
-    cluster.handle(Input::Unreachable { node: id(1) });
-    assert_eq!(cluster.primary(), Some(0));
+    let mut cluster = three();
+    // Nobody is chosen while one that was added has not answered.
+    cluster.handle(Input::Joined { node: id(3), is_near: false, is_endpoint: false });
+    cluster.handle(Input::Left { node: id(0) });
+    cluster.answers(1, Role::Primary, 2, 100);
+    cluster.answers(2, Role::Primary, 2, 100);
+    cluster.handle(Input::Unreachable { node: id(3) });
+    assert_eq!((cluster.primary(), cluster.topology.refusal(id(2))), (None, Some(Refusal::Rivals)));
+    assert_eq!(cluster.told.iter().filter(|event| **event == Event::AmbiguousPrimary).count(), 1);
+    cluster.handle(Input::Unreachable { node: id(2) });
+    assert_eq!(cluster.primary(), Some(1));
     cluster.told.clear();
-    cluster.answers(1, Role::Primary, 1, 100);
-    assert_eq!(cluster.primary(), Some(0));
-    assert!(
-        cluster.told.iter().any(|event| matches!(event, Event::SecondPrimary(node, _) if *node == id(1))),
-        "{:?}",
-        cluster.told
-    );
+    cluster.answers(2, Role::Primary, 2, 100);
+    assert_eq!(cluster.primary(), Some(1));
+    assert_eq!(cluster.told, [Event::NodeUp(id(2)), Event::SecondPrimary(id(2), Refusal::Rivals)]);
 }
 
 #[test]

@@ -224,13 +224,15 @@ async fn the_most_connections_can_be_changed() {
         async move { db.get().await }
     });
     until("it waits", async || db.status().nodes[0].waiting == 1).await;
-    db.nodes().set_max_size(2).unwrap();
+    db.nodes().change_limits(|limits| limits.max_size = 2).unwrap();
     let second = waiting.await.unwrap().unwrap();
     assert_eq!(db.status().nodes[0].connections, 2);
-    db.nodes().set_max_size(1).unwrap();
+    db.nodes().change_limits(|limits| limits.max_size = 1).unwrap();
     drop((first, second));
     until("one is closed", async || db.status().nodes[0].connections == 1).await;
-    assert_eq!(db.nodes().set_max_size(0).unwrap_err().kind(), ErrorKind::Config);
+    let error = db.nodes().change_limits(|limits| limits.max_size = 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(db.nodes().limits().max_size, 1, "those before stay");
 }
 
 #[tokio::test]
@@ -269,7 +271,7 @@ async fn a_server_with_too_few_connections_for_all_processes_is_told_once() {
     let cluster = Cluster::up_with(1, |builder| builder.max_size(7).processes(10)).await;
     let told = || cluster.events.count(|event| matches!(event, Event::TooFewConnections { .. }));
     assert_eq!(told(), 0);
-    cluster.db.nodes().set_max_size(8).unwrap();
+    cluster.db.nodes().change_limits(|limits| limits.max_size = 8).unwrap();
     until("both are told", async || told() == 2).await;
     assert!(
         cluster.events.any(|event| matches!(event, Event::TooFewConnections { wanted: 100, limit: 97, .. }))

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use millpond::postgres::GenericClient;
 use millpond_tests::{Cluster, until};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -67,6 +68,12 @@ async fn a_statement_has_a_span_that_says_where_it_went_and_why() {
     let port = |node: &str| cluster.lab.node(node).unwrap().port().to_string();
     for index in 0..4 {
         assert_eq!(of(index, "db.system.name"), Some("\"postgresql\""));
+        assert_eq!(of(index, "db.namespace"), Some("\"postgres\""));
+        assert_eq!(of(index, "db.collection.name"), Some("item"));
+        let (verb, summary) =
+            if index == 0 { ("\"INSERT\"", "\"INSERT item\"") } else { ("\"SELECT\"", "\"SELECT item\"") };
+        assert_eq!(of(index, "db.operation.name"), Some(verb));
+        assert_eq!((of(index, "db.query.summary"), of(index, "otel.name")), (Some(summary), Some(summary)));
         assert_eq!(of(index, "server.address"), Some("\"127.0.0.1\""));
         assert_eq!(of(index, "millpond.digest").map(str::len), Some(16));
         assert!(of(index, "millpond.wait_ms").is_some());
@@ -99,4 +106,33 @@ async fn a_statement_that_went_on_says_so() {
     })
     .await;
     assert!(spans.0.lock().unwrap().iter().all(|fields| !fields.contains_key("error.type")));
+}
+
+#[tokio::test]
+async fn statements_of_transactions_and_leases_have_spans_too() {
+    let cluster = Cluster::up(1).await;
+    let (db, spans) = (&cluster.db, Spans::default());
+    let _guard = tracing::subscriber::set_default(spans.clone());
+    let transaction = db.begin().await.unwrap();
+    transaction.execute("insert into item values (1)", &[]).await.unwrap();
+    transaction.batch(&[("select 1 from item", &[]), ("delete from item", &[])]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let lease = db.get_read().await.unwrap();
+    GenericClient::query(&lease, "select 1 / 0 from item", &[]).await.unwrap_err();
+    drop(lease);
+    let spans = spans.0.lock().unwrap();
+    let all = |name: &str| -> Vec<Option<String>> {
+        spans.iter().map(|fields| fields.get(name).map(|value| value.trim_matches('"').to_owned())).collect()
+    };
+    let some = |values: &[&str]| -> Vec<_> { values.iter().map(|value| Some((*value).to_owned())).collect() };
+    let names = ["BEGIN", "INSERT item", "SELECT item DELETE", "COMMIT", "connection", "SELECT item"];
+    assert_eq!(all("otel.name"), some(&names));
+    let roles = ["primary", "primary", "primary", "primary", "replica", "replica"];
+    assert_eq!(all("millpond.role"), some(&roles));
+    let routed: Vec<bool> = all("millpond.reason").iter().map(Option::is_some).collect();
+    assert_eq!(routed, [true, false, false, false, true, false], "a node is chosen once");
+    let codes = all("db.response.status_code");
+    assert_eq!((&codes[..5], codes[5].as_deref()), (&[const { None }; 5][..], Some("22012")));
+    let replica = cluster.lab.node("db-1").unwrap().port().to_string();
+    assert_eq!(all("server.port")[5], Some(replica));
 }

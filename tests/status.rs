@@ -63,7 +63,7 @@ async fn a_status_is_one_plain_value() {
     let replica = node(1, "replica", json!({"time_ms": null, "distance": 0}));
     let expected = json!({
         "mode": "route", "epoch": 1, "primary": &*status.nodes[0].name, "timeline": 1,
-        "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0, "reads_on_primary": null, "no_reads": null,
+        "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0, "reads_on_primary": null, "no_reads": null, "waiting": 0,
         "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0})), replica, silent],
     });
     assert_eq!(told, expected);

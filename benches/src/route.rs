@@ -138,7 +138,7 @@ impl Pool for Routed {
         config.acquire_timeout = WAIT_TIMEOUT;
         config.catalog_interval = None;
         // Nobody is asked while it is measured, and what was said stays fresh.
-        config.probe_interval = Duration::from_secs(3600);
+        config.probe_interval = Some(Duration::from_secs(3600));
         config.max_lag = Duration::from_secs(3600);
         let nodes = ["a", "b", "c"].into_iter().enumerate();
         let nodes = nodes.map(|(node, name)| NodeConfig::new(name.into(), node)).collect();

@@ -19,6 +19,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The SQL that the servers speak.
     const DIALECT: Dialect;
 
+    /// The database that all statements are for, where there is one: for spans.
+    fn namespace(&self) -> Option<&str> {
+        None
+    }
+
     /// Opens a connection to a node. Dropped when it takes too long.
     fn connect(
         &self,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{
-    Action, Event as Change, Freshness, Health, Input, MAX_NODES, Membership, NodeId, Observation, Refusal,
-    RetryBudget, Role, Timeline,
+    Action, Event as Change, Health, Input, MAX_NODES, Membership, NodeId, Observation, Refusal, RetryBudget,
+    Role, Timeline,
 };
 use millpond_sql::{Classifier, Digest, digest};
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::catalog::{self, Knowledge};
 use crate::growing::Growing;
 use crate::handle::Sees;
+use crate::limits::LiveLimits;
 use crate::members::{State, View};
 use crate::mode::ModeSwitch;
 use crate::node::{Node, in_time, now};
@@ -30,9 +31,15 @@ use crate::switches::Board;
 use crate::watchers::{Place, Watchers};
 use crate::written::Written;
 use crate::{
-    Backend, Config, Error, ErrorKind, Event, Handle, Mode, NodeConfig, NodeKey, NodeStatus, Outcome,
+    Backend, Config, Error, ErrorKind, Event, Handle, Limits, Mode, NodeConfig, NodeKey, NodeStatus, Outcome,
     Purpose, ShadowReport, Status,
 };
+
+/// How often a node is asked who it is, unless something else is set.
+const USUAL_PROBE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What a short `max_lag` makes of that at least.
+const SHORTEST_PROBE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A database cluster: its nodes, a pool and a monitor for each. Cheap to clone; all clones are one cluster. When the
 /// last is dropped the monitors end.
@@ -121,7 +128,7 @@ impl<B: Backend> Cluster<B> {
     /// A handle whose reads show this process's own writes and are at most [`max_lag`](Config::max_lag) old.
     #[must_use]
     pub fn handle(&self) -> Handle<B> {
-        Handle::new(self.clone(), Freshness::Within(self.shared.config.max_lag), Sees::Process)
+        Handle::new(self.clone(), Sees::Process)
     }
 
     /// How the cluster stands now.
@@ -172,6 +179,7 @@ impl<B: Backend> Cluster<B> {
             shadowed: shared.shadowed.load(Ordering::Relaxed),
             reads_on_primary: shared.reads_on_primary.read(),
             no_reads: shared.why_no_reads(&snapshot),
+            waiting: shared.waiting_for_node.load(Ordering::Relaxed),
             nodes: shared.members(&snapshot).zip(refusals).map(node).collect(),
         }
     }
@@ -233,13 +241,15 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) nodes: Growing<Node<B>>,
     pub(crate) state: Mutex<State<B::Position>>,
     pub(crate) view: ArcSwap<View<B::Position>>,
-    pub(crate) max_size: AtomicUsize,
+    pub(crate) limits: LiveLimits,
     /// Told when a node's health or role, or the primary, is another.
     pub(crate) changes: watch::Sender<()>,
     /// Told of every answer of a node, when somebody waits for a fresher one.
     pub(crate) answers: watch::Sender<()>,
     /// Reads that run on the primary since no replica may serve them, where there is a limit.
     pub(crate) fallback_reads: AtomicUsize,
+    /// Callers that wait while no node may run their statement.
+    pub(crate) waiting_for_node: AtomicUsize,
     /// Those of every statement in flight.
     watchers: Watchers,
     is_closed: AtomicBool,
@@ -265,6 +275,12 @@ pub(crate) struct Shared<B: Backend> {
 }
 
 impl<B: Backend> Shared<B> {
+    /// How often each node is asked who it is.
+    pub(crate) fn probe_interval(&self) -> Duration {
+        let of_lag = || USUAL_PROBE_INTERVAL.min(self.limits.max_lag() / 4).max(SHORTEST_PROBE_INTERVAL);
+        self.config.probe_interval.unwrap_or_else(of_lag)
+    }
+
     fn new(
         backend: B,
         nodes: Vec<NodeConfig<B::Address>>,
@@ -282,10 +298,11 @@ impl<B: Backend> Shared<B> {
             view: ArcSwap::from_pointee(state.view()),
             state: Mutex::new(state),
             nodes: Growing::default(),
-            max_size: AtomicUsize::new(config.max_size),
+            limits: LiveLimits::new(&Limits::of(&config)),
             changes: watch::Sender::new(()),
             answers: watch::Sender::new(()),
             fallback_reads: AtomicUsize::new(0),
+            waiting_for_node: AtomicUsize::new(0),
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),
             mode: ModeSwitch::new(config.switches.mode),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millpond_sql::Classifier;
 
-use crate::{Error, Event, Switches};
+use crate::{Error, Event, Limits, Switches};
 
 /// Told of every [`Event`].
 pub type EventListener = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -19,6 +19,10 @@ pub struct Config {
     pub processes: usize,
     /// How long one statement may wait for a connection, over all nodes that are tried. Default 5 s.
     pub acquire_timeout: Duration,
+    /// How long one statement may wait while no node may run it, as between the end of one primary and the promotion of the next; once one
+    /// may, the wait for its connection begins anew. Zero: it fails at once. Default `None`: the [`acquire_timeout`](Self::acquire_timeout)
+    /// is for both waits together.
+    pub failover_timeout: Option<Duration>,
     /// How long opening one connection may take, login included. Default 5 s.
     pub connect_timeout: Duration,
     /// The most connections to one node that are being opened at a time. Default 2.
@@ -37,8 +41,9 @@ pub struct Config {
     pub keepalive: Option<Duration>,
     /// The most that a plain handle's reads may be behind. Default 1 s.
     pub max_lag: Duration,
-    /// How often each node is asked who it is. Default 200 ms: it is part of every lag.
-    pub probe_interval: Duration,
+    /// How often each node is asked who it is: it is part of every lag. Default `None`: every 200 ms, or a quarter of
+    /// [`max_lag`](Self::max_lag) where that is less, and 20 ms at least.
+    pub probe_interval: Option<Duration>,
     /// How often a node is asked while nothing was asked of the cluster for some time: the interval doubles up to this. At least
     /// [`probe_interval`](Self::probe_interval). Default 2 s.
     pub idle_probe_interval: Duration,
@@ -67,6 +72,7 @@ impl Default for Config {
             max_size: 10,
             processes: 1,
             acquire_timeout: Duration::from_secs(5),
+            failover_timeout: None,
             connect_timeout: Duration::from_secs(5),
             max_connecting: 2,
             max_waiting: None,
@@ -76,7 +82,7 @@ impl Default for Config {
             check_after: Some(Duration::from_secs(30)),
             keepalive: None,
             max_lag: Duration::from_secs(1),
-            probe_interval: Duration::from_millis(200),
+            probe_interval: None,
             idle_probe_interval: Duration::from_secs(2),
             probe_timeout: Duration::from_millis(350),
             classifier: None,
@@ -101,27 +107,29 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 impl Config {
     /// Refuses settings that cannot be, by name.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        for (name, count) in [("max_size", self.max_size), ("processes", self.processes)] {
-            if count == 0 {
-                return Err(Error::config(format!("{name} must be at least 1")));
-            }
+        if self.processes == 0 {
+            return Err(Error::config("processes must be at least 1"));
         }
+        Limits::of(self).check()?;
         let durations = [
-            ("acquire_timeout", self.acquire_timeout),
             ("connect_timeout", self.connect_timeout),
-            ("probe_interval", self.probe_interval),
+            ("probe_interval", self.probe_interval.unwrap_or(LONGEST)),
             ("idle_probe_interval", self.idle_probe_interval),
             ("probe_timeout", self.probe_timeout),
             ("the catalog's interval", self.catalog_interval.unwrap_or(LONGEST)),
         ];
-        if let Some((name, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
-            return Err(Error::config(format!("{name} must be longer than zero")));
-        }
-        match durations.iter().find(|(_, duration)| *duration > LONGEST) {
-            Some((name, _)) => Err(Error::config(format!("{name} must be at most a year"))),
-            None => Ok(()),
-        }
+        durations.into_iter().try_for_each(|(name, duration)| check_duration(name, duration))
     }
+}
+
+/// Refuses a duration that cannot be.
+pub(crate) fn check_duration(name: &str, duration: Duration) -> Result<(), Error> {
+    let what = match duration {
+        Duration::ZERO => "longer than zero",
+        duration if duration > LONGEST => "at most a year",
+        _ => return Ok(()),
+    };
+    Err(Error::config(format!("{name} must be {what}")))
 }
 
 impl fmt::Debug for Config {
@@ -130,6 +138,7 @@ impl fmt::Debug for Config {
             .field("max_size", &self.max_size)
             .field("processes", &self.processes)
             .field("acquire_timeout", &self.acquire_timeout)
+            .field("failover_timeout", &self.failover_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_connecting", &self.max_connecting)
             .field("max_waiting", &self.max_waiting)

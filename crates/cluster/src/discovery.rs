@@ -143,7 +143,7 @@ impl Listed {
         let unsaid = names.into_iter().filter(|name| !self.said.contains_key(name));
         let (gone, missing): (HashSet<_>, HashSet<_>) = unsaid.partition(|name| self.missing.contains(name));
         for name in gone {
-            let (shared, patience) = (Arc::clone(shared), shared.config.acquire_timeout);
+            let (shared, patience) = (Arc::clone(shared), shared.limits.acquire_timeout());
             // What runs there may end, and nobody waits for that.
             cluster.keep(async move {
                 // Another one may have been faster.

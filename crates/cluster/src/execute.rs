@@ -1,6 +1,7 @@
 //! The line from a statement to its answer: decide, choose, acquire, execute, and go on to another node where that
 //! is safe.
 
+use std::borrow::Cow;
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::definition::{is_several_transactions, may_define};
 use crate::node::Node;
 use crate::search::{Leased, Search};
-use crate::sight::Sight;
+use crate::sight::StatementSpan;
 use crate::written::Changes;
 use crate::{Backend, Error, ErrorKind, FailureKind, Handle, NodeLease, Outcome, Purpose};
 
@@ -92,6 +93,8 @@ impl<T, P> Answer<T, P> {
 pub struct Statement<'a> {
     pub(crate) access: Access,
     pub(crate) text: Option<&'a str>,
+    /// The text by which its span describes it.
+    seen_as: Option<&'a str>,
     writes: Writes,
     pub(crate) definitions: Definitions,
     /// Whether it may run once more on the primary when a replica refused it as a write: not a copy, and one that begins at its
@@ -133,7 +136,7 @@ impl<'a> Statement<'a> {
         let definitions =
             if may_define(text, classification, dialect) { Definitions::Perhaps } else { Definitions::None };
         let may_heal = !may_commit_midway && !classification.effects().contains(Effects::COPY);
-        Self { access, text: Some(text), writes, definitions, may_heal }
+        Self { access, text: Some(text), seen_as: Some(text), writes, definitions, may_heal }
     }
 
     /// Several that run one behind the other on one connection, each by itself, with what each of them says; `text` has them all. It may run
@@ -143,6 +146,7 @@ impl<'a> Statement<'a> {
         let mut all = Self {
             access: Access::Read,
             text: Some(text),
+            seen_as: Some(text),
             writes: Writes::EvenWhenRefused,
             definitions: Definitions::None,
             may_heal: false,
@@ -162,7 +166,13 @@ impl<'a> Statement<'a> {
     #[must_use]
     pub const fn connection(access: Access) -> Self {
         let (writes, definitions) = (Writes::ByTheCaller, Definitions::None);
-        Self { access, text: None, writes, definitions, may_heal: false }
+        Self { access, text: None, seen_as: None, writes, definitions, may_heal: false }
+    }
+
+    /// The same, with the text that the caller begins with, for its [span](Handle::span).
+    #[must_use]
+    pub const fn seen_as(self, text: &'a str) -> Self {
+        Self { seen_as: Some(text), ..self }
     }
 }
 
@@ -194,11 +204,10 @@ impl<B: Backend> Handle<B> {
         statement: Statement<'_>,
         operation: &mut O,
     ) -> Result<O::Output, Error> {
-        let mut sight = Sight::of(statement.text, B::DIALECT);
+        let seen_as = || statement.seen_as.map(Cow::Borrowed);
+        let mut sight = StatementSpan::of(&*self.shared().backend, seen_as);
         let result = self.run_seen(statement, operation, &mut sight).await;
-        if let Err(error) = &result {
-            sight.failed(error);
-        }
+        sight.ended(&result);
         result
     }
 
@@ -206,7 +215,7 @@ impl<B: Backend> Handle<B> {
         &self,
         statement: Statement<'_>,
         operation: &mut O,
-        sight: &mut Sight,
+        sight: &mut StatementSpan,
     ) -> Result<O::Output, Error> {
         let ends = self.end_of_call();
         let mut search = Search::new(self, &statement, ends);

@@ -22,7 +22,8 @@ use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, 
 /// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
 pub struct Handle<B: Backend> {
     cluster: Cluster<B>,
-    freshness: Freshness,
+    /// Where none was asked for, the default in force.
+    asked: Option<Freshness>,
     pub(crate) sees: Sees<B::Position>,
     /// How long a call may take in all.
     timeout: Option<Duration>,
@@ -99,7 +100,7 @@ impl<B: Backend> Clone for Handle<B> {
     fn clone(&self) -> Self {
         Self {
             cluster: self.cluster.clone(),
-            freshness: self.freshness,
+            asked: self.asked,
             sees: self.sees.clone(),
             timeout: self.timeout,
             wait: self.wait,
@@ -113,15 +114,15 @@ impl<B: Backend> Clone for Handle<B> {
 
 impl<B: Backend> fmt::Debug for Handle<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("freshness", &self.freshness).finish_non_exhaustive()
+        f.debug_struct("Handle").field("freshness", &self.freshness()).finish_non_exhaustive()
     }
 }
 
 impl<B: Backend> Handle<B> {
-    pub(crate) const fn new(cluster: Cluster<B>, freshness: Freshness, sees: Sees<B::Position>) -> Self {
+    pub(crate) const fn new(cluster: Cluster<B>, sees: Sees<B::Position>) -> Self {
         Self {
             cluster,
-            freshness,
+            asked: None,
             sees,
             timeout: None,
             wait: Duration::ZERO,
@@ -140,8 +141,8 @@ impl<B: Backend> Handle<B> {
 
     /// How fresh its reads must be.
     #[must_use]
-    pub const fn freshness(&self) -> Freshness {
-        self.freshness
+    pub fn freshness(&self) -> Freshness {
+        self.asked.unwrap_or_else(|| Freshness::Within(self.shared().limits.max_lag()))
     }
 
     /// The same handle for reads of another freshness. A session's still show its own writes; a plain handle's do
@@ -152,7 +153,7 @@ impl<B: Backend> Handle<B> {
             Sees::Session(line) => Sees::Session(Arc::clone(line)),
             Sees::Process | Sees::Nothing => Sees::Nothing,
         };
-        Self { freshness, sees, ..self.clone() }
+        Self { asked: Some(freshness), sees, ..self.clone() }
     }
 
     /// The same handle for statements that run with a search path of their own: a name without a schema may mean what any schema has
@@ -173,9 +174,9 @@ impl<B: Backend> Handle<B> {
     /// backend counts; and as old as before, or as [`max_lag`](crate::Config::max_lag) where they might be of any age.
     #[must_use]
     pub fn with_distance(&self, distance: u64) -> Self {
-        let time = match self.freshness {
+        let time = match self.freshness() {
             Freshness::Within(time) | Freshness::Behind { time, .. } => time,
-            _ => self.shared().config.max_lag,
+            _ => self.shared().limits.max_lag(),
         };
         self.with_freshness(Freshness::Behind { time, distance })
     }
@@ -213,9 +214,7 @@ impl<B: Backend> Handle<B> {
     /// A handle whose reads show what was written through it and its clones, and nobody else's writes in particular.
     #[must_use]
     pub fn session(&self) -> Self {
-        let freshness = Freshness::Within(self.shared().config.max_lag);
-        let sees = Sees::Session(Arc::default());
-        Self { freshness, sees, ..self.clone() }
+        Self { asked: None, sees: Sees::Session(Arc::default()), ..self.clone() }
     }
 
     /// The same handle for reads that never show less than one of the same session before. They stay on one replica as long as it may serve
@@ -319,7 +318,7 @@ impl<B: Backend> Handle<B> {
     /// How long a call may wait for a connection.
     #[must_use]
     pub fn acquire_timeout(&self) -> Duration {
-        self.shared().config.acquire_timeout
+        self.shared().limits.acquire_timeout()
     }
 
     /// What a text does, as far as the text, and the catalog of the database, show. Answers are remembered by text.
@@ -517,7 +516,7 @@ impl<B: Backend> Handle<B> {
         ask: &Ask<'_>,
     ) -> Decided<B::Position> {
         let Ask { access, is_switched, last_read, may_wait, seed, now, .. } = *ask;
-        let request = Request::new(access, self.freshness, seen, seed).behind(last_read).waiting(may_wait);
+        let request = Request::new(access, self.freshness(), seen, seed).behind(last_read).waiting(may_wait);
         let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
         let wanted = match seen.position_on(snapshot.timeline) {
             Some(position) => Wanted::Position(position.clone()),

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use crate::cluster::Shared;
 use crate::node::{Node, in_time};
-use crate::{Backend, Cluster, Error, ErrorKind, Event, Outcome, Purpose, monitor};
+use crate::{Backend, Cluster, Error, ErrorKind, Event, Outcome, monitor};
 
 /// A node, as it is configured.
 #[derive(Clone, Debug)]
@@ -210,9 +209,8 @@ impl<B: Backend> Shared<B> {
         let id =
             state.free().ok_or_else(|| Error::config(format!("a cluster has at most {MAX_NODES} nodes")))?;
         let is_near = node.zone.is_some() && node.zone == self.config.zone;
-        let max_size = self.max_size.load(Ordering::Relaxed);
         let added = self.nodes.add(|number| {
-            let node = Node::new(&self.backend, id, NodeKey(number), node, &self.config, max_size);
+            let node = Node::new(&self.backend, id, NodeKey(number), node, &self.config, &self.limits);
             node.map_err(|error| Error::config(error.to_string()))
         });
         let key = added?.key;
@@ -328,25 +326,6 @@ impl<B: Backend> Cluster<B> {
     pub fn set_weight(&self, name: &str, weight: f64) -> Result<(), Error> {
         check_weight(name, weight)?;
         self.shared.named(name)?.set_weight(weight);
-        Ok(())
-    }
-
-    /// The most connections per node, from now on: more are opened when they are wanted, and those that are too many are closed when they
-    /// come back.
-    ///
-    /// # Errors
-    ///
-    /// Zero.
-    pub fn set_max_size(&self, connections: usize) -> Result<(), Error> {
-        // Under the lock, so that a node which is added meanwhile has the new one too.
-        let _state = self.shared.state();
-        let view = self.shared.view.load();
-        for node in self.shared.members(&view) {
-            for purpose in [Purpose::Read, Purpose::Write] {
-                node.pool(purpose).resize(connections).map_err(|error| Error::config(error.to_string()))?;
-            }
-        }
-        self.shared.max_size.store(connections, Ordering::Relaxed);
         Ok(())
     }
 

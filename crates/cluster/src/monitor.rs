@@ -72,12 +72,8 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         if let Some(cause) = node.connects.news() {
             shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
         }
-        sleep(backoff.behind(
-            is_refused,
-            SHORTEST_INTERVAL,
-            LONGEST_PAUSE.min(2 * shared.config.probe_interval),
-        ))
-        .await;
+        sleep(backoff.behind(is_refused, SHORTEST_INTERVAL, LONGEST_PAUSE.min(2 * shared.probe_interval())))
+            .await;
         if is_silent && is_in_use(&shared, node) {
             // Traffic still goes to it: one more silence decides.
             continue;
@@ -106,7 +102,13 @@ fn look_at_load<B: Backend>(shared: &Shared<B>, node: &Node<B>, strain: &mut Hys
 /// Warns where a node cannot have as many connections as may be opened to it.
 fn look_at_limit<B: Backend>(shared: &Shared<B>, node: &Node<B>) {
     let Some(limit) = shared.backend.connection_limit(&node.address) else { return };
-    let wanted = connections_per_node(shared.max_size.load(Ordering::Relaxed), shared.config.processes);
+    // A server with two names has a pool for each.
+    let names = {
+        let view = shared.view.load();
+        let server = view.of(node).and_then(|known| known.server);
+        view.members().filter(|other| server.is_some() && other.server == server).count().max(1)
+    };
+    let wanted = names * connections_per_node(shared.limits.max_size(), shared.config.processes);
     let has_too_few = wanted > limit;
     let was_told = node.has_too_few.swap(has_too_few, Ordering::Relaxed);
     if has_too_few && !was_told {

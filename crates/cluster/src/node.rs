@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use crate::error::describe;
 use crate::identity::Identity;
 use crate::latency::{Latency, Recorder, Tick};
+use crate::limits::LiveLimits;
 use crate::shards::{Shard, Shards};
 use crate::{Backend, Config, FailureKind, Latencies, NodeConfig, NodeKey, Purpose};
 
@@ -179,7 +180,7 @@ impl<B: Backend> Node<B> {
         key: NodeKey,
         node: NodeConfig<B::Address>,
         config: &Config,
-        max_size: usize,
+        limits: &LiveLimits,
     ) -> Result<Self, ConfigError> {
         let NodeConfig { name, address, weight, is_endpoint, zone, found_as, .. } = node;
         let nudged = Arc::<Notify>::default();
@@ -199,11 +200,11 @@ impl<B: Backend> Node<B> {
             let (name, address, identity) = (Arc::clone(&name), Arc::clone(&address), Arc::clone(&identity));
             let backend = Arc::clone(backend);
             Pool::builder(NodeManager { backend, name, address, purpose, identity, patience })
-                .max_size(max_size)
-                .acquire_timeout(config.acquire_timeout)
+                .max_size(limits.max_size())
+                .acquire_timeout(limits.acquire_timeout())
                 .connect_timeout(config.connect_timeout)
                 .max_connecting(config.max_connecting)
-                .max_waiting(config.max_waiting)
+                .max_waiting(limits.max_waiting())
                 .idle_timeout(config.idle_timeout)
                 .max_lifetime(config.max_lifetime)
                 .check_after(config.check_after)

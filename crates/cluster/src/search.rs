@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use millpond_pool::{AcquireError, AcquireOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cluster::Shared;
 use crate::execute::Statement;
 use crate::handle::{Ask, Decided, Sees, Wanted};
 use crate::latency::Tick;
@@ -23,7 +22,7 @@ use crate::members::View;
 use crate::node::{InFlight, Node, now};
 use crate::shadow::Recording;
 use crate::shards::Shard;
-use crate::sight::Sight;
+use crate::sight::StatementSpan;
 use crate::{Backend, Error, ErrorKind, Handle, NodeLease, Outcome, Purpose, Served};
 
 mod failures;
@@ -96,7 +95,12 @@ pub(crate) struct Search<'a, B: Backend> {
     pub(crate) tick: Tick,
     /// How many definitions had been run when the text was judged.
     definitions: u64,
+    /// Until when it waits for a connection.
     deadline: Instant,
+    /// Until when it waits while no node may run it, where that is another time.
+    failover_deadline: Option<Instant>,
+    /// When the call has to be over, if there is a limit.
+    ends: Option<Instant>,
     tried: NodeSet,
     /// When the last of them was given up.
     gave_up: Option<Instant>,
@@ -119,7 +123,7 @@ pub(crate) struct Search<'a, B: Backend> {
     begun: Instant,
     answers: Option<watch::Receiver<()>>,
     /// Counts it among the reads that run on the primary for want of a replica.
-    fallback: Option<FallbackRead<'a, B>>,
+    fallback: Option<Counted<'a>>,
     /// How far it was when no connection was at hand.
     unfinished: Option<Course<'a, B>>,
 }
@@ -127,8 +131,9 @@ pub(crate) struct Search<'a, B: Backend> {
 impl<'a, B: Backend> Search<'a, B> {
     pub(crate) fn new(handle: &'a Handle<B>, statement: &Statement<'a>, ends: Option<Instant>) -> Self {
         let now = Instant::now();
-        let deadline = now + handle.shared().config.acquire_timeout;
-        let deadline = ends.map_or(deadline, |ends| deadline.min(ends));
+        let limits = &handle.shared().limits;
+        let deadline = earlier(now + limits.acquire_timeout(), ends);
+        let failover_deadline = limits.failover_timeout().map(|limit| earlier(now + limit, ends));
         let access = handle.access_of(statement);
         if access.is_read() {
             handle.shared().retry_budget.first_try();
@@ -141,6 +146,8 @@ impl<'a, B: Backend> Search<'a, B> {
             tick: Tick::of(now.into_std()),
             definitions: handle.shared().knowledge.definitions(),
             deadline,
+            failover_deadline,
+            ends,
             tried: NodeSet::EMPTY,
             gave_up: None,
             waited: NodeSet::EMPTY,
@@ -387,7 +394,7 @@ impl<'a, B: Backend> Search<'a, B> {
     /// Counts it among the reads that run on the primary for want of a replica, where there is a limit to them.
     fn count_fallback(&mut self) -> Result<(), Error> {
         let shared = self.handle.shared();
-        let Some(most) = shared.config.max_fallback_reads.filter(|_| self.fallback.is_none()) else {
+        let Some(most) = shared.limits.max_fallback_reads().filter(|_| self.fallback.is_none()) else {
             return Ok(());
         };
         let one_more = |count: usize| (count < most).then_some(count + 1);
@@ -398,7 +405,7 @@ impl<'a, B: Backend> Search<'a, B> {
             );
             return Err(Error::new(ErrorKind::Overloaded, Outcome::NotSent, text));
         }
-        self.fallback = Some(FallbackRead(shared));
+        self.fallback = Some(Counted(&shared.fallback_reads));
         Ok(())
     }
 
@@ -467,7 +474,7 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     /// Tells where the statement goes.
-    pub(crate) fn tell(&self, sight: &mut Sight, node: &Node<B>, purpose: Purpose) {
+    pub(crate) fn tell(&self, sight: &mut StatementSpan, node: &Node<B>, purpose: Purpose) {
         let Some(reason) = self.reason else { return };
         let now = self.now.into_std();
         let role = match purpose {
@@ -673,11 +680,18 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         shared.nudge_all();
         // A node that is up and gives no connection (it has none left, say) may give one later without a change.
-        let next_try = self.deadline.min(self.now + RETRY);
-        let is_changed = timeout_at(next_try, changes.changed()).await.is_ok();
+        let end = self.failover_deadline.unwrap_or(self.deadline);
+        let next_try = end.min(self.now + RETRY);
+        let is_changed = {
+            let _waiting = Counted::one_more(&shared.waiting_for_node);
+            timeout_at(next_try, changes.changed()).await.is_ok()
+        };
         self.look_at_the_clock();
-        if !is_changed && self.now >= self.deadline {
+        if !is_changed && self.now >= end {
             return Err(self.fruitless());
+        }
+        if self.failover_deadline.is_some() {
+            self.deadline = earlier(self.now + shared.limits.acquire_timeout(), self.ends);
         }
         Ok(())
     }
@@ -691,13 +705,24 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 }
 
-/// A read that runs on the primary for want of a replica.
-struct FallbackRead<'a, B: Backend>(&'a Shared<B>);
+/// One of those that a count has, until it is dropped.
+struct Counted<'a>(&'a AtomicUsize);
 
-impl<B: Backend> Drop for FallbackRead<'_, B> {
-    fn drop(&mut self) {
-        self.0.fallback_reads.fetch_sub(1, Ordering::Relaxed);
+impl<'a> Counted<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
     }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn earlier(end: Instant, ends: Option<Instant>) -> Instant {
+    ends.map_or(end, |ends| end.min(ends))
 }
 
 /// Whether a node is what a connection for this purpose is for.

@@ -1,27 +1,37 @@
-//! One span for each routed statement, with the names of OpenTelemetry's conventions for databases, and our own under `millpond.`.
+//! One span for each statement, with the names of OpenTelemetry's conventions for databases, and our own under `millpond.`.
 //!
-//! Never a text, since it may have values in it, and never a parameter: the digest tells which statement it is. Where nobody listens, it costs
-//! a look at one flag.
+//! Never a text, since it may have values in it, and never a parameter: the summary and the digest tell which statement it is. Where nobody
+//! listens, it costs a look at one flag.
 
-use millpond_sql::{Dialect, digest};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use millpond_core::Role;
+use millpond_sql::{Dialect, Summary, analyze};
 use tracing::Span;
-use tracing::field::Empty;
+use tracing::field::{Empty, display};
 
-use crate::{Error, Served};
+use crate::{Backend, Error, Handle, Served};
 
-/// The span of one statement.
-pub(crate) struct Sight {
+/// The span of one statement: begun when it is made, over when it is dropped.
+#[derive(Debug)]
+pub struct StatementSpan {
     span: Span,
     tries: u64,
 }
 
-impl Sight {
-    pub(crate) fn of(text: Option<&str>, dialect: Dialect) -> Self {
+impl StatementSpan {
+    pub(crate) fn of<'t, B: Backend>(backend: &B, text: impl FnOnce() -> Option<Cow<'t, str>>) -> Self {
         let span = tracing::debug_span!(
             target: "millpond",
             "statement",
+            otel.name = Empty,
             otel.kind = "client",
-            db.system.name = system(dialect),
+            db.system.name = system(B::DIALECT),
+            db.namespace = Empty,
+            db.operation.name = Empty,
+            db.collection.name = Empty,
+            db.query.summary = Empty,
             db.response.status_code = Empty,
             error.type = Empty,
             server.address = Empty,
@@ -33,10 +43,31 @@ impl Sight {
             millpond.wait_ms = Empty,
             millpond.tries = Empty,
         );
-        if let Some(text) = text.filter(|_| !span.is_disabled()) {
-            span.record("millpond.digest", tracing::field::display(digest(text, dialect)));
+        let sight = Self { span, tries: 0 };
+        if sight.is_on() {
+            sight.describe(backend, text().as_deref());
         }
-        Self { span, tries: 0 }
+        sight
+    }
+
+    /// Says what it is, as far as nobody has to wait to know it.
+    fn describe<B: Backend>(&self, backend: &B, text: Option<&str>) {
+        if let Some(namespace) = backend.namespace() {
+            self.span.record("db.namespace", namespace);
+        }
+        let Some(text) = text else {
+            self.span.record("otel.name", NO_TEXT);
+            return;
+        };
+        let analysis = analyze(text, B::DIALECT);
+        let summary = Summary::of(text, &analysis);
+        let words = summary.to_string();
+        let name = if words.is_empty() { system(B::DIALECT) } else { &words };
+        self.span.record("otel.name", name);
+        self.span.record("db.query.summary", &*words);
+        self.span.record("db.operation.name", summary.operation());
+        self.span.record("db.collection.name", summary.collection().map(display));
+        self.span.record("millpond.digest", display(analysis.digest()));
     }
 
     /// Whether anybody listens.
@@ -52,13 +83,8 @@ impl Sight {
 
     /// It has a connection.
     pub(crate) fn sent(&self, served: &Served) {
-        let (address, port) = served.node.rsplit_once(':').unwrap_or((&served.node, ""));
-        self.span.record("server.address", address);
-        if let Ok(port) = port.parse::<u16>() {
-            self.span.record("server.port", port);
-        }
-        self.span.record("millpond.role", served.role.as_str());
         self.span.record("millpond.reason", served.reason.as_str());
+        self.is_at(&served.node, served.role);
         if let Some(lag) = served.lag.time() {
             self.span.record("millpond.lag_ms", lag.as_secs_f64() * 1e3);
         }
@@ -66,7 +92,18 @@ impl Sight {
         self.span.record("millpond.tries", served.tries);
     }
 
-    pub(crate) fn failed(&self, error: &Error) {
+    fn is_at(&self, node: &Arc<str>, role: Role) {
+        let (address, port) = node.rsplit_once(':').unwrap_or((node, ""));
+        self.span.record("server.address", address);
+        if let Ok(port) = port.parse::<u16>() {
+            self.span.record("server.port", port);
+        }
+        self.span.record("millpond.role", role.as_str());
+    }
+
+    /// What came of it.
+    pub fn ended<T>(&self, result: &Result<T, Error>) {
+        let Err(error) = result else { return };
         if !self.is_on() {
             return;
         }
@@ -76,6 +113,26 @@ impl Sight {
         }
     }
 }
+
+impl<B: Backend> Handle<B> {
+    /// The span of a text that its caller sends to a node over a lease that it keeps, as [`run`](Handle::run) makes one for what it routes. Nobody chose a
+    /// node for it, so it has no reason, lag or wait. The text is asked for only where somebody listens.
+    pub fn span<'t>(
+        &self,
+        node: &Arc<str>,
+        role: Role,
+        text: impl FnOnce() -> Cow<'t, str>,
+    ) -> StatementSpan {
+        let sight = StatementSpan::of(&*self.shared().backend, || Some(text()));
+        if sight.is_on() {
+            sight.is_at(node, role);
+        }
+        sight
+    }
+}
+
+/// What a span is called whose connection is for its caller.
+const NO_TEXT: &str = "connection";
 
 /// The conventions' name for what is at the other end.
 const fn system(dialect: Dialect) -> &'static str {

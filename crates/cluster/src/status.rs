@@ -38,6 +38,8 @@ pub struct Status {
     pub reads_on_primary: Vec<(Reason, u64)>,
     /// Why nothing is taken for a read now, so that everything goes to the primary, if that is so: the catalog is not there, say.
     pub no_reads: Option<Arc<str>>,
+    /// Callers that wait now since no node may run their statement: for a primary, mostly.
+    pub waiting: usize,
     /// Every node that is configured now.
     pub nodes: Vec<NodeStatus>,
 }
@@ -129,6 +131,9 @@ impl fmt::Display for Status {
             for trouble in node.last_failure.iter().chain(&node.refusal) {
                 writeln!(f, "{}: {trouble}", node.name)?;
             }
+        }
+        if self.waiting > 0 {
+            writeln!(f, "{} callers wait for a node that may run their statement", self.waiting)?;
         }
         if let Some(why) = &self.no_reads {
             writeln!(f, "everything goes to the primary: {why}")?;

@@ -113,7 +113,7 @@ impl<B: Backend> Handle<B> {
         };
         self.is_of_this_cluster(token)?;
         if !is_reached(&shared.view.load()) {
-            let patience = in_time((2 * shared.config.probe_timeout).min(shared.config.acquire_timeout));
+            let patience = in_time((2 * shared.config.probe_timeout).min(shared.limits.acquire_timeout()));
             let deadline = self.end_of_call().map_or(patience, |end| end.min(patience));
             let mut answers = shared.answers.subscribe();
             loop {

@@ -344,7 +344,7 @@ impl fmt::Display for Reason {
             Self::NotARead(_) => "it writes",
             Self::AskedForPrimary => "the caller asked for the primary",
             Self::OnlyNode => "the cluster has no other node",
-            Self::NoReplica => "no node is a replica",
+            Self::NoReplica => "no node is a replica of the primary's cluster",
             Self::ReplicasDrained => "every replica is drained",
             Self::ReplicasDown => "no replica answers",
             Self::OtherTimeline => "no replica is known to be on the primary's timeline",

@@ -270,6 +270,11 @@ impl<P: Position> Topology<P> {
         self
     }
 
+    /// The same for one that is in use: what is known of nodes is held against it with their next answers.
+    pub const fn set_max_lag(&mut self, max_lag: Duration) {
+        self.max_lag = max_lag;
+    }
+
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input<P>) {
         match input {

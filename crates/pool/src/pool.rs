@@ -219,6 +219,11 @@ impl<M: Manager> Pool<M> {
         Ok(())
     }
 
+    /// Sets how many callers may wait, for those who come from now on; see [`max_waiting`](crate::Builder::max_waiting).
+    pub fn set_max_waiting(&self, callers: Option<usize>) {
+        self.shared().lock().set_max_waiting(callers);
+    }
+
     /// Stops handing out connections, closes idle ones, and waits for those that are out, being opened, checked or reset, at most until
     /// `deadline`; what is not out is then given up. Says whether all are closed: not so, too, where what was given up has not ended yet. Whoever
     /// waits is told at once.

@@ -714,6 +714,10 @@ impl<C, E: Error + 'static> State<C, E> {
         Ok(closed)
     }
 
+    pub(crate) const fn set_max_waiting(&mut self, most: Option<usize>) {
+        self.limits.max_waiting = most;
+    }
+
     pub(crate) const fn is_closed(&self) -> bool {
         self.is_closed
     }

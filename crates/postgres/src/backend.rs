@@ -126,6 +126,12 @@ impl Backend for Postgres {
 
     const DIALECT: Dialect = Dialect::Postgres;
 
+    fn namespace(&self) -> Option<&str> {
+        let config = &self.connectors.as_ref()?.url.config;
+        // As the server has it.
+        config.get_dbname().or_else(|| config.get_user())
+    }
+
     async fn connect(&self, server: &Server, purpose: Purpose) -> Result<Connection, DriverError> {
         match &server.0 {
             Source::Opened(connector) => connector.connect(purpose).await,

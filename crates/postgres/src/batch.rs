@@ -60,7 +60,7 @@ impl Db {
             // Each by itself: together, a quote that one of them leaves open would hide the next.
             parts.push((*sql, admit(handle, sql)?));
         }
-        let sql = statements.iter().map(|(sql, _)| *sql).collect::<Vec<_>>().join("\n;\n");
+        let sql = joined(statements);
         let statement = Statement::several(&sql, &parts, Dialect::Postgres);
         let is_read = parts.iter().all(|(_, classification)| classification.is_plain_read());
         let mut many = Many { statements, parts, scope: self.scope() };
@@ -101,11 +101,17 @@ impl Transaction {
             self.admit(sql)?;
         }
         let connection = self.connection();
-        let (answers, _) =
-            self.call(pin!(connection.batch(statements, Frame::Bare, Beside::Nothing, Order::Fixed))).await?;
+        let span = self.span(|| joined(statements).into());
+        let call = pin!(connection.batch(statements, Frame::Bare, Beside::Nothing, Order::Fixed));
+        let (answers, _) = self.call_in(span, call).await?;
         let describe = |answer: Result<_, _>| answer.map_err(|error| self.describe("running a batch", error));
         Ok(answers.into_iter().map(describe).collect())
     }
+}
+
+/// All as one text.
+pub(crate) fn joined(statements: &[(&str, Params<'_>)]) -> String {
+    statements.iter().map(|(sql, _)| *sql).collect::<Vec<_>>().join("\n;\n")
 }
 
 struct Many<'a> {

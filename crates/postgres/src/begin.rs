@@ -84,6 +84,7 @@ impl<'d> TransactionBuilder<'d> {
     pub async fn start(self) -> Result<Transaction> {
         let on_primary = !self.is_read_only || matches!(self.isolation, Some(IsolationLevel::Serializable));
         let statement = Statement::connection(if on_primary { Access::Write } else { Access::Read });
+        let statement = statement.seen_as("begin");
         let access =
             if self.is_read_only { TransactionAccess::ReadOnly } else { TransactionAccess::ReadWrite };
         let handle = self.db.handle();

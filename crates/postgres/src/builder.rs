@@ -19,9 +19,6 @@ use crate::lag_source::LagSource;
 use crate::url::{SslMode, Url, addresses};
 use crate::{Db, Error, NodeSettings, Postgres, Result, Server, Switches};
 
-/// What a short `max_lag` makes of the interval of probes at least.
-const SHORTEST_PROBE_INTERVAL: Duration = Duration::from_millis(20);
-
 /// Every setting of a [`Db`]. Each is optional; bad values are refused by name when it connects.
 #[derive(Clone)]
 pub struct Builder {
@@ -36,7 +33,6 @@ pub struct Builder {
     /// Says which nodes there are, and how often it is asked.
     discovery: Option<(Finder, Duration)>,
     switches_file: Option<PathBuf>,
-    has_probe_interval: bool,
     /// The first function that cannot be allowed or denied.
     bad_function: Option<FunctionNameError>,
 }
@@ -90,7 +86,6 @@ impl Builder {
             lag_source: None,
             discovery: None,
             switches_file: None,
-            has_probe_interval: false,
             bad_function: None,
         }
     }
@@ -326,11 +321,20 @@ impl Builder {
         self
     }
 
-    /// How long one call may wait for a connection, over all nodes that are tried, and for a primary when there is
-    /// none. Default 5 s.
+    /// How long one call may wait for a connection, over all nodes that are tried, and, without a
+    /// [`failover_timeout`](Self::failover_timeout), for a primary when there is none. Default 5 s.
     #[must_use]
     pub const fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.config.acquire_timeout = timeout;
+        self
+    }
+
+    /// How long one call may wait while no node may run it: for a primary, say, while one is promoted. Once there is one, the wait for its
+    /// connection begins anew. Zero: it fails at once. Default `None`: [`acquire_timeout`](Self::acquire_timeout) is for both waits
+    /// together.
+    #[must_use]
+    pub const fn failover_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.config.failover_timeout = timeout;
         self
     }
 
@@ -363,8 +367,7 @@ impl Builder {
     /// to 400 ms, or two intervals where that is less, of which chance takes a part, whoever waits for it.
     #[must_use]
     pub const fn probe_interval(mut self, interval: Duration) -> Self {
-        self.config.probe_interval = interval;
-        self.has_probe_interval = true;
+        self.config.probe_interval = Some(interval);
         self
     }
 
@@ -520,7 +523,7 @@ impl Builder {
         Ok(Db::new(cluster.handle()))
     }
 
-    fn prepare(mut self) -> Result<Prepared> {
+    fn prepare(self) -> Result<Prepared> {
         if let Some(error) = &self.bad_function {
             return Err(Error::config(error.to_string()));
         }
@@ -532,10 +535,6 @@ impl Builder {
         let hook = self.after_connect.as_deref().unwrap_or_default();
         if hook.to_ascii_lowercase().contains("standard_conforming_strings") {
             return Err(Error::config("after_connect() must not change standard_conforming_strings"));
-        }
-        if !self.has_probe_interval {
-            let interval = self.config.probe_interval.min(self.config.max_lag / 4);
-            self.config.probe_interval = interval.max(SHORTEST_PROBE_INTERVAL);
         }
         let segment_size = Arc::new(AtomicU64::new(0));
         let named = addresses(&self.url.config)?;
@@ -587,21 +586,5 @@ impl fmt::Debug for Builder {
             .field("has_password_callback", &self.password.is_some())
             .field("config", &self.config)
             .finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_limit_of_age_has_nodes_asked_more_often_unless_it_is_said_how_often() {
-        let builder = || Builder::from_url("postgres://localhost/shop").unwrap();
-        let interval = |builder: Builder| builder.prepare().unwrap().config.probe_interval.as_millis();
-        let lag = Duration::from_millis;
-        let of_lag = [1000, 5000, 800, 120, 10, 0].map(|age| interval(builder().max_lag(lag(age))));
-        assert_eq!(of_lag, [200, 200, 200, 30, 20, 20]);
-        assert_eq!(interval(builder().max_lag(lag(120)).probe_interval(lag(200))), 200);
-        assert_eq!(interval(builder()), 200);
     }
 }

@@ -36,7 +36,8 @@ impl Db {
         let classification = admit_copy(handle, sql, Copies::In)?;
         let mut start = StartCopyIn { sql, classification, scope: self.scope() };
         // What is written counts when it is finished.
-        let started = handle.run(Statement::connection(Access::Write), &mut start).await?;
+        let statement = Statement::connection(Access::Write).seen_as(sql);
+        let started = handle.run(statement, &mut start).await?;
         let held = Held::Own(started.lease);
         Ok(CopyIn::new(started.sink, held, started.close, handle.clone(), true))
     }
@@ -75,7 +76,7 @@ impl Transaction {
     pub async fn copy_in(&self, sql: &str) -> Result<CopyIn<'_>> {
         self.admit_copy(sql, Copies::In)?;
         let connection = self.connection();
-        let begun = self.call(pin!(connection.call(pin!(connection.client().copy_in(sql))))).await;
+        let begun = self.call(sql, pin!(connection.call(pin!(connection.client().copy_in(sql))))).await;
         let sink = begun.inspect_err(|_| connection.interrupt())?;
         let handle = self.handle().clone();
         Ok(CopyIn::new(Box::pin(sink), Held::Borrowed(connection), None, handle, false))
@@ -94,7 +95,7 @@ impl Transaction {
     pub async fn copy_out(&self, sql: &str) -> Result<CopyOut<'_>> {
         self.admit_copy(sql, Copies::Out)?;
         let connection = self.connection();
-        let rows = self.call(pin!(connection.call(pin!(connection.client().copy_out(sql))))).await?;
+        let rows = self.call(sql, pin!(connection.call(pin!(connection.client().copy_out(sql))))).await?;
         Ok(CopyOut(Rest::borrowed(rows, connection, None, self.handle(), None)))
     }
 }

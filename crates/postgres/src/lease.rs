@@ -1,13 +1,15 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use millpond_cluster::core::Role;
 use millpond_cluster::sql::{Dialect, Effects};
-use millpond_cluster::{Handle, NodeLease, Purpose};
+use millpond_cluster::{Handle, NodeLease, Purpose, StatementSpan};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::admit::{behind_pooler, copy_refused, keeps_literals, transaction_commands};
-use crate::batch::Order;
+use crate::batch::{Order, joined};
 use crate::beside::Beside;
 use crate::client::{GenericClient, Params, TypedParams, one_row, row_or_none};
 use crate::frame::{Frame, Kind};
@@ -125,15 +127,26 @@ impl Lease {
 
     async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {
         let sent = self.see(sql)?;
+        let span = self.span(|| sql.into());
         let answer = self.connection.run(verb, self.frame(), Beside::Nothing).await;
-        Ok(answer.map_err(|error| sent.describe(error))?.0)
+        let answer = answer.map_err(|error| sent.describe(error));
+        span.ended(&answer);
+        Ok(answer?.0)
     }
 
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
         let sent = self.see(sql)?;
+        let span = self.span(|| sql.into());
         let rows = self.connection.stream(sql, values, self.frame()).await;
-        let (rows, close) = rows.map_err(|error| sent.describe(error))?;
+        let rows = rows.map_err(|error| sent.describe(error));
+        span.ended(&rows);
+        let (rows, close) = rows?;
         Ok(BorrowedRowStream(Rest::borrowed(rows, &self.connection, close, &self.handle, Some(sent))))
+    }
+
+    fn span<'t>(&self, text: impl FnOnce() -> Cow<'t, str>) -> StatementSpan {
+        let role = if self.purpose == Purpose::Read { Role::Replica } else { Role::Primary };
+        self.handle.span(self.connection.node(), role, text)
     }
 
     /// What stands around a statement of its verbs.
@@ -226,8 +239,11 @@ impl GenericClient for Lease {
         for (sql, _) in statements {
             sent.push(self.see(sql)?);
         }
+        let span = self.span(|| joined(statements).into());
         let answers = self.connection.batch(statements, self.frame(), Beside::Nothing, Order::Fixed).await;
-        let (answers, _) = answers.map_err(|error| self.describe(error))?;
+        let answers = answers.map_err(|error| self.describe(error));
+        span.ended(&answers);
+        let (answers, _) = answers?;
         let answers = answers.into_iter().zip(&sent);
         Ok(answers.map(|(answer, sent)| answer.map_err(|error| sent.describe(error))).collect())
     }

@@ -59,8 +59,8 @@ pub use writer::WriterPool;
 pub use millpond_cluster::DiscoveryError;
 pub use millpond_cluster::core::{Age, TokenError};
 pub use millpond_cluster::{
-    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
-    Result, Served, ShadowCounts, ShadowReport, ShadowedStatement, Status, Switches,
+    Error, ErrorKind, Event, Explanation, Latencies, Limits, Mode, NodeStatus, Outcome, ParseSwitchesError,
+    Report, Result, Served, ShadowCounts, ShadowReport, ShadowedStatement, Status, Switches,
 };
 pub use tokio_postgres;
 

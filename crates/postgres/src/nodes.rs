@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use millpond_cluster::{Cluster, NodeConfig};
+use millpond_cluster::{Cluster, Limits, NodeConfig};
 
 use crate::backend::Source;
 use crate::connector::Connectors;
@@ -185,14 +185,29 @@ impl<'a> Nodes<'a> {
         self.cluster.set_weight(&in_full(name)?, weight)
     }
 
-    /// The most connections per node: see [`Builder::max_size`](crate::Builder::max_size). When it is lowered, those that are too many are
-    /// closed as they come back.
+    /// The limits in force.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.cluster.limits()
+    }
+
+    /// Sets limits anew, as the [`Builder`](crate::Builder) set them first: `change` has those in force, and what it makes of them counts
+    /// from the next statement on.
+    ///
+    /// ```
+    /// # fn change(db: &millpond_postgres::Db) -> millpond_postgres::Result<()> {
+    /// db.nodes().change_limits(|limits| {
+    ///     limits.max_size = 20;
+    ///     limits.max_fallback_reads = Some(50);
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// Zero.
-    pub fn set_max_size(&self, connections: usize) -> Result<()> {
-        self.cluster.set_max_size(connections)
+    /// Limits that cannot be, by name; those before stay then.
+    pub fn change_limits(&self, change: impl FnOnce(&mut Limits)) -> Result<()> {
+        self.cluster.change_limits(change)
     }
 }
 

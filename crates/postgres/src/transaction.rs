@@ -1,11 +1,12 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use millpond_cluster::core::Epoch;
+use millpond_cluster::core::{Epoch, Role};
 use millpond_cluster::sql::{Classification, Effects};
-use millpond_cluster::{Changes, GivenUp, Handle, NodeLease, ReadsUntilDropped, timed_out};
+use millpond_cluster::{Changes, GivenUp, Handle, NodeLease, ReadsUntilDropped, StatementSpan, timed_out};
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
@@ -145,12 +146,12 @@ impl Transaction {
 
     async fn one(&self, sql: &str, values: Values<'_>) -> Result<OneRow> {
         self.admit(sql)?;
-        self.run(&QueryOne { sql, values }).await
+        self.run(sql, &QueryOne { sql, values }).await
     }
 
     async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>> {
         self.admit(sql)?;
-        self.run(&Query { sql, values }).await
+        self.run(sql, &Query { sql, values }).await
     }
 
     /// The rows of a statement as they come. Other statements of the transaction wait for its last row; dropped before that, it
@@ -182,7 +183,7 @@ impl Transaction {
 
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<BorrowedRowStream<'_>> {
         self.admit(sql)?;
-        let (rows, _) = self.call(pin!(self.connection.stream(sql, values, Frame::Bare))).await?;
+        let (rows, _) = self.call(sql, pin!(self.connection.stream(sql, values, Frame::Bare))).await?;
         Ok(BorrowedRowStream(Rest::borrowed(rows, &self.connection, None, &self.handle, None)))
     }
 
@@ -215,7 +216,7 @@ impl Transaction {
 
     async fn affected(&self, sql: &str, values: Values<'_>) -> Result<u64> {
         self.admit(sql)?;
-        self.run(&Execute { sql, values }).await
+        self.run(sql, &Execute { sql, values }).await
     }
 
     /// Runs statements without parameters, separated by semicolons, and gives their rows as text.
@@ -229,7 +230,7 @@ impl Transaction {
     /// As [`query`](Transaction::query).
     pub async fn simple_query(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
         self.admit_any(sql, &self.handle.classify(sql))?;
-        self.run(&Simple(sql)).await
+        self.run(sql, &Simple(sql)).await
     }
 
     /// Runs statements without parameters, separated by semicolons.
@@ -243,11 +244,11 @@ impl Transaction {
     /// As [`query`](Transaction::query).
     pub async fn batch_execute(&self, sql: &str) -> Result<()> {
         self.admit_any(sql, &self.handle.classify(sql))?;
-        self.run(&Batch(sql)).await
+        self.run(sql, &Batch(sql)).await
     }
 
-    async fn run<V: Verb>(&self, verb: &V) -> Result<V::Output> {
-        Ok(self.call(pin!(self.connection.bare(verb, Beside::Nothing))).await?.0)
+    async fn run<V: Verb>(&self, sql: &str, verb: &V) -> Result<V::Output> {
+        Ok(self.call(sql, pin!(self.connection.bare(verb, Beside::Nothing))).await?.0)
     }
 
     /// Begins a part that can be taken back by itself.
@@ -291,6 +292,7 @@ impl Transaction {
             _ => Beside::Nothing,
         };
         let end = Batch(kind.nesting().commit());
+        let span = self.span(|| "commit".into());
         let sent = pin!(self.connection.bare(&end, beside));
         let error = match self.handle.while_current(&self.connection, sent).await {
             Ok(Ok(((), position))) => {
@@ -306,7 +308,9 @@ impl Transaction {
             Err(GivenUp::TimedOut) => timed_out(self.connection.node(), Outcome::MayHaveRun),
         };
         commit.failed(error.outcome());
-        Err(error)
+        let failed = Err(error);
+        span.ended(&failed);
+        failed
     }
 
     /// Rolls back. Dropping does the same in the background; this waits for it.
@@ -323,7 +327,7 @@ impl Transaction {
             // It is cancelled and closed, which rolls back too.
             return Ok(());
         }
-        self.run(&Batch(self.connection.kind().nesting().rollback())).await?;
+        self.run("rollback", &Batch(self.connection.kind().nesting().rollback())).await?;
         self.connection.clean(Effects::TRANSACTION);
         Ok(())
     }
@@ -403,8 +407,32 @@ impl Transaction {
         Error::new(ErrorKind::ConnectionLost, outcome, text)
     }
 
-    /// Runs a call, unless the node loses the role that the transaction needs.
+    /// The span of what is sent now.
+    pub(crate) fn span<'t>(&self, text: impl FnOnce() -> Cow<'t, str>) -> StatementSpan {
+        let role = if self.is_on_primary { Role::Primary } else { Role::Replica };
+        self.handle.span(self.connection.node(), role, text)
+    }
+
+    /// Runs a call that sends a text, unless the node loses the role that the transaction needs.
     pub(crate) async fn call<T>(
+        &self,
+        sql: &str,
+        call: Pin<&mut impl Future<Output = Result<T, DriverError>>>,
+    ) -> Result<T> {
+        self.call_in(self.span(|| sql.into()), call).await
+    }
+
+    pub(crate) async fn call_in<T>(
+        &self,
+        span: StatementSpan,
+        call: Pin<&mut impl Future<Output = Result<T, DriverError>>>,
+    ) -> Result<T> {
+        let result = self.unless_replaced(call).await;
+        span.ended(&result);
+        result
+    }
+
+    async fn unless_replaced<T>(
         &self,
         call: Pin<&mut impl Future<Output = Result<T, DriverError>>>,
     ) -> Result<T> {

@@ -17,6 +17,7 @@ mod normalized;
 mod reason;
 mod shape;
 mod split;
+mod summary;
 mod tables;
 mod transaction;
 
@@ -34,6 +35,7 @@ pub use millpond_core::Access;
 pub use normalized::normalized;
 pub use reason::{DisplayReason, Reason, ReasonKind, Span};
 pub use split::{Statements, split};
+pub use summary::Summary;
 pub use tables::{Table, TableUse, Tables};
 pub use transaction::{Transaction, TransactionMode, TransactionVerb};
 

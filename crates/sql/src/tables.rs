@@ -76,6 +76,11 @@ impl Tables {
         self.all.iter()
     }
 
+    /// All of them, as a slice.
+    pub(crate) const fn all(&self) -> &[Table] {
+        &self.all
+    }
+
     /// Those that are written.
     pub fn written(&self) -> impl Iterator<Item = &Table> {
         self.all.iter().filter(|table| table.usage == TableUse::Write)

@@ -70,6 +70,8 @@ struct Heard {
 struct Noted {
     call: Call,
     has_failed: bool,
+    /// Whether a node was chosen for it: what is sent over a connection that its caller keeps can go nowhere else.
+    is_routed: bool,
 }
 
 impl Sends {
@@ -97,7 +99,7 @@ impl Sends {
         let mut heard = self.heard();
         heard.is_watched = false;
         let mut calls = std::mem::take(&mut heard.over);
-        calls.extend(heard.open.values().map(|noted| noted.call.clone()));
+        calls.extend(heard.open.values().filter(|noted| noted.is_routed).map(|noted| noted.call.clone()));
         calls
     }
 
@@ -128,7 +130,7 @@ impl Subscriber for Sends {
     fn try_close(&self, span: Id) -> bool {
         let at = self.clock.now();
         let mut heard = self.heard();
-        if let Some(Noted { mut call, has_failed }) = heard.open.remove(&span.into_u64())
+        if let Some(Noted { mut call, has_failed, is_routed: true }) = heard.open.remove(&span.into_u64())
             && heard.is_watched
         {
             call.end = if has_failed { End::Failed(at) } else { End::Answered(at) };
@@ -157,6 +159,7 @@ impl Visit for Reader<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        self.noted.is_routed |= field.name() == "millpond.reason";
         if let ("millpond.role", "replica", Some(send)) =
             (field.name(), value, self.noted.call.sends.last_mut())
         {

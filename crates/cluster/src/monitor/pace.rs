@@ -30,7 +30,7 @@ impl Pace {
             statements += reads + others;
             is_in_use |= node.is_in_use();
         }
-        let usual = shared.config.probe_interval;
+        let usual = shared.probe_interval();
         self.after(statements, is_in_use, usual, shared.config.idle_probe_interval)
     }
 

@@ -4,10 +4,11 @@ use std::sync::Mutex;
 use millpond_core::{ClusterId, Observation, ServerId, Timeline};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
+use tokio::time::sleep;
 
 use super::*;
 use crate::testing::{Connecting, Down, Servers, Where, server};
-use crate::{Cluster, Config, NodeConfig};
+use crate::{Cluster, Config, Limits, NodeConfig};
 
 /// A primary and two replicas: servers 1, 2 and 3. All have answered just now, and show the same.
 fn cluster(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Cluster<Servers> {
@@ -108,4 +109,74 @@ async fn a_read_does_not_run_on_a_replica_that_grew_too_old_while_another_was_wa
     let read = read_that_waits_for_b(&cluster).await;
     // Nobody answers meanwhile, so that nothing else is known than when it was decided.
     assert_eq!(read.await.unwrap().unwrap(), server(1));
+}
+
+/// A write that is begun while there is no primary, in a cluster with such limits.
+async fn write_without_a_primary(
+    limits: impl FnOnce(&mut Limits),
+) -> (Cluster<Servers>, JoinHandle<Result<ServerId, Error>>) {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    cluster.change_limits(limits).unwrap();
+    answers(&cluster, "a", Role::Replica, 1);
+    let handle = cluster.handle();
+    let write =
+        tokio::spawn(async move { handle.run(Statement::connection(Access::Write), &mut Where).await });
+    yield_now().await;
+    (cluster, write)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_waits_for_a_primary_as_long_as_for_a_connection_unless_said_otherwise() {
+    let begun = Instant::now();
+    let (cluster, write) =
+        write_without_a_primary(|limits| limits.acquire_timeout = Duration::from_secs(2)).await;
+    assert_eq!(cluster.status().waiting, 1);
+    let error = write.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoPrimary, Outcome::NotSent), "{error}");
+    assert_eq!((begun.elapsed().as_secs(), cluster.status().waiting), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_waits_longer_for_a_primary_where_that_is_said_and_for_its_connection_behind_that() {
+    let (cluster, write) = write_without_a_primary(|limits| {
+        limits.acquire_timeout = Duration::from_secs(2);
+        limits.failover_timeout = Some(Duration::from_secs(60));
+    })
+    .await;
+    sleep(Duration::from_secs(30)).await;
+    let held = named(&cluster, "b").pool(Purpose::Write).acquire().await.unwrap();
+    answers(&cluster, "b", Role::Primary, 2);
+    sleep(Duration::from_secs(1)).await;
+    drop(held);
+    assert_eq!(write.await.unwrap().unwrap(), server(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_primary_and_a_connection_ends_with_both_limits_and_with_that_of_the_call() {
+    let limits = |limits: &mut Limits| {
+        limits.acquire_timeout = Duration::from_secs(2);
+        limits.failover_timeout = Some(Duration::from_secs(60));
+    };
+    let begun = Instant::now();
+    let (cluster, write) = write_without_a_primary(limits).await;
+    sleep(Duration::from_secs(59)).await;
+    let _held = named(&cluster, "b").pool(Purpose::Write).acquire().await.unwrap();
+    answers(&cluster, "b", Role::Primary, 2);
+    let error = write.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed().as_secs()), (ErrorKind::Acquire, 61), "{error}");
+
+    let begun = Instant::now();
+    answers(&cluster, "b", Role::Replica, 2);
+    let handle = cluster.handle().with_timeout(Duration::from_secs(5));
+    handle.run(Statement::connection(Access::Write), &mut Where).await.unwrap_err();
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_does_not_wait_for_a_primary_where_it_must_not() {
+    let begun = Instant::now();
+    let (_cluster, write) =
+        write_without_a_primary(|limits| limits.failover_timeout = Some(Duration::ZERO)).await;
+    assert_eq!(write.await.unwrap().unwrap_err().kind(), ErrorKind::NoPrimary);
+    assert!(begun.elapsed() < Duration::from_millis(1), "{:?}", begun.elapsed());
 }

@@ -236,6 +236,24 @@ async fn the_most_connections_can_be_changed() {
 }
 
 #[tokio::test]
+async fn how_old_reads_may_be_can_be_changed_for_handles_that_are_there() {
+    let hour = Duration::from_secs(3600);
+    let cluster = Cluster::up_with(1, |builder| builder.max_lag(hour)).await;
+    let db = &cluster.db;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    cluster.lab.primary().ask("postgres", "insert into item values (1) returning 1").await.unwrap();
+    assert!(reads_on_replica(db).await);
+    let is_lagging = || db.status().nodes[1].is_lagging;
+    assert!(!is_lagging());
+    db.nodes().change_limits(|limits| limits.max_lag = Duration::from_millis(100)).unwrap();
+    until("it lags", async || is_lagging()).await;
+    assert!(!reads_on_replica(db).await);
+    db.nodes().change_limits(|limits| limits.max_lag = hour).unwrap();
+    until("it does not lag", async || !is_lagging()).await;
+    assert!(reads_on_replica(db).await);
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_refused_by_name() {
     let cluster = Cluster::up(1).await;
     let (db, replica) = (&cluster.db, address(&cluster, "db-1"));

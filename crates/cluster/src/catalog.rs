@@ -316,10 +316,17 @@ async fn load<B: Backend>(shared: &Shared<B>, node: NodeKey) -> Result<Classifie
 
 #[cfg(test)]
 mod tests {
-    use millpond_core::Topology;
+    use std::future::{pending, ready};
+
+    use millpond_core::{ClusterId, Input, Observation, Timeline, Topology};
     use millpond_sql::Dialect;
+    use tokio::sync::mpsc;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
+    use crate::node::now;
+    use crate::testing::{Servers, server};
+    use crate::{Cluster, Config, NodeConfig};
 
     /// Node 0 is down, node 1 is a replica.
     fn without_primary() -> Snapshot<u64> {
@@ -397,5 +404,52 @@ mod tests {
         snapshot.nodes[0].role = Some(Role::Replica);
         assert!(is_needed(&snapshot));
         assert!(is_needed(&Topology::<u64>::new(2).snapshot()));
+    }
+
+    /// How long behind a failover the new primary is asked.
+    async fn asked_behind_a_failover(defines: bool) -> Duration {
+        let (asked, mut questions) = mpsc::unbounded_channel();
+        let probe = move |address| -> crate::testing::Connecting {
+            // The monitors' first questions, which nobody answers, are told too.
+            let _ = asked.send(address);
+            Box::pin(ready(Ok(server(address))))
+        };
+        let servers = Servers::new(|_| Box::pin(pending())).with_probes(probe);
+        let nodes = [("a", 1), ("b", 2)].map(|(name, address)| NodeConfig::new(name.into(), address));
+        let config = Config { probe_timeout: Duration::from_secs(3600), ..Config::default() };
+        let cluster = Cluster::start(servers, nodes.to_vec(), config).unwrap();
+        let answers = |name, role, timeline| {
+            let node = cluster.shared.named(name).unwrap();
+            let (cluster_id, timeline) = (Some(ClusterId::new(1)), Some(Timeline::new(timeline)));
+            let observation =
+                Observation { cluster: cluster_id, timeline, position: Some(1), ..Observation::of(role) };
+            let (asked, took) = (now(), Duration::ZERO);
+            cluster.shared.take_in(node, Input::Answered { node: node.id, asked, took, observation });
+        };
+        answers("a", Role::Primary, 1);
+        answers("b", Role::Replica, 1);
+        cluster.shared.knowledge.first().await;
+        while questions.try_recv().is_ok() {}
+        answers("a", Role::Replica, 1);
+        answers("b", Role::Primary, 2);
+        let begun = Instant::now();
+        if defines {
+            sleep(Duration::from_millis(1)).await;
+            cluster.handle().defined();
+        }
+        assert_eq!(questions.recv().await, Some(2));
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn processes_ask_a_new_primary_at_different_times_and_at_once_behind_a_definition() {
+        let mut waits = Vec::new();
+        for _ in 0..50 {
+            waits.push(asked_behind_a_failover(false).await);
+        }
+        waits.sort_unstable();
+        assert!(waits[49] <= SPREAD, "{waits:?}");
+        assert!(waits[49] - waits[0] > SPREAD / 2, "of fifty, some come soon and some late: {waits:?}");
+        assert!(asked_behind_a_failover(true).await < Duration::from_millis(10));
     }
 }

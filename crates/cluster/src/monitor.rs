@@ -200,3 +200,43 @@ fn silent<B: Backend>(node: &Node<B>, what: &str, limit: Duration) -> Probe<B::P
     // The wait for it was a pause.
     Probe { input: Input::Silent { node: node.id }, is_refused: false }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::testing::{Down, Servers};
+    use crate::{Cluster, Config, NodeConfig};
+
+    /// How often a server is asked in ten seconds, while callers wait for it all the time.
+    async fn probes_of(error: fn() -> Down) -> usize {
+        let count = Arc::new(AtomicUsize::new(0));
+        let probe = {
+            let count = Arc::clone(&count);
+            move |_| -> crate::testing::Connecting {
+                count.fetch_add(1, Ordering::Relaxed);
+                Box::pin(ready(Err(error())))
+            }
+        };
+        let servers = Servers::new(|_| Box::pin(pending())).with_probes(probe);
+        let node = NodeConfig::new("a".into(), 1);
+        let config = Config { catalog_interval: None, ..Config::default() };
+        let cluster = Cluster::start(servers, vec![node], config).unwrap();
+        let ends = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < ends {
+            cluster.shared.nudge_all();
+            sleep(Duration::from_millis(5)).await;
+        }
+        count.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_refuses_is_asked_less_often_than_one_that_is_not_there() {
+        let (refused, gone) = (probes_of(|| Down::Starting).await, probes_of(|| Down::Gone).await);
+        assert!((380..=500).contains(&gone), "one each 20 ms or so: {gone}");
+        // 20 to 400 ms each, half of that in the middle.
+        assert!((25..=120).contains(&refused), "{refused}");
+    }
+}

@@ -12,20 +12,36 @@ use crate::{Answer, Backend, Failure, FailureKind, NodeLease, Operation, Purpose
 /// What opening a connection comes to: the server that it leads to.
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<ServerId, Down>> + Send>>;
 
-/// Servers whose connections for statements are opened by a function of their address. Monitors get none: what they would find out is told with
-/// [`Shared::take_in`](crate::cluster::Shared::take_in).
-pub(crate) struct Servers(pub(crate) Box<dyn Fn(u64) -> Connecting + Send + Sync>);
+type Connect = Box<dyn Fn(u64) -> Connecting + Send + Sync>;
+
+/// Servers whose connections for statements are opened by a function of their address. Monitors get none, and nobody a catalog, unless
+/// [said](Self::with_probes): what they would find out is told with [`Shared::take_in`](crate::cluster::Shared::take_in).
+pub(crate) struct Servers {
+    connect: Connect,
+    probe: Connect,
+}
 
 impl Servers {
     pub(crate) fn new(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Self {
-        Self(Box::new(connect))
+        Self { connect: Box::new(connect), probe: Box::new(|_| Box::pin(std::future::pending())) }
+    }
+
+    /// The same, whose connections for questions are opened by such a function too. Who they are nobody says.
+    pub(crate) fn with_probes(self, probe: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Self {
+        Self { probe: Box::new(probe), ..self }
     }
 }
 
 /// It cannot be reached.
 #[derive(Debug, thiserror::Error)]
-#[error("it is down")]
-pub(crate) struct Down;
+pub(crate) enum Down {
+    /// Nobody is there.
+    #[error("it is down")]
+    Gone,
+    /// Somebody is there, and says no.
+    #[error("it is starting")]
+    Starting,
+}
 
 impl Backend for Servers {
     type Position = u64;
@@ -37,8 +53,8 @@ impl Backend for Servers {
 
     async fn connect(&self, address: &u64, purpose: Purpose) -> Result<ServerId, Down> {
         match purpose {
-            Purpose::Probe => std::future::pending().await,
-            Purpose::Read | Purpose::Write => (self.0)(*address).await,
+            Purpose::Probe => (self.probe)(*address).await,
+            Purpose::Read | Purpose::Write => (self.connect)(*address).await,
         }
     }
 
@@ -75,11 +91,12 @@ impl Backend for Servers {
     }
 
     fn wrong_server(&self) -> Down {
-        Down
+        Down::Gone
     }
 
-    fn failure(&self, Down: &Down) -> Failure {
-        Failure { kind: FailureKind::NotSent, code: None, hint: None }
+    fn failure(&self, error: &Down) -> Failure {
+        let code = matches!(error, Down::Starting).then(|| "57P03".to_owned());
+        Failure { kind: FailureKind::NotSent, code, hint: None }
     }
 }
 

@@ -1,14 +1,15 @@
 use std::future::{pending, ready};
 use std::sync::Mutex;
 
-use millpond_core::{ClusterId, Observation, ServerId, Timeline};
+use millpond_core::{ClusterId, Observation, ServerId, Timeline, Token, TokenPosition};
+use millpond_sql::{Dialect, classify};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
 use super::*;
 use crate::testing::{Connecting, Down, Servers, Where, server};
-use crate::{Cluster, Config, Limits, NodeConfig};
+use crate::{Answer, Cluster, Config, Limits, NodeConfig, Operation, Target};
 
 /// A primary and two replicas: servers 1, 2 and 3. All have answered just now, and show the same.
 fn cluster(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Cluster<Servers> {
@@ -85,10 +86,10 @@ async fn a_read_does_not_go_on_to_a_node_that_took_the_place_of_one_of_its_plan(
             let failed = failed.take();
             Box::pin(async {
                 match failed {
-                    Some(failed) => failed.await.map_err(|_| Down)?,
+                    Some(failed) => failed.await.map_err(|_| Down::Gone)?,
                     None => pending().await,
                 }
-                Err(Down)
+                Err(Down::Gone)
             })
         }
         _ => Box::pin(ready(Ok(server(address)))),
@@ -179,4 +180,100 @@ async fn a_write_does_not_wait_for_a_primary_where_it_must_not() {
         write_without_a_primary(|limits| limits.failover_timeout = Some(Duration::ZERO)).await;
     assert_eq!(write.await.unwrap().unwrap_err().kind(), ErrorKind::NoPrimary);
     assert!(begun.elapsed() < Duration::from_millis(1), "{:?}", begun.elapsed());
+}
+
+/// Gives where the primary is, once it may.
+struct Placed(Option<oneshot::Receiver<()>>);
+
+impl Operation<Servers> for Placed {
+    type Output = ();
+
+    async fn run(&mut self, _: NodeLease<Servers>, _: Target<u64>) -> Result<Answer<(), u64>, Down> {
+        if let Some(may) = self.0.take() {
+            may.await.map_err(|_| Down::Gone)?;
+        }
+        Ok(Answer::new((), Some(5)))
+    }
+}
+
+/// The token of a session behind a statement that is answered when `meanwhile` has happened.
+async fn token_behind(
+    sql: &'static str,
+    has_written: bool,
+    meanwhile: impl FnOnce(&Cluster<Servers>),
+) -> Token<u64> {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    let session = cluster.handle().session();
+    if has_written {
+        // Behind what the replicas said.
+        sleep(Duration::from_millis(1)).await;
+        session.wrote();
+    }
+    let (answer, may) = oneshot::channel();
+    let running = tokio::spawn({
+        let session = session.clone();
+        async move {
+            let statement = Statement::text(sql, &classify(sql, Dialect::Postgres), Dialect::Postgres);
+            session.run(statement, &mut Placed(Some(may))).await
+        }
+    });
+    yield_now().await;
+    meanwhile(&cluster);
+    answer.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    session.token()
+}
+
+fn is_replaced(cluster: &Cluster<Servers>) {
+    answers(cluster, "a", Role::Replica, 1);
+    answers(cluster, "b", Role::Primary, 2);
+    assert_eq!(cluster.status().timeline, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_write_lies_counts_on_the_timeline_that_was_asked_and_on_no_later_one() {
+    const WRITE: &str = "insert into item values (1)";
+    let placed = token_behind(WRITE, false, |_| {}).await;
+    assert_eq!((placed.timeline(), placed.position()), (Timeline::new(1), &TokenPosition::UpTo(5)));
+    let unplaced = token_behind(WRITE, false, is_replaced).await;
+    assert_eq!(*unplaced.position(), TokenPosition::Everything, "5 is another place on timeline 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_gives_a_write_a_place_on_the_timeline_that_was_asked_and_on_no_later_one() {
+    const READ: &str = "select 1 from item";
+    let placed = token_behind(READ, true, |_| {}).await;
+    assert_eq!((placed.timeline(), placed.position()), (Timeline::new(1), &TokenPosition::UpTo(5)));
+    let unplaced = token_behind(READ, true, is_replaced).await;
+    assert_eq!(*unplaced.position(), TokenPosition::Everything);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_full_replicas_leave_to_the_primary_are_counted_as_theirs() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    cluster.change_limits(|limits| limits.acquire_timeout = Duration::from_secs(3)).unwrap();
+    let _held = [
+        named(&cluster, "b").pool(Purpose::Read).acquire().await.unwrap(),
+        named(&cluster, "c").pool(Purpose::Read).acquire().await.unwrap(),
+    ];
+    let handle = cluster.handle();
+    let ran = handle.run(Statement::connection(Access::Read), &mut Where).await.unwrap();
+    assert_eq!(ran, server(1));
+    assert_eq!(cluster.status().reads_on_primary, [(Reason::FreshReplica, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_many_may_wait_can_be_changed() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    let held = named(&cluster, "a").pool(Purpose::Write).acquire().await.unwrap();
+    cluster.change_limits(|limits| limits.max_waiting = Some(0)).unwrap();
+    let handle = cluster.handle();
+    let error = handle.run(Statement::connection(Access::Write), &mut Where).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
+    cluster.change_limits(|limits| limits.max_waiting = None).unwrap();
+    let write =
+        tokio::spawn(async move { handle.run(Statement::connection(Access::Write), &mut Where).await });
+    yield_now().await;
+    drop(held);
+    assert_eq!(write.await.unwrap().unwrap(), server(1));
 }

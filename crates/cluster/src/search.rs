@@ -95,10 +95,8 @@ pub(crate) struct Search<'a, B: Backend> {
     pub(crate) tick: Tick,
     /// How many definitions had been run when the text was judged.
     definitions: u64,
-    /// Until when it waits for a connection.
-    deadline: Instant,
-    /// Until when it waits while no node may run it, where that is another time.
-    failover_deadline: Option<Instant>,
+    /// Since when it waits for connections, where that is behind its begin.
+    nodes_since: Option<Instant>,
     /// When the call has to be over, if there is a limit.
     ends: Option<Instant>,
     tried: NodeSet,
@@ -131,9 +129,6 @@ pub(crate) struct Search<'a, B: Backend> {
 impl<'a, B: Backend> Search<'a, B> {
     pub(crate) fn new(handle: &'a Handle<B>, statement: &Statement<'a>, ends: Option<Instant>) -> Self {
         let now = Instant::now();
-        let limits = &handle.shared().limits;
-        let deadline = earlier(now + limits.acquire_timeout(), ends);
-        let failover_deadline = limits.failover_timeout().map(|limit| earlier(now + limit, ends));
         let access = handle.access_of(statement);
         if access.is_read() {
             handle.shared().retry_budget.first_try();
@@ -145,8 +140,7 @@ impl<'a, B: Backend> Search<'a, B> {
             now,
             tick: Tick::of(now.into_std()),
             definitions: handle.shared().knowledge.definitions(),
-            deadline,
-            failover_deadline,
+            nodes_since: None,
             ends,
             tried: NodeSet::EMPTY,
             gave_up: None,
@@ -416,7 +410,8 @@ impl<'a, B: Backend> Search<'a, B> {
 
     fn end_of_patience(&self) -> Instant {
         let patience = self.begun.checked_add(self.handle.wait);
-        patience.map_or(self.deadline, |patience| self.deadline.min(patience))
+        let deadline = self.deadline();
+        patience.map_or(deadline, |patience| deadline.min(patience))
     }
 
     /// The replicas that can be asked to wait for what it must show.
@@ -517,10 +512,22 @@ impl<'a, B: Backend> Search<'a, B> {
     fn deadline_for(&self, rest: &Plan) -> Instant {
         let others = rest.nodes().iter().any(|node| !self.tried.contains(node));
         if self.access.is_read() && others {
-            self.now + self.deadline.saturating_duration_since(self.now) / SHARES
+            self.now + self.deadline().saturating_duration_since(self.now) / SHARES
         } else {
-            self.deadline
+            self.deadline()
         }
+    }
+
+    /// Until when it waits for a connection. Worked out where it waits: most find one at hand.
+    fn deadline(&self) -> Instant {
+        let since = self.nodes_since.unwrap_or(self.begun);
+        earlier(since + self.handle.shared().limits.acquire_timeout(), self.ends)
+    }
+
+    /// Until when it waits while no node may run it, where that is another time.
+    fn failover_deadline(&self) -> Option<Instant> {
+        let limit = self.handle.shared().limits.failover_timeout()?;
+        Some(earlier(self.begun + limit, self.ends))
     }
 
     /// Whether a connection leads to the server by whose answers the node is chosen. While it was waited for, the name may have moved, or turned
@@ -666,6 +673,10 @@ impl<'a, B: Backend> Search<'a, B> {
             return Err(self.fruitless());
         }
         self.forgive();
+        let (end, is_apart) = match self.failover_deadline() {
+            Some(end) => (end, true),
+            None => (self.deadline(), false),
+        };
         let changes = match &mut self.changes {
             Some(changes) => changes,
             // Subscribed after the plan was made from an older snapshot: the first look is at once.
@@ -680,7 +691,6 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         shared.nudge_all();
         // A node that is up and gives no connection (it has none left, say) may give one later without a change.
-        let end = self.failover_deadline.unwrap_or(self.deadline);
         let next_try = end.min(self.now + RETRY);
         let is_changed = {
             let _waiting = Counted::one_more(&shared.waiting_for_node);
@@ -690,8 +700,8 @@ impl<'a, B: Backend> Search<'a, B> {
         if !is_changed && self.now >= end {
             return Err(self.fruitless());
         }
-        if self.failover_deadline.is_some() {
-            self.deadline = earlier(self.now + shared.limits.acquire_timeout(), self.ends);
+        if is_apart {
+            self.nodes_since = Some(self.now);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use millpond_core::Role;
 use millpond_sql::{Dialect, Summary, analyze};
 use tracing::Span;
 use tracing::field::{Empty, display};
+use tracing::level_filters::LevelFilter;
 
 use crate::{Backend, Error, Handle, Served};
 
@@ -21,7 +22,16 @@ pub struct StatementSpan {
 }
 
 impl StatementSpan {
+    #[inline]
     pub(crate) fn of<'t, B: Backend>(backend: &B, text: impl FnOnce() -> Option<Cow<'t, str>>) -> Self {
+        // The macro looks for itself, behind a call and with more to give back.
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            return Self { span: Span::none(), tries: 0 };
+        }
+        Self::begin(backend, text)
+    }
+
+    fn begin<'t, B: Backend>(backend: &B, text: impl FnOnce() -> Option<Cow<'t, str>>) -> Self {
         let span = tracing::debug_span!(
             target: "millpond",
             "statement",
@@ -102,11 +112,14 @@ impl StatementSpan {
     }
 
     /// What came of it.
+    #[inline]
     pub fn ended<T>(&self, result: &Result<T, Error>) {
-        let Err(error) = result else { return };
-        if !self.is_on() {
-            return;
+        if let (true, Err(error)) = (self.is_on(), result) {
+            self.failed(error);
         }
+    }
+
+    fn failed(&self, error: &Error) {
         self.span.record("error.type", tracing::field::debug(error.kind()));
         if let Some(code) = error.code() {
             self.span.record("db.response.status_code", code);

@@ -40,7 +40,8 @@ impl<B: Backend> Search<'_, B> {
         self.is_hopeless = error.kind() == ErrorKind::Overloaded || self.is_denied(error_of_pool);
         let waited = self.now.saturating_duration_since(self.begun);
         let error = if self.changes.is_some() { error.after(waited) } else { error };
-        let is_over = is_closed || self.now >= self.deadline || (self.is_hopeless && !self.access.is_read());
+        let is_over =
+            is_closed || self.now >= self.deadline() || (self.is_hopeless && !self.access.is_read());
         node.nudged.notify_one();
         self.last_error = Some(error.clone());
         if is_over { Err(error) } else { Ok(()) }

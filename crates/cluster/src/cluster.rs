@@ -229,7 +229,8 @@ impl<B: Backend> Cluster<B> {
         all
     }
 
-    fn is_known(&self) -> bool {
+    /// Whether each node has answered once or failed to.
+    pub(crate) fn is_known(&self) -> bool {
         self.shared.view.load().members().all(|node| node.health != Health::Unknown)
     }
 }
@@ -275,6 +276,13 @@ pub(crate) struct Shared<B: Backend> {
 }
 
 impl<B: Backend> Shared<B> {
+    /// When a node goes down, all that runs on it may go on. Called under the lock, whenever there are more or less of them, or of their
+    /// connections.
+    pub(crate) fn size_retry_budget(&self, view: &View<B::Position>) {
+        let connections = view.members().count() * self.limits.max_size();
+        self.retry_budget.set_reserve(u32::try_from(connections).unwrap_or(u32::MAX).max(10));
+    }
+
     /// How often each node is asked who it is.
     pub(crate) fn probe_interval(&self) -> Duration {
         let of_lag = || USUAL_PROBE_INTERVAL.min(self.limits.max_lag() / 4).max(SHORTEST_PROBE_INTERVAL);
@@ -291,8 +299,6 @@ impl<B: Backend> Shared<B> {
             return Err(Error::config(format!("a cluster has 1 to {MAX_NODES} nodes, not {}", nodes.len())));
         }
         let mut state = State::new(config.max_lag);
-        // When a node goes down, all that runs on it may go on.
-        let reserve = u32::try_from(nodes.len() * config.max_size).unwrap_or(u32::MAX).max(10);
         let base = config.classifier.clone().unwrap_or_else(|| Classifier::new(B::DIALECT));
         let shared = Arc::new(Self {
             view: ArcSwap::from_pointee(state.view()),
@@ -312,7 +318,7 @@ impl<B: Backend> Shared<B> {
             refused: Refused::default(),
             knowledge: Knowledge::new(base, config.catalog_interval),
             healed: AtomicU64::new(0),
-            retry_budget: RetryBudget::new(reserve),
+            retry_budget: RetryBudget::new(0),
             retried: AtomicU64::new(0),
             over_budget: AtomicU64::new(0),
             shadowed: AtomicU64::new(0),

@@ -19,9 +19,9 @@ pub struct Config {
     pub processes: usize,
     /// How long one statement may wait for a connection, over all nodes that are tried. Default 5 s.
     pub acquire_timeout: Duration,
-    /// How long one statement may wait while no node may run it, as between the end of one primary and the promotion of the next; once one
-    /// may, the wait for its connection begins anew. Zero: it fails at once. Default `None`: the [`acquire_timeout`](Self::acquire_timeout)
-    /// is for both waits together.
+    /// How long one statement may wait while no node may run it, as between the end of one primary and the promotion of the next. It is no
+    /// part of the wait for a connection then. Zero: it fails at once. Default `None`: the [`acquire_timeout`](Self::acquire_timeout)
+    /// is for both waits together, as it always is until each node has been asked once.
     pub failover_timeout: Option<Duration>,
     /// How long opening one connection may take, login included. Default 5 s.
     pub connect_timeout: Duration,

@@ -22,8 +22,7 @@ use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, 
 /// What a caller holds: a cluster, and how fresh its reads must be. Cheap to clone.
 pub struct Handle<B: Backend> {
     cluster: Cluster<B>,
-    /// Where none was asked for, the default in force.
-    asked: Option<Freshness>,
+    asked: Asked,
     pub(crate) sees: Sees<B::Position>,
     /// How long a call may take in all.
     timeout: Option<Duration>,
@@ -36,6 +35,15 @@ pub struct Handle<B: Backend> {
     /// Says where statements ran.
     pub(crate) report: Option<Report>,
     search_path: SearchPath,
+}
+
+/// How fresh reads must be.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// As fresh as [`max_lag`](crate::Config::max_lag) says when they run, and so far behind at most.
+    Usual { distance: Option<u64> },
+    /// As fresh as the caller said.
+    This(Freshness),
 }
 
 /// Whose writes reads must show.
@@ -122,7 +130,7 @@ impl<B: Backend> Handle<B> {
     pub(crate) const fn new(cluster: Cluster<B>, sees: Sees<B::Position>) -> Self {
         Self {
             cluster,
-            asked: None,
+            asked: Asked::Usual { distance: None },
             sees,
             timeout: None,
             wait: Duration::ZERO,
@@ -142,18 +150,28 @@ impl<B: Backend> Handle<B> {
     /// How fresh its reads must be.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
-        self.asked.unwrap_or_else(|| Freshness::Within(self.shared().limits.max_lag()))
+        match self.asked {
+            Asked::This(freshness) => freshness,
+            Asked::Usual { distance: None } => Freshness::Within(self.shared().limits.max_lag()),
+            Asked::Usual { distance: Some(distance) } => {
+                Freshness::Behind { time: self.shared().limits.max_lag(), distance }
+            }
+        }
     }
 
     /// The same handle for reads of another freshness. A session's still show its own writes; a plain handle's do
     /// not any more.
     #[must_use]
     pub fn with_freshness(&self, freshness: Freshness) -> Self {
+        self.asking(Asked::This(freshness))
+    }
+
+    fn asking(&self, asked: Asked) -> Self {
         let sees = match &self.sees {
             Sees::Session(line) => Sees::Session(Arc::clone(line)),
             Sees::Process | Sees::Nothing => Sees::Nothing,
         };
-        Self { asked: Some(freshness), sees, ..self.clone() }
+        Self { asked, sees, ..self.clone() }
     }
 
     /// The same handle for statements that run with a search path of their own: a name without a schema may mean what any schema has
@@ -174,11 +192,12 @@ impl<B: Backend> Handle<B> {
     /// backend counts; and as old as before, or as [`max_lag`](crate::Config::max_lag) where they might be of any age.
     #[must_use]
     pub fn with_distance(&self, distance: u64) -> Self {
-        let time = match self.freshness() {
-            Freshness::Within(time) | Freshness::Behind { time, .. } => time,
-            _ => self.shared().limits.max_lag(),
-        };
-        self.with_freshness(Freshness::Behind { time, distance })
+        self.asking(match self.asked {
+            Asked::This(Freshness::Within(time) | Freshness::Behind { time, .. }) => {
+                Asked::This(Freshness::Behind { time, distance })
+            }
+            Asked::This(_) | Asked::Usual { .. } => Asked::Usual { distance: Some(distance) },
+        })
     }
 
     /// The same handle for reads that wait so long for a replica that may serve them, before they go to the primary. It is part of the time
@@ -214,7 +233,8 @@ impl<B: Backend> Handle<B> {
     /// A handle whose reads show what was written through it and its clones, and nobody else's writes in particular.
     #[must_use]
     pub fn session(&self) -> Self {
-        Self { asked: None, sees: Sees::Session(Arc::default()), ..self.clone() }
+        let asked = Asked::Usual { distance: None };
+        Self { asked, sees: Sees::Session(Arc::default()), ..self.clone() }
     }
 
     /// The same handle for reads that never show less than one of the same session before. They stay on one replica as long as it may serve
@@ -318,7 +338,7 @@ impl<B: Backend> Handle<B> {
     /// How long a call may wait for a connection.
     #[must_use]
     pub fn acquire_timeout(&self) -> Duration {
-        self.shared().limits.acquire_timeout()
+        self.shared().limits.waits().in_all()
     }
 
     /// What a text does, as far as the text, and the catalog of the database, show. Answers are remembered by text.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::cluster::Shared;
 use crate::config::check_duration;
 use crate::{Backend, Cluster, Config, Error, Purpose};
 
@@ -52,6 +53,7 @@ impl Limits {
 }
 
 /// The limits in force, each read by itself by every statement.
+#[derive(Default)]
 pub(crate) struct LiveLimits {
     max_size: AtomicUsize,
     /// The highest number for none, as in the others.
@@ -64,15 +66,7 @@ pub(crate) struct LiveLimits {
 
 impl LiveLimits {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let (count, none) = (AtomicUsize::new, AtomicNanos(AtomicU64::new(u64::MAX)));
-        let live = Self {
-            max_size: count(limits.max_size),
-            max_waiting: count(usize::MAX),
-            max_fallback_reads: count(usize::MAX),
-            max_lag: AtomicNanos::default(),
-            acquire_timeout: AtomicNanos::default(),
-            failover_timeout: none,
-        };
+        let live = Self::default();
         live.set(limits);
         live
     }
@@ -94,7 +88,7 @@ impl LiveLimits {
             max_fallback_reads: self.max_fallback_reads(),
             max_lag: self.max_lag(),
             acquire_timeout: self.acquire_timeout(),
-            failover_timeout: self.failover_timeout(),
+            failover_timeout: self.waits().failover(),
         }
     }
 
@@ -111,33 +105,68 @@ impl LiveLimits {
     }
 
     pub(crate) fn max_lag(&self) -> Duration {
-        self.max_lag.get().unwrap_or(Duration::MAX)
+        self.max_lag.load().duration().unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn acquire_timeout(&self) -> Duration {
-        self.acquire_timeout.get().unwrap_or(Duration::MAX)
+        self.waits().acquire()
     }
 
-    pub(crate) fn failover_timeout(&self) -> Option<Duration> {
-        self.failover_timeout.get()
+    /// How long a statement that begins now may wait.
+    pub(crate) fn waits(&self) -> Waits {
+        Waits { acquire: self.acquire_timeout.load(), failover: self.failover_timeout.load() }
     }
 }
 
-/// A duration, or none.
+/// How long a statement may wait, as it was when it began.
+#[derive(Clone, Copy)]
+pub(crate) struct Waits {
+    acquire: Nanos,
+    failover: Nanos,
+}
+
+impl Waits {
+    /// For a connection.
+    pub(crate) fn acquire(self) -> Duration {
+        self.acquire.duration().unwrap_or(Duration::MAX)
+    }
+
+    /// In all.
+    pub(crate) fn in_all(self) -> Duration {
+        self.acquire().saturating_add(self.failover().unwrap_or_default())
+    }
+
+    /// While no node may run it, where that is apart.
+    pub(crate) fn failover(self) -> Option<Duration> {
+        self.failover.duration()
+    }
+}
+
+/// A duration, or the highest number for none. Most statements wait for nothing and have it only copied.
+#[derive(Clone, Copy)]
+struct Nanos(u64);
+
+impl Nanos {
+    fn of(duration: Option<Duration>) -> Self {
+        let nanos = duration.and_then(|duration| u64::try_from(duration.as_nanos()).ok());
+        Self(nanos.unwrap_or(u64::MAX))
+    }
+
+    fn duration(self) -> Option<Duration> {
+        (self.0 != u64::MAX).then(|| Duration::from_nanos(self.0))
+    }
+}
+
 #[derive(Default)]
 struct AtomicNanos(AtomicU64);
 
 impl AtomicNanos {
     fn set(&self, duration: Option<Duration>) {
-        let nanos = duration.and_then(|duration| u64::try_from(duration.as_nanos()).ok());
-        self.0.store(nanos.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.0.store(Nanos::of(duration).0, Ordering::Relaxed);
     }
 
-    fn get(&self) -> Option<Duration> {
-        match self.0.load(Ordering::Relaxed) {
-            u64::MAX => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
+    fn load(&self) -> Nanos {
+        Nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -145,32 +174,48 @@ impl<B: Backend> Cluster<B> {
     /// The limits in force.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        // Under the lock by which they are set.
-        let _state = self.shared.state();
         self.shared.limits.get()
     }
 
-    /// Sets limits anew: `change` has those in force, and what it makes of them counts from the next statement on.
+    /// Sets limits anew: `change` has those in force, and what it makes of them counts from the next statement on. It is called once more
+    /// when somebody else has set them meanwhile.
     ///
     /// # Errors
     ///
     /// Limits that cannot be, by name; those before stay then.
-    pub fn change_limits(&self, change: impl FnOnce(&mut Limits)) -> Result<(), Error> {
+    pub fn change_limits(&self, mut change: impl FnMut(&mut Limits)) -> Result<(), Error> {
+        loop {
+            // Not under the lock: whose code that is may want to know how the cluster stands.
+            let before = self.limits();
+            let mut limits = before;
+            change(&mut limits);
+            limits.check()?;
+            if self.shared.replace_limits(&before, &limits)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl<B: Backend> Shared<B> {
+    /// Sets limits where those before are as they were. Says whether they are.
+    fn replace_limits(&self, before: &Limits, limits: &Limits) -> Result<bool, Error> {
         // Under the lock, so that a node which is added meanwhile has the new ones too, and no other change is undone.
-        let mut state = self.shared.state();
-        let mut limits = self.shared.limits.get();
-        change(&mut limits);
-        limits.check()?;
+        let mut state = self.state();
+        if self.limits.get() != *before {
+            return Ok(false);
+        }
         state.topology.set_max_lag(limits.max_lag);
-        let view = self.shared.view.load();
-        for node in self.shared.members(&view) {
+        let view = self.view.load();
+        for node in self.members(&view) {
             for pool in [Purpose::Read, Purpose::Write].map(|purpose| node.pool(purpose)) {
                 pool.resize(limits.max_size).map_err(|error| Error::config(error.to_string()))?;
                 pool.set_max_waiting(limits.max_waiting);
             }
         }
-        self.shared.limits.set(&limits);
-        Ok(())
+        self.limits.set(limits);
+        self.size_retry_budget(&view);
+        Ok(true)
     }
 }
 
@@ -205,10 +250,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_changes_limits_may_look_at_the_cluster_and_is_not_undone() {
+        let cluster = cluster(Config::default());
+        let mut calls = 0;
+        let change = |limits: &mut Limits| {
+            calls += 1;
+            assert_eq!(cluster.limits().max_waiting, limits.max_waiting);
+            if calls == 1 {
+                cluster.change_limits(|limits| limits.max_waiting = Some(9)).unwrap();
+            }
+            limits.max_size = 2 * cluster.status().nodes.len();
+        };
+        cluster.change_limits(change).unwrap();
+        assert_eq!((cluster.limits().max_size, cluster.limits().max_waiting, calls), (2, Some(9), 2));
+    }
+
+    #[tokio::test]
+    async fn as_many_reads_may_go_on_as_there_are_connections() {
+        let cluster = cluster(Config::default());
+        let retries = || (0..1000).filter(|_| cluster.shared.retry_budget.try_again()).count();
+        assert_eq!(retries(), 10);
+        cluster.change_limits(|limits| limits.max_size = 70).unwrap();
+        assert_eq!(retries(), 60, "those that are more");
+        cluster.add_node(NodeConfig::new("b".into(), 2)).unwrap();
+        assert_eq!(retries(), 70);
+    }
+
+    #[tokio::test]
     async fn what_is_set_is_in_force_for_handles_that_are_there_already() {
         let cluster = cluster(Config::default());
         let (plain, session) = (cluster.handle(), cluster.handle().session());
         let own = cluster.handle().with_freshness(Freshness::Within(Duration::from_secs(9)));
+        let (by_bytes, own_by_bytes) = (plain.with_distance(1), own.with_distance(1));
         let change = |limits: &mut Limits| {
             *limits = Limits {
                 max_size: 3,
@@ -224,11 +297,13 @@ mod tests {
         change(&mut wanted);
         assert_eq!(cluster.limits(), wanted);
         let within = |seconds| Freshness::Within(Duration::from_secs(seconds));
+        let behind = |seconds| Freshness::Behind { time: Duration::from_secs(seconds), distance: 1 };
+        assert_eq!([&by_bytes, &own_by_bytes].map(|handle| handle.freshness()), [behind(6), behind(9)]);
         assert_eq!(
             [&plain, &session, &own].map(|handle| handle.freshness()),
             [within(6), within(6), within(9)]
         );
-        assert_eq!(plain.acquire_timeout(), Duration::from_secs(7));
+        assert_eq!(plain.acquire_timeout(), Duration::from_secs(7 + 8));
     }
 
     #[tokio::test]

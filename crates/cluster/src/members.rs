@@ -219,6 +219,7 @@ impl<B: Backend> Shared<B> {
         if is_drained {
             todos.extend(self.handle(&mut state, Input::Drained { node: id, is_drained }));
         }
+        self.size_retry_budget(&self.view.load());
         drop(state);
         self.follow(todos);
         Ok(key)
@@ -246,7 +247,9 @@ impl<B: Backend> Shared<B> {
             if !state.has(node) {
                 return Err(Error::config(format!("{name} was taken out already")));
             }
-            self.handle(&mut state, Input::Left { node: node.id })
+            let todos = self.handle(&mut state, Input::Left { node: node.id });
+            self.size_retry_budget(&self.view.load());
+            todos
         };
         node.end_monitor();
         self.follow(todos);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use millpond_core::{Health, Hysteresis, Input, Role};
+use millpond_core::{Health, Hysteresis, Input, NodeView, Role};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::backoff::Backoff;
@@ -16,6 +16,7 @@ use self::name::Name;
 use self::pace::Pace;
 use crate::cluster::Shared;
 use crate::error::describe;
+use crate::members::View;
 use crate::node::{Node, now};
 use crate::{Backend, Event, NodeKey, Purpose, connections_per_node};
 
@@ -102,18 +103,23 @@ fn look_at_load<B: Backend>(shared: &Shared<B>, node: &Node<B>, strain: &mut Hys
 /// Warns where a node cannot have as many connections as may be opened to it.
 fn look_at_limit<B: Backend>(shared: &Shared<B>, node: &Node<B>) {
     let Some(limit) = shared.backend.connection_limit(&node.address) else { return };
-    // A server with two names has a pool for each.
-    let names = {
-        let view = shared.view.load();
-        let server = view.of(node).and_then(|known| known.server);
-        view.members().filter(|other| server.is_some() && other.server == server).count().max(1)
-    };
+    let names = names_of_replica(&shared.view.load(), node);
     let wanted = names * connections_per_node(shared.limits.max_size(), shared.config.processes);
-    let has_too_few = wanted > limit;
-    let was_told = node.has_too_few.swap(has_too_few, Ordering::Relaxed);
-    if has_too_few && !was_told {
+    // Told once, and again when it is more.
+    if wanted > limit && wanted > node.wanted_told.fetch_max(wanted, Ordering::Relaxed) {
         shared.tell(&Event::TooFewConnections { node: Arc::clone(&node.name), wanted, limit });
     }
+}
+
+/// Under how many names a node's server serves reads, with a pool for each. As the primary it is known by one of them.
+fn names_of_replica<B: Backend>(view: &View<B::Position>, node: &Node<B>) -> usize {
+    let Some(known) = view.of(node).filter(|known| known.server.is_some() && !known.hides_many) else {
+        return 1;
+    };
+    let is_same = |other: &&NodeView<B::Position>| {
+        other.server == known.server && !other.hides_many && other.role == Some(Role::Replica)
+    };
+    view.members().filter(is_same).count().max(1)
 }
 
 fn is_in_use<B: Backend>(shared: &Shared<B>, node: &Node<B>) -> bool {
@@ -206,8 +212,10 @@ mod tests {
     use std::future::{pending, ready};
     use std::sync::atomic::AtomicUsize;
 
+    use millpond_core::Observation;
+
     use super::*;
-    use crate::testing::{Down, Servers};
+    use crate::testing::{Down, Servers, server};
     use crate::{Cluster, Config, NodeConfig};
 
     /// How often a server is asked in ten seconds, while callers wait for it all the time.
@@ -238,5 +246,31 @@ mod tests {
         assert!((380..=500).contains(&gone), "one each 20 ms or so: {gone}");
         // 20 to 400 ms each, half of that in the middle.
         assert!((25..=120).contains(&refused), "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_with_two_names_counts_twice_and_a_primary_once() {
+        let servers = Servers::new(|_| Box::pin(pending()));
+        let nodes = ["a", "b", "c"].map(|name| NodeConfig::new(name.into(), 1)).to_vec();
+        let config = Config { catalog_interval: None, ..Config::default() };
+        let cluster = Cluster::start(servers, nodes, config).unwrap();
+        let answers = |name: &str, role, number| {
+            let node = cluster.shared.named(name).unwrap();
+            let observation = Observation { server: Some(server(number)), ..Observation::of(role) };
+            let (asked, took) = (now(), Duration::ZERO);
+            cluster.shared.take_in(node, Input::Answered { node: node.id, asked, took, observation });
+        };
+        let names = || {
+            ["a", "b", "c"].map(|name| {
+                let node = cluster.shared.named(name).unwrap();
+                names_of_replica(&cluster.shared.view.load(), node)
+            })
+        };
+        answers("a", Role::Primary, 1);
+        answers("b", Role::Replica, 2);
+        answers("c", Role::Replica, 2);
+        assert_eq!(names(), [1, 2, 2]);
+        answers("c", Role::Primary, 1);
+        assert_eq!(names(), [1, 1, 1]);
     }
 }

@@ -103,8 +103,8 @@ pub(crate) struct Node<B: Backend> {
     read: Pool<NodeManager<B>>,
     /// Plain connections, for when it is the primary.
     write: Pool<NodeManager<B>>,
-    /// Whether it was told that its server has fewer connections than may be opened.
-    pub(crate) has_too_few: AtomicBool,
+    /// How many connections it was told last that may be opened, and that its server has fewer: zero, where it was not.
+    pub(crate) wanted_told: AtomicUsize,
     /// Asks the monitor to probe now.
     pub(crate) nudged: Arc<Notify>,
     pub(crate) identity: Arc<Identity>,
@@ -226,7 +226,7 @@ impl<B: Backend> Node<B> {
             weight: AtomicU64::new(weight.to_bits()),
             monitor: OnceLock::new(),
             is_cut_off: AtomicBool::new(false),
-            has_too_few: AtomicBool::new(false),
+            wanted_told: AtomicUsize::new(0),
             nudged,
             identity: Arc::clone(&identity),
             is_saturated: AtomicBool::new(false),

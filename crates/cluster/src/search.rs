@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::execute::Statement;
 use crate::handle::{Ask, Decided, Sees, Wanted};
 use crate::latency::Tick;
+use crate::limits::Waits;
 use crate::line::{Line, Shown};
 use crate::members::View;
 use crate::node::{InFlight, Node, now};
@@ -95,8 +96,10 @@ pub(crate) struct Search<'a, B: Backend> {
     pub(crate) tick: Tick,
     /// How many definitions had been run when the text was judged.
     definitions: u64,
-    /// Since when it waits for connections, where that is behind its begin.
-    nodes_since: Option<Instant>,
+    /// How long it may wait.
+    waits: Waits,
+    /// How long it has waited while no node might run it, where that has a limit of its own: it is no part of the wait for a connection.
+    without_node: Duration,
     /// When the call has to be over, if there is a limit.
     ends: Option<Instant>,
     tried: NodeSet,
@@ -140,7 +143,8 @@ impl<'a, B: Backend> Search<'a, B> {
             now,
             tick: Tick::of(now.into_std()),
             definitions: handle.shared().knowledge.definitions(),
-            nodes_since: None,
+            waits: handle.shared().limits.waits(),
+            without_node: Duration::ZERO,
             ends,
             tried: NodeSet::EMPTY,
             gave_up: None,
@@ -184,6 +188,7 @@ impl<'a, B: Backend> Search<'a, B> {
     pub(crate) async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
         let shared = self.handle.shared();
         'decision: loop {
+            let mut is_without_node = false;
             let mut course = match self.unfinished.take() {
                 Some(course) => course,
                 None => {
@@ -194,6 +199,7 @@ impl<'a, B: Backend> Search<'a, B> {
                         self.wait_for_answer().await;
                         continue;
                     }
+                    is_without_node = decided.decision.plan.nodes().is_empty();
                     let candidate = self.next_candidate(&view, &mut decided)?;
                     Course { by: view.number, at, decided, candidate }
                 }
@@ -219,7 +225,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 }
                 course.candidate = self.next_candidate(&view, &mut course.decided)?;
             }
-            self.wait_for_change().await?;
+            self.wait_for_change(is_without_node).await?;
         }
     }
 
@@ -520,14 +526,15 @@ impl<'a, B: Backend> Search<'a, B> {
 
     /// Until when it waits for a connection. Worked out where it waits: most find one at hand.
     fn deadline(&self) -> Instant {
-        let since = self.nodes_since.unwrap_or(self.begun);
-        earlier(since + self.handle.shared().limits.acquire_timeout(), self.ends)
+        earlier(self.begun + self.without_node + self.waits.acquire(), self.ends)
     }
 
-    /// Until when it waits while no node may run it, where that is another time.
-    fn failover_deadline(&self) -> Option<Instant> {
-        let limit = self.handle.shared().limits.failover_timeout()?;
-        Some(earlier(self.begun + limit, self.ends))
+    /// How much longer it may wait while no node may run it, where that has a limit of its own. While nodes have not been asked yet nobody
+    /// knows that none may: then it waits as for a connection.
+    fn patience_without_node(&self) -> Option<Duration> {
+        let limit = self.waits.failover()?;
+        let is_known = self.handle.cluster().is_known();
+        is_known.then(|| limit.saturating_sub(self.without_node))
     }
 
     /// Whether a connection leads to the server by whose answers the node is chosen. While it was waited for, the name may have moved, or turned
@@ -666,16 +673,19 @@ impl<'a, B: Backend> Search<'a, B> {
         node.nudged.notify_one();
     }
 
-    /// The plan is used up. Without a primary another may come; until then there is nothing to do but wait.
-    async fn wait_for_change(&mut self) -> Result<(), Error> {
+    /// The plan is used up, or has had no node from the start. Without a primary another may come; until then there is nothing to do but wait.
+    async fn wait_for_change(&mut self, is_without_node: bool) -> Result<(), Error> {
         let shared = self.handle.shared();
         if self.is_hopeless || self.reason == Some(Reason::OtherCluster) {
             return Err(self.fruitless());
         }
         self.forgive();
-        let (end, is_apart) = match self.failover_deadline() {
-            Some(end) => (end, true),
-            None => (self.deadline(), false),
+        let since = self.now;
+        let patience =
+            Some(is_without_node).filter(|is_so| *is_so).and_then(|_| self.patience_without_node());
+        let end = match patience {
+            Some(patience) => earlier(since + patience, self.ends),
+            None => self.deadline(),
         };
         let changes = match &mut self.changes {
             Some(changes) => changes,
@@ -693,15 +703,15 @@ impl<'a, B: Backend> Search<'a, B> {
         // A node that is up and gives no connection (it has none left, say) may give one later without a change.
         let next_try = end.min(self.now + RETRY);
         let is_changed = {
-            let _waiting = Counted::one_more(&shared.waiting_for_node);
+            let _waiting = is_without_node.then(|| Counted::one_more(&shared.waiting_for_node));
             timeout_at(next_try, changes.changed()).await.is_ok()
         };
         self.look_at_the_clock();
         if !is_changed && self.now >= end {
             return Err(self.fruitless());
         }
-        if is_apart {
-            self.nodes_since = Some(self.now);
+        if patience.is_some() {
+            self.without_node += self.now.saturating_duration_since(since);
         }
         Ok(())
     }

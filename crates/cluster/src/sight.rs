@@ -71,10 +71,9 @@ impl StatementSpan {
         };
         let analysis = analyze(text, B::DIALECT);
         let summary = Summary::of(text, &analysis);
-        let words = summary.to_string();
-        let name = if words.is_empty() { system(B::DIALECT) } else { &words };
-        self.span.record("otel.name", name);
-        self.span.record("db.query.summary", &*words);
+        let words = Some(summary.to_string()).filter(|words| !words.is_empty());
+        self.span.record("otel.name", words.as_deref().unwrap_or(system(B::DIALECT)));
+        self.span.record("db.query.summary", words);
         self.span.record("db.operation.name", summary.operation());
         self.span.record("db.collection.name", summary.collection().map(display));
         self.span.record("millpond.digest", display(analysis.digest()));
@@ -111,7 +110,7 @@ impl StatementSpan {
         self.span.record("millpond.role", role.as_str());
     }
 
-    /// What came of it.
+    /// What came of it. Of a batch that is whether it was run: what its statements came to, each caller is told.
     #[inline]
     pub fn ended<T>(&self, result: &Result<T, Error>) {
         if let (true, Err(error)) = (self.is_on(), result) {

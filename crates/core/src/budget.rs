@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct RetryBudget {
     /// What is left, in parts of a retry.
     left: AtomicU64,
-    most: u64,
+    most: AtomicU64,
 }
 
 /// So many first tries pay for a further one: one in five.
@@ -19,13 +19,21 @@ impl RetryBudget {
     #[must_use]
     pub const fn new(reserve: u32) -> Self {
         let most = reserve as u64 * PRICE;
-        Self { left: AtomicU64::new(most), most }
+        Self { left: AtomicU64::new(most), most: AtomicU64::new(most) }
+    }
+
+    /// Sets another reserve, which is there at once. Not by two callers at the same time.
+    pub fn set_reserve(&self, reserve: u32) {
+        let most = u64::from(reserve) * PRICE;
+        let before = self.most.swap(most, Ordering::Relaxed);
+        let adapt = |left: u64| Some((left + most.saturating_sub(before)).min(most));
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, adapt);
     }
 
     /// Counts a first try.
     pub fn first_try(&self) {
         // Mostly it is full, and then nobody writes here. A count too many or too few does no harm.
-        if self.left.load(Ordering::Relaxed) < self.most {
+        if self.left.load(Ordering::Relaxed) < self.most.load(Ordering::Relaxed) {
             self.left.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -40,6 +48,16 @@ impl RetryBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_reserve_is_there_at_once_and_gone_at_once() {
+        let budget = RetryBudget::new(10);
+        let rest = |reserve| {
+            budget.set_reserve(reserve);
+            (0..1000).filter(|_| budget.try_again()).count()
+        };
+        assert_eq!([rest(30), rest(30), rest(50), rest(20), rest(21)], [30, 0, 20, 0, 1]);
+    }
 
     #[test]
     fn a_reserve_and_then_one_in_five() {

@@ -329,9 +329,9 @@ impl Builder {
         self
     }
 
-    /// How long one call may wait while no node may run it: for a primary, say, while one is promoted. Once there is one, the wait for its
-    /// connection begins anew. Zero: it fails at once. Default `None`: [`acquire_timeout`](Self::acquire_timeout) is for both waits
-    /// together.
+    /// How long one call may wait while no node may run it: for a primary, say, while one is promoted. It is no part of the wait for a
+    /// connection then. Zero: it fails at once. Default `None`: [`acquire_timeout`](Self::acquire_timeout) is for both waits together, as it
+    /// always is until each node has been asked once.
     #[must_use]
     pub const fn failover_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.failover_timeout = timeout;

@@ -192,7 +192,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// Sets limits anew, as the [`Builder`](crate::Builder) set them first: `change` has those in force, and what it makes of them counts
-    /// from the next statement on.
+    /// from the next statement on. It is called once more when somebody else has set them meanwhile.
     ///
     /// ```
     /// # fn change(db: &millpond_postgres::Db) -> millpond_postgres::Result<()> {
@@ -206,7 +206,7 @@ impl<'a> Nodes<'a> {
     /// # Errors
     ///
     /// Limits that cannot be, by name; those before stay then.
-    pub fn change_limits(&self, change: impl FnOnce(&mut Limits)) -> Result<()> {
+    pub fn change_limits(&self, change: impl FnMut(&mut Limits)) -> Result<()> {
         self.cluster.change_limits(change)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::{Analysis, Part, Table};
+use crate::{Analysis, Part, ReasonKind, Table};
 
 /// The most bytes that a summary has: what OpenTelemetry's conventions for databases advise at least.
 const MOST: usize = 255;
@@ -48,8 +48,12 @@ impl<'a> Summary<'a> {
         }
     }
 
-    /// The first word of a statement, which begins with its first token.
+    /// The first word of a statement, which begins with its first token, where it is known as a verb: any other may be whatever was sent.
     fn verb(&self, part: &Part) -> &'a str {
+        use ReasonKind::{NotUtf8, TooLong, UnknownVerb, Unterminated};
+        if matches!(part.classification().reason().kind(), UnknownVerb | Unterminated | TooLong | NotUtf8) {
+            return "";
+        }
         let text = part.of(self.sql).trim_start_matches(|c: char| c == '(' || c.is_ascii_whitespace());
         let end = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len());
         &text[..end]
@@ -62,7 +66,7 @@ impl fmt::Display for Summary<'_> {
         let mut last = "";
         for part in self.analysis.parts() {
             let verb = self.verb(part);
-            if !verb.eq_ignore_ascii_case(last) {
+            if !verb.is_empty() && !verb.eq_ignore_ascii_case(last) {
                 words.push(&verb.to_ascii_uppercase());
             }
             last = verb;
@@ -126,7 +130,9 @@ mod tests {
         assert_eq!(summary("select 1"), ("SELECT".into(), some("SELECT"), None));
         assert_eq!(summary("listen x"), ("LISTEN".into(), some("LISTEN"), None));
         assert_eq!(summary(" "), (String::new(), None, None));
-        assert_eq!(summary("'?'"), (String::new(), None, None));
+        for no_sql in ["'?'", "hunter2", "correct horse from battery", "select 'hunter2"] {
+            assert_eq!(summary(no_sql), (String::new(), None, None), "{no_sql}");
+        }
     }
 
     #[test]

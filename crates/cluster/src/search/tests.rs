@@ -8,6 +8,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
 use super::*;
+use crate::execute::unless;
 use crate::testing::{Connecting, Down, Servers, Where, server};
 use crate::{Answer, Cluster, Config, Limits, NodeConfig, Operation, Target};
 
@@ -114,7 +115,7 @@ async fn a_read_does_not_run_on_a_replica_that_grew_too_old_while_another_was_wa
 
 /// A write that is begun while there is no primary, in a cluster with such limits.
 async fn write_without_a_primary(
-    limits: impl FnOnce(&mut Limits),
+    limits: impl FnMut(&mut Limits),
 ) -> (Cluster<Servers>, JoinHandle<Result<ServerId, Error>>) {
     let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
     cluster.change_limits(limits).unwrap();
@@ -275,5 +276,90 @@ async fn how_many_may_wait_can_be_changed() {
         tokio::spawn(async move { handle.run(Statement::connection(Access::Write), &mut Where).await });
     yield_now().await;
     drop(held);
+    assert_eq!(write.await.unwrap().unwrap(), server(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_gives_no_connection_is_waited_for_as_long_as_for_a_connection() {
+    let begun = Instant::now();
+    let comes = begun + Duration::from_secs(1);
+    let cluster = cluster(move |address| {
+        let is_there = Instant::now() >= comes;
+        Box::pin(ready(if is_there { Ok(server(address)) } else { Err(Down::Starting) }))
+    });
+    let write = async |acquire, failover| {
+        let limits = |limits: &mut Limits| {
+            limits.acquire_timeout = Duration::from_millis(acquire);
+            limits.failover_timeout = Some(Duration::from_secs(failover));
+        };
+        cluster.change_limits(limits).unwrap();
+        let handle = cluster.handle();
+        let mut operation = Where;
+        let mut write = pin!(handle.run(Statement::connection(Access::Write), &mut operation));
+        assert!(poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx).is_pending())).await);
+        assert_eq!(cluster.status().waiting, 0, "there is a node that may run it");
+        write.await
+    };
+    // A longer limit for failovers does not count here, nor one of nothing.
+    let error = write(500, 60).await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed().as_millis() / 10), (ErrorKind::Acquire, 50), "{error}");
+    assert_eq!(write(2000, 0).await.unwrap(), server(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_write_waited_for_a_connection_is_no_part_of_its_wait_for_a_primary() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    let limits = |limits: &mut Limits| {
+        limits.acquire_timeout = Duration::from_secs(30);
+        limits.failover_timeout = Some(Duration::from_secs(5));
+    };
+    cluster.change_limits(limits).unwrap();
+    let _held = named(&cluster, "a").pool(Purpose::Write).acquire().await.unwrap();
+    let handle = cluster.handle();
+    let write =
+        tokio::spawn(async move { handle.run(Statement::connection(Access::Write), &mut Where).await });
+    sleep(Duration::from_secs(6)).await;
+    answers(&cluster, "a", Role::Replica, 1);
+    sleep(Duration::from_secs(4)).await;
+    answers(&cluster, "b", Role::Primary, 2);
+    assert_eq!(write.await.unwrap().unwrap(), server(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_a_primary_are_bounded_together_however_restless_the_cluster_is() {
+    let begun = Instant::now();
+    let limits = |limits: &mut Limits| {
+        limits.acquire_timeout = Duration::from_secs(30);
+        limits.failover_timeout = Some(Duration::from_secs(10));
+    };
+    let (cluster, write) = write_without_a_primary(limits).await;
+    // Every second one is there for a moment, and lost.
+    let restless = async {
+        for timeline in 2.. {
+            sleep(Duration::from_secs(1)).await;
+            let held = named(&cluster, "b").pool(Purpose::Write).acquire().await;
+            answers(&cluster, "b", Role::Primary, timeline);
+            yield_now().await;
+            answers(&cluster, "b", Role::Replica, timeline);
+            drop(held);
+        }
+    };
+    let write = unless(pin!(restless), pin!(write)).await.unwrap().unwrap();
+    let error = write.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent, "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_nodes_were_not_asked_yet_is_not_that_none_may_run_it() {
+    let servers = Servers::new(|address| Box::pin(ready(Ok(server(address)))));
+    let mut config = Config::default();
+    (config.catalog_interval, config.failover_timeout) = (None, Some(Duration::ZERO));
+    let cluster = Cluster::start(servers, vec![NodeConfig::new("a".into(), 1)], config).unwrap();
+    let handle = cluster.handle();
+    let write =
+        tokio::spawn(async move { handle.run(Statement::connection(Access::Write), &mut Where).await });
+    sleep(Duration::from_millis(300)).await;
+    answers(&cluster, "a", Role::Primary, 1);
     assert_eq!(write.await.unwrap().unwrap(), server(1));
 }

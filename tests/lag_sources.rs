@@ -62,6 +62,20 @@ async fn by_a_heartbeat_a_delayed_replica_is_as_old_as_its_delay_at_least() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_stops_no_heart() {
+    let table = TABLE.replace("now()", "now() + '1 hour'");
+    let (lab, db, _) = up(Heartbeat::every("beat", Duration::from_millis(50)), &table).await;
+    until("the replica serves", async || reads_on_replica(&db).await).await;
+    lab.primary().ask("postgres", "update beat set at = now() + '1 hour' returning 1").await.unwrap();
+    let asked = std::time::Instant::now();
+    until("and still does two ages later", async || {
+        assert!(lag(&db).time().is_some(), "{:?}", lag(&db));
+        asked.elapsed() > Duration::from_secs(2) && reads_on_replica(&db).await
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_the_table_no_age_is_known_and_an_event_says_why() {
     let (_lab, db, events) = up(Heartbeat::new("no_such_table"), "create table item (id int)").await;
     let is_told = |event: &Event| matches!(event, Event::ProbeIncomplete { cause, .. } if cause.contains("no_such_table"));

@@ -37,6 +37,9 @@ async fn a_status_is_one_plain_value() {
         }
     }
     let lag = number(&mut told, "/nodes/1/lag/time_ms");
+    let observed_ago = number(&mut told, "/nodes/1/lag/observed_ago_ms");
+    let uncertainty = number(&mut told, "/nodes/1/lag/uncertainty_ms");
+    assert!(observed_ago + uncertainty <= lag + 1e-6, "{observed_ago} and {uncertainty} of {lag}");
     assert!((lag - status.nodes[1].lag.time().unwrap().as_secs_f64() * 1e3).abs() < 1e-6, "{lag}");
     // While the replica was not known to be fresh, say.
     assert!(told["reads_on_primary"].take().is_object());
@@ -60,11 +63,15 @@ async fn a_status_is_one_plain_value() {
         "in_flight": 0, "connections": 0, "connect_failures": null, "waiting": 0, "reads": 0, "primary_statements": 0,
         "latencies": {"count": 0, "p50_ms": null, "p90_ms": null, "p99_ms": null, "p999_ms": null},
     });
-    let replica = node(1, "replica", json!({"time_ms": null, "distance": 0}));
+    let replica = node(
+        1,
+        "replica",
+        json!({"time_ms": null, "distance": 0, "observed_ago_ms": null, "uncertainty_ms": null}),
+    );
     let expected = json!({
         "mode": "route", "epoch": 1, "primary": &*status.nodes[0].name, "timeline": 1,
         "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0, "reads_on_primary": null, "no_reads": null, "waiting": 0,
-        "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0})), replica, silent],
+        "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0, "observed_ago_ms": 0.0, "uncertainty_ms": 0.0})), replica, silent],
     });
     assert_eq!(told, expected);
     db.set_mode(Mode::PrimaryOnly);

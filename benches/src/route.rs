@@ -38,14 +38,33 @@ pub const COLUMNS: [Column; 2] = [
 
 /// What takes turns: the ways of millpond, and a checkout of deadpool's.
 #[must_use]
-pub const fn systems() -> [Contender<Bed>; 4] {
-    [contender::<Decide<3>>(), contender::<Decide<64>>(), contender::<Routed>(), contender::<Deadpool>()]
+pub const fn systems() -> [Contender<Bed>; 6] {
+    [
+        contender::<Decide<3, ALIKE>>(),
+        contender::<Decide<64, ALIKE>>(),
+        contender::<Decide<3, EACH>>(),
+        contender::<Decide<64, EACH>>(),
+        contender::<Routed>(),
+        contender::<Deadpool>(),
+    ]
 }
+
+/// All replicas may serve the read, which is seen at one look.
+const ALIKE: bool = true;
+
+/// One of them lags, and the read has to show a write that is newer than all that is known of the others: each is looked at.
+const EACH: bool = false;
 
 /// What each may take of a checkout of deadpool's.
 #[must_use]
 pub fn checks(measured: &Measured) -> Vec<Check> {
-    let most = [(Decide::<3>::NAME, 0.3), (Decide::<64>::NAME, 1.0), (Routed::NAME, 1.0)];
+    let most = [
+        (Decide::<3, ALIKE>::NAME, 0.3),
+        (Decide::<64, ALIKE>::NAME, 1.0),
+        (Decide::<3, EACH>::NAME, 0.3),
+        (Decide::<64, EACH>::NAME, 1.0),
+        (Routed::NAME, 1.0),
+    ];
     let check = |(system, most): (&'static str, f64)| {
         let found = ratio(measured, "time", system, REFERENCE)?;
         Some(Check {
@@ -71,9 +90,9 @@ const fn role(node: usize) -> Role {
     if node == 0 { Role::Primary } else { Role::Replica }
 }
 
-/// Deciding about a read and choosing its node, of so many that all may serve it.
+/// Deciding about a read and choosing its node, of so many.
 #[derive(Clone)]
-pub struct Decide<const NODES: usize>(Arc<Known>);
+pub struct Decide<const NODES: usize, const ALL_ALIKE: bool>(Arc<Known>);
 
 struct Known {
     snapshot: Snapshot<Lsn>,
@@ -82,28 +101,37 @@ struct Known {
     now: Instant,
 }
 
-impl<const NODES: usize> fmt::Debug for Decide<NODES> {
+impl<const NODES: usize, const ALL_ALIKE: bool> fmt::Debug for Decide<NODES, ALL_ALIKE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decide").field("nodes", &NODES).finish()
     }
 }
 
-impl<const NODES: usize> Pool for Decide<NODES> {
-    const NAME: &'static str =
-        if NODES == 3 { "decide and choose, 3 nodes" } else { "decide and choose, 64 nodes" };
+impl<const NODES: usize, const ALL_ALIKE: bool> Pool for Decide<NODES, ALL_ALIKE> {
+    const NAME: &'static str = match (NODES, ALL_ALIKE) {
+        (3, ALIKE) => "decide and choose, 3 nodes",
+        (3, EACH) => "the same, with a look at each of 3",
+        (_, ALIKE) => "decide and choose, 64 nodes",
+        (_, EACH) => "the same, with a look at each of 64",
+    };
     type Lease = ();
 
     async fn open(_: usize) -> Result<Self> {
         let (mut topology, now) = (Topology::new(NODES), Instant::now());
         for (index, node) in (0..NODES).filter_map(NodeId::new).enumerate() {
-            let (took, observation) = (Duration::ZERO, observation(role(index)));
+            let (took, mut observation) = (Duration::ZERO, observation(role(index)));
+            if !ALL_ALIKE && index == 1 {
+                observation.position = Some(Lsn::new(1));
+            }
             topology.handle(Input::Answered { node, asked: now, took, observation });
             while topology.poll_action().is_some() {}
         }
-        let token = Token::new(CLUSTER, TIMELINE, TokenPosition::UpTo(END));
+        let wanted = if ALL_ALIKE { END } else { Lsn::new(2000) };
+        let token = Token::new(CLUSTER, TIMELINE, TokenPosition::UpTo(wanted));
+        let written = if ALL_ALIKE { now } else { now + Duration::from_millis(1) };
         Ok(Self(Arc::new(Known {
             snapshot: topology.snapshot(),
-            seen: Seen::told(token, now),
+            seen: Seen::told(token, written),
             latencies: vec![PeakEwma::new(now); NODES],
             now,
         })))
@@ -116,7 +144,7 @@ impl<const NODES: usize> Pool for Decide<NODES> {
         let load = |node: NodeId| -> Load { known.latencies[node.index()].load(1, now) };
         let request =
             Request::new(Access::Read, Freshness::Within(WAIT_TIMEOUT), &known.seen, fastrand::u64(..));
-        let mut decision = decide(&request, &known.snapshot, now);
+        let mut decision = decide(&request.proving(true), &known.snapshot, now);
         black_box(decision.plan.next(load));
         Ok(())
     }
@@ -222,5 +250,31 @@ impl Backend for Numbers {
 
     fn failure(&self, _: &NoServer) -> Failure {
         Failure { kind: FailureKind::Rejected, code: None, hint: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use allocation_counter::measure;
+
+    use super::*;
+
+    #[test]
+    fn the_whole_way_allocates_nothing() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let routed = runtime.block_on(Routed::open(10)).unwrap();
+        let reads = |count: usize| {
+            let counted = measure(|| {
+                runtime.block_on(async {
+                    for _ in 0..count {
+                        routed.take().await.unwrap()
+                    }
+                })
+            });
+            counted.count_total
+        };
+        // The first opens a connection to each replica.
+        reads(100);
+        assert_eq!(reads(1000), 0);
     }
 }

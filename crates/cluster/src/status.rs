@@ -9,7 +9,7 @@ use crate::{Latencies, Mode};
 ///
 /// With the feature `serde` it is one value to serialise, with the fields' names: times are in milliseconds, with a fraction, in fields that
 /// end in `_ms`; roles, healths and modes are their words; what is not known is `null`, and never zero. A lag is `null` or
-/// `{"time_ms": 12.5, "distance": 4096}`, latencies are `{"count": 9, "p50_ms": 1.1, "p90_ms": 2.2, "p99_ms": 5.0, "p999_ms": 5.0}`.
+/// `{"time_ms": 12.5, "distance": 4096, "observed_ago_ms": 2.5, "uncertainty_ms": 9.0}`, latencies are `{"count": 9, "p50_ms": 1.1, "p90_ms": 2.2, "p99_ms": 5.0, "p999_ms": 5.0}`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

@@ -72,6 +72,13 @@ impl<P: Position> PrimaryHistory<P> {
         self.samples.get(lower.checked_sub(1)?).map(|(asked, _)| *asked)
     }
 
+    /// Before when the data as of `as_of` was passed by, as far as is known: the time of the next sample.
+    #[must_use]
+    pub fn next_behind(&self, as_of: Instant) -> Option<Instant> {
+        let next = self.samples.partition_point(|(asked, _)| *asked <= as_of);
+        self.samples.get(next).map(|(asked, _)| *asked)
+    }
+
     /// The latest sample.
     #[must_use]
     pub fn latest(&self) -> Option<(Instant, &P)> {
@@ -100,6 +107,8 @@ mod tests {
         assert_eq!(history.as_of(&299), Some(seconds(start, 1)));
         assert_eq!(history.as_of(&100), Some(start));
         assert_eq!(history.as_of(&99), None);
+        let next = |n| history.next_behind(seconds(start, n));
+        assert_eq!([next(0), next(1), next(2)], [Some(seconds(start, 1)), Some(seconds(start, 2)), None]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How values are written by serde: by the words that metrics use, and times in milliseconds.
 
+use std::time::Duration;
+
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use crate::{Access, Epoch, Health, Lag, Reason, Role};
@@ -25,15 +27,18 @@ impl Serialize for Epoch {
     }
 }
 
-/// `null` where it is not known, and else its `time_ms`, with a fraction, and its `distance`.
+/// `null` where it is not known, and else its `time_ms`, `observed_ago_ms` and `uncertainty_ms`, with a fraction, and its `distance`.
 impl Serialize for Lag {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Unknown => serializer.serialize_none(),
-            Self::Known { time, distance } => {
-                let mut fields = serializer.serialize_struct("Lag", 2)?;
-                fields.serialize_field("time_ms", &(time.as_secs_f64() * 1e3))?;
+            Self::Known { time, distance, observed_ago, uncertainty } => {
+                let mut fields = serializer.serialize_struct("Lag", 4)?;
+                let millis = |duration: &Duration| duration.as_secs_f64() * 1e3;
+                fields.serialize_field("time_ms", &millis(time))?;
                 fields.serialize_field("distance", distance)?;
+                fields.serialize_field("observed_ago_ms", &millis(observed_ago))?;
+                fields.serialize_field("uncertainty_ms", &millis(uncertainty))?;
                 fields.end()
             }
         }
@@ -42,8 +47,6 @@ impl Serialize for Lag {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn json(value: &impl Serialize) -> String {
@@ -52,13 +55,17 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_null_and_everything_else_a_word_or_a_number() {
-        let lag = Lag::Known { time: Duration::from_micros(12_500), distance: 4096 };
-        assert_eq!(json(&lag), r#"{"time_ms":12.5,"distance":4096}"#);
-        assert_eq!(json(&Lag::Unknown), "null");
+        let lag = Lag::Known {
+            time: Duration::from_micros(12_500),
+            distance: 4096,
+            observed_ago: Duration::from_micros(2500),
+            uncertainty: Duration::from_millis(9),
+        };
         assert_eq!(
-            json(&Lag::Known { time: Duration::ZERO, distance: 0 }),
-            r#"{"time_ms":0.0,"distance":0}"#
+            json(&lag),
+            r#"{"time_ms":12.5,"distance":4096,"observed_ago_ms":2.5,"uncertainty_ms":9.0}"#
         );
+        assert_eq!(json(&Lag::Unknown), "null");
         assert_eq!(json(&[Role::Primary, Role::Replica]), r#"["primary","replica"]"#);
         assert_eq!(json(&[Health::Unknown, Health::Up, Health::Down]), r#"["unknown","up","down"]"#);
         assert_eq!(json(&Reason::NotARead(Access::Unknown)), r#""not_a_read""#);

@@ -151,6 +151,8 @@ pub struct NodeView<P> {
     pub observed: Option<Instant>,
     /// It certainly shows all that was acknowledged before this time.
     pub as_of: Option<Instant>,
+    /// It may have shown all that was acknowledged before this time when it was asked, and nothing later.
+    pub as_of_at_best: Option<Instant>,
     /// How far its position is behind the primary's last known one.
     pub behind: Option<u64>,
     /// Whether it has come to where the primary was seen on its timeline, so past where that began: it shows all that earlier failovers left.
@@ -182,11 +184,21 @@ impl<P: Position> NodeView<P> {
     #[must_use]
     pub fn lag(&self, now: Instant) -> Lag {
         match (self.as_of, self.behind) {
-            _ if self.takes_writes => Lag::Known { time: Duration::ZERO, distance: 0 },
+            _ if self.takes_writes => {
+                let (time, distance) = (Duration::ZERO, 0);
+                Lag::Known { time, distance, observed_ago: Duration::ZERO, uncertainty: Duration::ZERO }
+            }
             // One that says that it takes writes, and gets none, goes its own way; so does one of another cluster.
             _ if self.role == Some(Role::Primary) || !self.same_cluster => Lag::Unknown,
             (Some(as_of), Some(distance)) => {
-                Lag::Known { time: now.saturating_duration_since(as_of), distance }
+                let ago = |at: Instant| now.saturating_duration_since(at);
+                let at_best = self.as_of_at_best.unwrap_or(as_of);
+                Lag::Known {
+                    time: ago(as_of),
+                    distance,
+                    observed_ago: self.observed.map_or(Duration::ZERO, ago),
+                    uncertainty: at_best.saturating_duration_since(as_of),
+                }
             }
             _ => Lag::Unknown,
         }
@@ -247,6 +259,11 @@ pub enum Lag {
         time: Duration,
         /// Bytes or transactions behind the primary's last known position, as the backend counts.
         distance: u64,
+        /// How long ago the node was asked: since then it may have caught up, and what it has not is in `time`. Zero for the primary.
+        observed_ago: Duration,
+        /// How much less than `time`, without `observed_ago`, it may have been when it was asked: the primary's position is known as of its
+        /// probes, and not in between.
+        uncertainty: Duration,
     },
 }
 

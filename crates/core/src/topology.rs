@@ -358,6 +358,7 @@ impl<P: Position> Topology<P> {
                 },
                 timeline,
                 as_of: self.as_of(node),
+                as_of_at_best: self.as_of_at_best(node),
                 behind: comparable.zip(end).map(|(position, end)| end.distance(position)),
                 is_past_fork: comparable.is_some_and(|position| self.history.as_of(position).is_some()),
                 observed: node.latest.as_ref().map(|(asked, _)| *asked),
@@ -380,6 +381,18 @@ impl<P: Position> Topology<P> {
             primary,
             nodes,
         }
+    }
+
+    /// The node may have shown what was acknowledged before, when it was asked, and nothing later.
+    fn as_of_at_best(&self, node: &Node<P>) -> Option<Instant> {
+        let as_of = self.as_of(node)?;
+        let (asked, seen) = node.latest.as_ref()?;
+        let next = match seen.age {
+            Age::ByPosition => self.history.next_behind(as_of),
+            Age::ByMark(_) => self.marks.next_behind(as_of),
+            Age::AtMost(_) | Age::Unknown => None,
+        };
+        Some(next.map_or(*asked, |next| next.min(*asked)))
     }
 
     /// The node shows what was acknowledged before, as far as is known.

@@ -43,8 +43,9 @@ pub trait LagSource: Send + Sync + 'static {
 /// grant select, update on millpond_heartbeat to app;
 /// ```
 ///
-/// The clocks of the servers are not compared: the time is that of the primary alone, and only says whether it is time for the next beat. The
-/// age is too high by up to one beat and one probe, never too low.
+/// The clocks of the servers are not compared: the time is that of the primary alone, and only says whether it is time for the next beat, which
+/// it is, too, where that of the last is still to come, since a clock was set back or is another's. The age is too high by up to one beat and one
+/// probe, never too low.
 #[derive(Clone)]
 pub struct Heartbeat {
     raise: String,
@@ -64,7 +65,8 @@ impl Heartbeat {
         let read = format!("select beat from {table}");
         let raise = format!(
             "with raised as (update {table} set beat = beat + 1, at = pg_catalog.clock_timestamp() \
-             where at <= pg_catalog.clock_timestamp() - interval '{} milliseconds' returning beat) \
+             where at not between pg_catalog.clock_timestamp() - interval '{} milliseconds' \
+             and pg_catalog.clock_timestamp() returning beat) \
              select coalesce((select beat from raised), ({read}))",
             beat.as_millis()
         );

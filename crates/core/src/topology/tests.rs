@@ -1,4 +1,5 @@
 use super::*;
+use crate::Lag;
 
 struct Cluster {
     topology: Topology<u64>,
@@ -458,6 +459,31 @@ fn replicas_of_an_idle_process_do_not_lag() {
         cluster.says(1, observation(Role::Replica, 1, 100));
     }
     assert_eq!(cluster.told, []);
+}
+
+#[test]
+fn a_lag_says_when_it_was_seen_and_how_much_less_it_may_have_been() {
+    let mut cluster = Cluster::new(2);
+    // Who takes writes is settled when all have answered.
+    cluster.says(1, observation(Role::Replica, 1, 100));
+    // At 100 and 200 ms; the replica is asked at 350, and looked at at 400 ms.
+    cluster.answers(0, Role::Primary, 1, 100);
+    cluster.answers(0, Role::Primary, 1, 200);
+    let seen = |cluster: &mut Cluster, position| {
+        cluster.clock = 350;
+        cluster.says(1, observation(Role::Replica, 1, position));
+        let now = cluster.start + Duration::from_millis(400);
+        match cluster.topology.snapshot().nodes[1].lag(now) {
+            Lag::Known { time, distance, observed_ago, uncertainty } => {
+                (time.as_millis(), distance, observed_ago.as_millis(), uncertainty.as_millis())
+            }
+            Lag::Unknown => panic!("it is known"),
+        }
+    };
+    // It showed what was acknowledged before 100 ms, and something after it may be older than 200 ms.
+    assert_eq!(seen(&mut cluster, 150), (300, 50, 50, 100));
+    // It had all that was known of, at 200 ms, and may have had all there was when it was asked.
+    assert_eq!(seen(&mut cluster, 200), (200, 0, 50, 150));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::snapshot::Facts;
 use crate::{
     Access, ClusterId, Health, Membership, NodeId, NodeSet, NodeView, Plan, Position, Role, Snapshot,
     Timeline, Token, TokenPosition,
@@ -23,6 +24,17 @@ pub enum Freshness {
     },
     /// As new as can be: the primary.
     Latest,
+}
+
+impl Freshness {
+    /// How old a replica may be, and how far behind, where that counts.
+    const fn limits(self) -> Option<(Duration, u64)> {
+        match self {
+            Self::Within(time) => Some((time, u64::MAX)),
+            Self::Behind { time, distance } => Some((time, distance)),
+            Self::Any | Self::Latest => None,
+        }
+    }
 }
 
 /// What a caller has written, and must see.
@@ -398,21 +410,16 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
         return Decision { plan, to_prove: NodeSet::EMPTY, reason: Reason::FreshReplica };
     }
     let (mut eligible, mut to_prove, mut to_wait) = (NodeSet::EMPTY, NodeSet::EMPTY, NodeSet::EMPTY);
-    let mut furthest = Obstacle::OnlyNode;
-    for node in snapshot.members() {
-        match obstacle(node, request, snapshot, now) {
-            None => eligible.insert(node.id),
-            Some(obstacle) => {
-                furthest = furthest.max(obstacle);
-                if obstacle == Obstacle::OwnWrite && may_prove(node, request, snapshot) {
-                    let is_left_alone = node.behind_until.is_some_and(|until| until > now);
-                    match is_left_alone {
-                        false => to_prove.insert(node.id),
-                        true if request.may_wait.contains(node.id) => to_wait.insert(node.id),
-                        true => {}
-                    }
-                }
+    let look = Look::of(request, snapshot, now);
+    for facts in &snapshot.replicas.each {
+        match look.at(facts) {
+            Standing::Shows => eligible.insert(facts.id),
+            Standing::MayShow if facts.behind_until.is_none_or(|until| until <= now) => {
+                to_prove.insert(facts.id);
             }
+            // It could not lately, and is left alone for a while.
+            Standing::MayShow if request.may_wait.contains(facts.id) => to_wait.insert(facts.id),
+            Standing::MayShow | Standing::MayNot => {}
         }
     }
     if eligible.is_empty() && to_prove.is_empty() {
@@ -421,7 +428,7 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     let reason = match (eligible.is_empty(), to_prove.is_empty()) {
         (false, _) => Reason::FreshReplica,
         (true, false) => Reason::ProvingReplica,
-        (true, true) => return on_primary(furthest.into()),
+        (true, true) => return on_primary(nearest_obstacle(request, snapshot, now).into()),
     };
     // Together: only those that were asked lately would get all reads otherwise.
     let plan = plan(eligible.union(to_prove));
@@ -453,11 +460,67 @@ fn all_replicas<P: Position>(
     is_all.then_some(replicas.up)
 }
 
-/// Whether a replica may have come far enough since it was asked last, and can be asked again with the statement.
-fn may_prove<P: Position>(node: &NodeView<P>, request: &Request<'_, P>, snapshot: &Snapshot<P>) -> bool {
-    request.may_prove
-        && node.timeline == snapshot.timeline
-        && request.seen.position_on(node.timeline).is_some()
+/// How a replica that answers stands to a read.
+enum Standing {
+    /// It certainly shows what the read must.
+    Shows,
+    /// It may have come far enough since it was asked last, and can be asked again with the statement.
+    MayShow,
+    /// It may not serve the read.
+    MayNot,
+}
+
+/// What one read asks of each replica, worked out once for all of them.
+struct Look<'a, P> {
+    request: &'a Request<'a, P>,
+    snapshot: &'a Snapshot<P>,
+    /// From when on, at least, it has to show all that was acknowledged before, where that can be told; and the most that it may be
+    /// behind. Nothing, where any age will do.
+    limits: Option<(Option<Instant>, u64)>,
+    /// Whether a replica on the primary's timeline may be known to have come as far as the read needs.
+    may_have_reached: bool,
+    may_prove: bool,
+}
+
+impl<'a, P: Position> Look<'a, P> {
+    fn of(request: &'a Request<'a, P>, snapshot: &'a Snapshot<P>, now: Instant) -> Self {
+        let limits = request.freshness.limits().map(|(time, distance)| (now.checked_sub(time), distance));
+        let wanted = request.seen.position_on(snapshot.timeline);
+        let is_reached = |wanted| snapshot.replicas.furthest.as_ref().is_some_and(|far| far.covers(wanted));
+        Self {
+            request,
+            snapshot,
+            limits,
+            // A token of another timeline is shown by being past its end.
+            may_have_reached: wanted.is_none_or(is_reached),
+            may_prove: request.may_prove && wanted.is_some(),
+        }
+    }
+
+    fn at(&self, facts: &Facts) -> Standing {
+        if let Some((oldest, distance)) = self.limits {
+            let is_fresh = facts.as_of.is_some_and(|as_of| oldest.is_none_or(|oldest| as_of >= oldest));
+            let is_near = facts.behind.is_some_and(|behind| behind <= distance);
+            if !(facts.is_on_timeline && is_fresh && is_near) {
+                return Standing::MayNot;
+            }
+        }
+        let node = || &self.snapshot.nodes[facts.id.index()];
+        if self.request.last_read.is_some_and(|last| !last.is_shown_by(node())) {
+            return Standing::MayNot;
+        }
+        let seen = self.request.seen;
+        let is_shown_by_time = || seen.acknowledged.zip(facts.as_of).is_some_and(|(at, as_of)| as_of >= at);
+        let may_have_reached = self.may_have_reached || !facts.is_on_timeline;
+        let is_shown_by_position = || may_have_reached && seen.is_shown_by_position(node());
+        if seen.is_nothing() || is_shown_by_time() || is_shown_by_position() {
+            Standing::Shows
+        } else if self.may_prove && facts.is_on_timeline {
+            Standing::MayShow
+        } else {
+            Standing::MayNot
+        }
+    }
 }
 
 /// What keeps a read from a node. Ordered by how near the node came: the nearest is the reason that is told.
@@ -488,6 +551,12 @@ impl From<Obstacle> for Reason {
     }
 }
 
+/// Why no replica may serve the read: what keeps it from the one that comes nearest.
+fn nearest_obstacle<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now: Instant) -> Obstacle {
+    let obstacles = snapshot.members().filter_map(|node| obstacle(node, request, snapshot, now));
+    obstacles.max().unwrap_or(Obstacle::OnlyNode)
+}
+
 fn obstacle<P: Position>(
     node: &NodeView<P>,
     request: &Request<'_, P>,
@@ -507,12 +576,7 @@ fn obstacle<P: Position>(
     if node.health != Health::Up || node.role.is_none() {
         return Some(Obstacle::Down);
     }
-    let limits = match request.freshness {
-        Freshness::Within(time) => Some((time, u64::MAX)),
-        Freshness::Behind { time, distance } => Some((time, distance)),
-        Freshness::Any | Freshness::Latest => None,
-    };
-    if let Some((time, distance)) = limits {
+    if let Some((time, distance)) = request.freshness.limits() {
         if node.timeline != snapshot.timeline {
             return Some(Obstacle::OtherTimeline);
         }
@@ -525,3 +589,6 @@ fn obstacle<P: Position>(
     }
     (!request.seen.is_shown_by(node)).then_some(Obstacle::OwnWrite)
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,20 @@ pub(crate) struct Replicas<P> {
     pub(crate) as_of: Option<Instant>,
     /// All of those have come so far; `None` when no such position is known.
     pub(crate) reached: Option<P>,
+    /// None of those has come further.
+    pub(crate) furthest: Option<P>,
+    /// What is looked at of each of those that answer, close together.
+    pub(crate) each: Vec<Facts>,
+}
+
+/// What is looked at of one replica that answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) id: NodeId,
+    pub(crate) is_on_timeline: bool,
+    pub(crate) as_of: Option<Instant>,
+    pub(crate) behind: Option<u64>,
+    pub(crate) behind_until: Option<Instant>,
 }
 
 impl<P: Position> Replicas<P> {
@@ -59,9 +73,23 @@ impl<P: Position> Replicas<P> {
             eased_until: starts.iter().map(|(since, _)| *since + SLOW_START).max(),
             starts,
             on_timeline: on_timeline.iter().map(|node| node.id).collect(),
-            as_of: on_timeline.iter().map(|node| node.as_of).min().flatten(),
+            // An age alone is no lag.
+            as_of: on_timeline
+                .iter()
+                .map(|node| node.as_of.filter(|_| node.behind.is_some()))
+                .min()
+                .flatten(),
             reached: on_timeline.iter().map(|node| node.reached()).reduce(least).flatten(),
+            furthest: on_timeline.iter().filter_map(|node| node.reached()).reduce(|a, b| a.merge(&b)),
+            each: nodes.iter().filter(up).map(|node| Facts::of(node, timeline)).collect(),
         }
+    }
+}
+
+impl Facts {
+    fn of<P>(node: &NodeView<P>, timeline: Option<Timeline>) -> Self {
+        let NodeView { id, as_of, behind, behind_until, .. } = *node;
+        Self { id, is_on_timeline: node.timeline == timeline, as_of, behind, behind_until }
     }
 }
 

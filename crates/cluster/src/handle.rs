@@ -335,9 +335,9 @@ impl<B: Backend> Handle<B> {
         self.shared().nudge_all();
     }
 
-    /// How long a call may wait for a connection.
+    /// How long a call may wait in all, for a node that may run it and for its connection.
     #[must_use]
-    pub fn acquire_timeout(&self) -> Duration {
+    pub fn longest_wait(&self) -> Duration {
         self.shared().limits.waits().in_all()
     }
 

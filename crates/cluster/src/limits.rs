@@ -303,7 +303,7 @@ mod tests {
             [&plain, &session, &own].map(|handle| handle.freshness()),
             [within(6), within(6), within(9)]
         );
-        assert_eq!(plain.acquire_timeout(), Duration::from_secs(7 + 8));
+        assert_eq!(plain.longest_wait(), Duration::from_secs(7 + 8));
     }
 
     #[tokio::test]

@@ -681,8 +681,7 @@ impl<'a, B: Backend> Search<'a, B> {
         }
         self.forgive();
         let since = self.now;
-        let patience =
-            Some(is_without_node).filter(|is_so| *is_so).and_then(|_| self.patience_without_node());
+        let patience = if is_without_node { self.patience_without_node() } else { None };
         let end = match patience {
             Some(patience) => earlier(since + patience, self.ends),
             None => self.deadline(),

@@ -217,7 +217,7 @@ impl Listener {
             return Ok(());
         }
         let Some(open) = self.open.take() else {
-            let limit = self.handle.acquire_timeout();
+            let limit = self.handle.longest_wait();
             let opened = timeout(limit, self.connect(&channels)).await;
             self.open = Some(opened.unwrap_or_else(|_| Err(self.no_connection(limit)))?);
             self.channels = channels;

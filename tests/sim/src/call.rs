@@ -29,6 +29,10 @@ pub(crate) enum Reader {
     Token,
     Any,
     Within(Duration),
+    /// At most so many bytes behind.
+    Near(u64),
+    /// By its session, and never less than its last read of that kind showed.
+    Monotonic,
     Latest,
 }
 
@@ -45,7 +49,8 @@ impl Ask {
             Self::Read(Reader::Any) => Freshness::Any,
             Self::Read(Reader::Within(limit)) => Freshness::Within(limit),
             Self::Read(Reader::Latest) => Freshness::Latest,
-            Self::Write | Self::Read(Reader::Plain | Reader::Session | Reader::Token) => {
+            Self::Read(Reader::Near(distance)) => Freshness::Behind { time: MAX_LAG, distance },
+            Self::Write | Self::Read(Reader::Plain | Reader::Session | Reader::Token | Reader::Monotonic) => {
                 Freshness::Within(MAX_LAG)
             }
         }
@@ -58,7 +63,7 @@ impl Ask {
     /// How old what it shows may be.
     pub(crate) const fn limit(self) -> Option<Duration> {
         match self.freshness() {
-            Freshness::Within(limit) => Some(limit),
+            Freshness::Within(limit) | Freshness::Behind { time: limit, .. } => Some(limit),
             Freshness::Latest => Some(Duration::ZERO),
             _ => None,
         }

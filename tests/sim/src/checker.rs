@@ -8,6 +8,7 @@ use millpond_core::Reason;
 
 use crate::call::{Ask, Call, Purpose, Reader, Sent};
 use crate::logs::{BranchId, Owner, Spot};
+use crate::place::Place;
 use crate::report::{Quantity, Report};
 use crate::settings::{Profile, Settings};
 use crate::world::World;
@@ -25,6 +26,10 @@ pub enum Invariant {
     /// A read shows all that had been acknowledged, by the primary that its process knew, so long before it was decided as it may
     /// be old. A replica that crashed and fell back since it was asked is excepted.
     Age,
+    /// A read by bytes shows all but so many of what the primary had when its process had asked it last. The same exception.
+    Distance,
+    /// A session whose reads never show less than one before does not, but for what a failover discarded.
+    Monotonic,
     /// What a failover discarded is not read behind it, where any age is not allowed.
     Discarded,
     /// No write goes to a lower timeline than its process knows.
@@ -50,6 +55,8 @@ impl fmt::Display for Invariant {
             Self::Session => "session",
             Self::Token => "token",
             Self::Age => "age",
+            Self::Distance => "distance",
+            Self::Monotonic => "monotonic",
             Self::Discarded => "discarded",
             Self::LowerTimeline => "lower timeline",
             Self::Elsewhere => "elsewhere",
@@ -269,6 +276,10 @@ impl World {
             return self.violated(Invariant::Elsewhere, what);
         }
         self.check_age(call, sent, state, &who);
+        self.check_distance(call, sent, state, &who);
+        if reader == Reader::Monotonic {
+            self.check_monotonic(client, state, &who);
+        }
         if let Some(known) = call.decided.judged.branch.filter(|_| reader != Reader::Any) {
             let is_known = self.logs.is_kept_by(known, state) || self.logs.part_of(known, state).is_some();
             if !is_known && !self.logs.is_kept_by(self.official(), state) {
@@ -298,10 +309,8 @@ impl World {
         if self.logs.shows(state, owed) {
             return;
         }
-        // For age alone what a replica said last counts, though it may have crashed since.
-        let started = self.servers[sent.connection.run.server].started_at;
-        if sent.purpose == Purpose::Read && sent.observed.is_none_or(|observed| observed < started) {
-            return self.checker.count("reads of a replica that fell back since it was asked");
+        if self.fell_back(sent) {
+            return;
         }
         let what = format!(
             "{}; {} had been acknowledged at {:.3} s",
@@ -310,6 +319,43 @@ impl World {
             as_of.as_secs_f64()
         );
         self.violated(Invariant::Age, what);
+    }
+
+    /// For age alone what a replica said last counts, though it may have crashed since.
+    fn fell_back(&mut self, sent: &Sent) -> bool {
+        let started = self.servers[sent.connection.run.server].started_at;
+        let fell_back =
+            sent.purpose == Purpose::Read && sent.observed.is_none_or(|observed| observed < started);
+        if fell_back {
+            self.checker.count("reads of a replica that fell back since it was asked");
+        }
+        fell_back
+    }
+
+    fn check_distance(&mut self, call: &Call, sent: &Sent, state: Spot, who: &dyn Fn(&Self) -> String) {
+        let Ask::Read(Reader::Near(distance)) = call.ask else { return };
+        // What a primary has it may not show yet, where commits wait.
+        if sent.purpose != Purpose::Read {
+            return;
+        }
+        let judged = &call.decided.judged;
+        let primary =
+            judged.snapshot.primary.and_then(|primary| judged.snapshot.nodes[primary.index()].position);
+        let (Some(known), Some(Place(end))) = (judged.branch, primary) else { return };
+        let Some(part) = self.logs.part_of(known, state) else { return };
+        if part + distance < end && !self.fell_back(sent) {
+            let what = format!("{}; {end} less {distance} was known", who(self));
+            self.violated(Invariant::Distance, what);
+        }
+    }
+
+    fn check_monotonic(&mut self, client: usize, state: Spot, who: &dyn Fn(&Self) -> String) {
+        let Some(before) = self.clients[client].has_shown(state) else { return };
+        let owed = self.logs.kept_by(self.official(), before);
+        if !self.logs.shows(state, owed) {
+            let what = format!("{}; {} had been read before", who(self), self.name(owed));
+            self.violated(Invariant::Monotonic, what);
+        }
     }
 
     /// Looks at a write that its client was told is done.

@@ -4,11 +4,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use millpond_core::{
-    Access, Decision, Epoch, Freshness, Health, Input, NodeSet, Plan, Position as _, Reason, Request, Seen,
-    Snapshot, Token, TokenPosition, decide,
+    Access, Decision, Epoch, Freshness, Health, Input, LastRead, NodeSet, Plan, Position as _, Reason,
+    Request, Seen, Snapshot, Token, TokenPosition, decide,
 };
 
 use crate::call::{Ask, Call, Decided, Judged, Message, Purpose, Reader, Said, Sent, Stage, Wanted, Wish};
+use crate::logs::Spot;
 use crate::monitor::{CONNECT_TIMEOUT, PROBE_TIMEOUT};
 use crate::owed::Owed;
 use crate::place::Place;
@@ -38,6 +39,10 @@ pub(crate) struct Client {
     process: usize,
     session: Seen<Place>,
     owed: Owed,
+    /// What its reads that never show less have shown.
+    shown: Option<Shown>,
+    /// For the check: the state that the last of them showed.
+    last_state: Option<Spot>,
     call: Option<Call>,
     /// Counts its waits and messages: what belongs to an earlier one is void.
     round: u32,
@@ -47,8 +52,31 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(process: usize) -> Self {
-        Self { process, session: Seen::default(), owed: Owed::default(), call: None, round: 0, left: 0 }
+        let (session, owed) = (Seen::default(), Owed::default());
+        Self { process, session, owed, shown: None, last_state: None, call: None, round: 0, left: 0 }
     }
+
+    /// Somebody else's visit.
+    fn begin_anew(&mut self) {
+        self.session = Seen::default();
+        self.owed = Owed::default();
+        self.shown = None;
+        self.last_state = None;
+    }
+
+    /// A read that never shows less showed this. Gives what the one before did.
+    pub(crate) fn has_shown(&mut self, state: Spot) -> Option<Spot> {
+        self.last_state.replace(state)
+    }
+}
+
+/// What was shown by a replica of which no position is known.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    /// Which, if it is sure to show as much again.
+    node: Option<usize>,
+    sent: Duration,
+    answered: Duration,
 }
 
 /// How a call ended.
@@ -99,14 +127,14 @@ impl World {
 
     fn next_ask(&mut self, number: usize) -> Ask {
         if self.clients[number].left == 0 && self.random.u8(0..50) == 0 {
-            // Somebody else's visit.
-            self.clients[number].session = Seen::default();
-            self.clients[number].owed = Owed::default();
+            self.clients[number].begin_anew();
         }
         match self.random.u8(0..100) {
             0..25 => Ask::Write,
-            25..50 => Ask::Read(Reader::Session),
-            50..70 => Ask::Read(Reader::Plain),
+            25..42 => Ask::Read(Reader::Session),
+            42..50 => Ask::Read(Reader::Monotonic),
+            50..65 => Ask::Read(Reader::Plain),
+            65..70 => Ask::Read(Reader::Near(self.random.u64(0..2000))),
             70..82 => Ask::Read(Reader::Within(Duration::from_millis(self.random.u64(50..3000)))),
             82..90 => Ask::Read(Reader::Any),
             90..92 => Ask::Read(Reader::Latest),
@@ -128,7 +156,9 @@ impl World {
 
     fn seen<'a>(&'a self, number: usize, call: &'a Call) -> Option<&'a Seen<Place>> {
         match call.ask {
-            Ask::Write | Ask::Read(Reader::Session) => Some(&self.clients[number].session),
+            Ask::Write | Ask::Read(Reader::Session | Reader::Monotonic) => {
+                Some(&self.clients[number].session)
+            }
             Ask::Read(Reader::Plain) => Some(&self.processes[self.clients[number].process].written),
             Ask::Read(Reader::Token) => call.told.as_ref().map(|(seen, _)| seen),
             Ask::Read(_) => None,
@@ -152,9 +182,11 @@ impl World {
         let freshness = match call.ask.freshness() {
             Freshness::Within(_) if self.is_told(Lie::ForgetsAge) => Freshness::Any,
             _ if self.is_told(Lie::ReadsOnThePrimary) => Freshness::Latest,
+            Freshness::Behind { time, .. } if self.is_told(Lie::ForgetsDistance) => Freshness::Within(time),
             freshness => freshness,
         };
-        let request = Request::new(access, freshness, seen, seed).proving(true);
+        let last_read = self.last_read(number, call);
+        let request = Request::new(access, freshness, seen, seed).behind(last_read).proving(true);
         let mut decision = decide(&request, &snapshot, now);
         let is_routed = matches!(decision.reason, Reason::FreshReplica | Reason::ProvingReplica);
         if is_routed && self.processes[process].is_primary_only {
@@ -164,6 +196,24 @@ impl World {
             decision.plan = Plan::new(NodeSet::EMPTY, None, seed);
         }
         (decision, wanted, snapshot)
+    }
+
+    /// What the read must not show less of than.
+    fn last_read(&self, number: usize, call: &Call) -> Option<LastRead> {
+        let is_heeded = call.ask == Ask::Read(Reader::Monotonic) && !self.is_told(Lie::ForgetsReads);
+        let shown = self.clients[number].shown.filter(|_| is_heeded)?;
+        Some(LastRead { node: shown.node.map(id), answered: self.instant(shown.answered) })
+    }
+
+    /// Whether the replica that served the last read may have crashed since, and shows less: its connection is newer than that read.
+    fn may_have_gone_back(&mut self, number: usize, node: usize, connection: Connection) -> bool {
+        let snapshot = self.snapshot(self.clients[number].process);
+        let Some(call) = &self.clients[number].call else { return false };
+        let Some(last) = self.last_read(number, call) else { return false };
+        let is_on = |shown: &Shown| shown.node == Some(node) && connection.opened >= shown.sent;
+        let is_newer = self.clients[number].shown.as_ref().is_some_and(is_on);
+        let by_age = LastRead { node: None, ..last };
+        is_newer && !by_age.is_shown_by(&snapshot.nodes[node]) && !self.is_told(Lie::IgnoresCrashes)
     }
 
     /// Looks for a node, as often as what is known tells of one.
@@ -425,6 +475,15 @@ impl World {
             self.search(number);
             return true;
         }
+        if purpose == Purpose::Read && self.may_have_gone_back(number, node, connection) {
+            // It is one like any other then.
+            if let Some(shown) = &mut self.clients[number].shown {
+                shown.node = None;
+            }
+            self.search(number);
+            self.give_back(process, node, purpose, connection);
+            return true;
+        }
         let latest = self.snapshot(process).epoch;
         let must_prove = purpose == Purpose::Read && self.must_prove(number, node, connection);
         let origin = self.origin;
@@ -635,7 +694,7 @@ impl World {
         true
     }
 
-    fn write_is_done(&mut self, number: usize, spot: crate::logs::Spot) {
+    fn write_is_done(&mut self, number: usize, spot: Spot) {
         let process = self.clients[number].process;
         let client = &mut self.clients[number];
         client.owed.add(spot, self.now);
@@ -653,19 +712,39 @@ impl World {
         }
     }
 
-    fn read_is_done(&mut self, number: usize, sent: &Sent, state: crate::logs::Spot) {
+    fn read_is_done(&mut self, number: usize, sent: &Sent, state: Spot) {
         let Some(call) = self.clients[number].call.take() else { return };
         let process = self.clients[number].process;
         let owed = match call.ask {
             Ask::Read(Reader::Plain) => Some(&self.processes[process].owed),
-            Ask::Read(Reader::Session) => Some(&self.clients[number].owed),
+            Ask::Read(Reader::Session | Reader::Monotonic) => Some(&self.clients[number].owed),
             Ask::Read(Reader::Token) => call.told.as_ref().map(|(_, owed)| owed),
             _ => None,
         };
         let missing =
             owed.and_then(|owed| owed.missing(&self.logs, state, call.begun, self.operator.official));
         self.check_read(number, &call, sent, state, missing);
+        if call.ask == Ask::Read(Reader::Monotonic) {
+            self.has_read(number, sent);
+        }
         self.clients[number].call = Some(call);
+    }
+
+    /// Notes what later reads must not show less of than.
+    fn has_read(&mut self, number: usize, sent: &Sent) {
+        let now = self.now;
+        if sent.purpose == Purpose::Read {
+            let shown = Shown { node: Some(sent.node), sent: sent.at, answered: now };
+            self.clients[number].shown = Some(shown);
+            return;
+        }
+        // As where nobody asked the primary how far that is.
+        let snapshot = self.snapshot(self.clients[number].process);
+        let place = snapshot.cluster.zip(snapshot.timeline);
+        let token = place.map(|(cluster, timeline)| Token::new(cluster, timeline, TokenPosition::Everything));
+        let seen = Seen::written(token, self.instant(now));
+        self.clients[number].session.merge(&seen);
+        self.clients[number].shown = None;
     }
 
     fn finish(&mut self, number: usize, end: End) {
@@ -688,8 +767,7 @@ impl World {
             if client.process != process {
                 continue;
             }
-            client.session = Seen::default();
-            client.owed = Owed::default();
+            client.begin_anew();
             client.round += 1;
             client.left = 0;
             if client.call.take().is_some() {

@@ -157,6 +157,12 @@ pub enum Lie {
     ForgetsTokens,
     /// Reads are decided as if any age would do.
     ForgetsAge,
+    /// Reads are decided as if a replica might be any number of bytes behind.
+    ForgetsDistance,
+    /// Reads are decided as if none had shown anything before.
+    ForgetsReads,
+    /// A replica that served the last read counts as showing as much, whatever became of it since.
+    IgnoresCrashes,
     /// A replica counts as on the timeline of the primary, whatever it says.
     IgnoresReplicaTimeline,
     /// Who says that it takes writes and answered last is written to.

@@ -55,6 +55,18 @@ fn reads_of_any_age() {
 }
 
 #[test]
+fn reads_any_number_of_bytes_behind() {
+    finds(Lie::ForgetsDistance, Invariant::Distance, Profile::Asynchronous, &DELAYED);
+}
+
+#[test]
+fn reads_that_forget_what_was_read_before() {
+    // Both are fresh enough.
+    let steps = [(3000, Step::DelayReplay(1, ms(100))), (3000, Step::DelayReplay(2, ms(600)))];
+    finds(Lie::ForgetsReads, Invariant::Monotonic, Profile::Asynchronous, &steps);
+}
+
+#[test]
 fn proofs_that_are_not_looked_at() {
     finds(Lie::IgnoresProofs, Invariant::Session, Profile::Asynchronous, &DELAYED);
 }
@@ -70,6 +82,7 @@ fn knowledge_of_a_replica_from_before_it_crashed() {
         })
         .collect();
     finds(Lie::IgnoresNews, Invariant::Session, Profile::Asynchronous, &crashes);
+    finds(Lie::IgnoresCrashes, Invariant::Monotonic, Profile::Asynchronous, &crashes);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use millpond_cluster::{
     Purpose, Statement, Target,
 };
 
-use crate::figures::Check;
+use crate::figures::{Check, Figure};
 use crate::pools::deadpool::Deadpool;
 use crate::pools::{Bed, Pool, WAIT_TIMEOUT, contender};
 use crate::rounds::{Contender, Measured};
@@ -54,6 +54,28 @@ const ALIKE: bool = true;
 
 /// One of them lags, and the read has to show a write that is newer than all that is known of the others: each is looked at.
 const EACH: bool = false;
+
+/// The figures for the file: each way is a scenario, with deadpool's checkout beside it.
+#[must_use]
+pub fn figures(measured: &Measured) -> Vec<Figure> {
+    let ways = [
+        ("decide-3", Decide::<3, ALIKE>::NAME),
+        ("decide-64", Decide::<64, ALIKE>::NAME),
+        ("decide-each-3", Decide::<3, EACH>::NAME),
+        ("decide-each-64", Decide::<64, EACH>::NAME),
+        ("whole-path", Routed::NAME),
+    ];
+    let all = measured.figures();
+    let of = |(scenario, way): (&str, &str)| {
+        let here = all.iter().filter(|figure| figure.system == way || figure.system == REFERENCE);
+        let named = here.map(|figure| {
+            let system = if figure.system == way { "millpond" } else { REFERENCE };
+            Figure { scenario: scenario.to_owned(), system: system.to_owned(), ..figure.clone() }
+        });
+        named.collect::<Vec<_>>()
+    };
+    ways.into_iter().flat_map(of).collect()
+}
 
 /// What each may take of a checkout of deadpool's.
 #[must_use]

@@ -8,7 +8,7 @@ use millpond_benches::figures::{Report, folder};
 use millpond_benches::machine::versions;
 use millpond_benches::pools::{Bed, SCENARIOS};
 use millpond_benches::rounds::interleave;
-use millpond_benches::route::{COLUMNS, PACKAGES, REFERENCE, checks, systems};
+use millpond_benches::route::{COLUMNS, PACKAGES, REFERENCE, checks, figures, systems};
 use millpond_benches::table::table;
 
 /// Measures routing without a server: a table on standard output, and target/figures/route.json.
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let bed = Bed { scenario: SCENARIOS[0], workers: 1, window };
     let measured = interleave(bed.name(), &bed, &systems(), rounds)?;
     println!("\n{}", table(&measured, &COLUMNS, REFERENCE));
-    report.figures.extend(measured.figures());
+    report.figures.extend(figures(&measured));
     report.checks.extend(checks(&measured));
     for check in &report.checks {
         println!("{check}");

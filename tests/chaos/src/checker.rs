@@ -76,6 +76,29 @@ pub enum Violation {
     },
 }
 
+impl Violation {
+    /// The promise that it breaks, by the name of its check.
+    #[must_use]
+    pub const fn promise(&self) -> &'static str {
+        match self {
+            Self::Lost(_)
+            | Self::LostBeforeTheFork(_)
+            | Self::Twice(_)
+            | Self::DoneAfterAll(_)
+            | Self::ReadThoughNotDone { .. }
+            | Self::ReadThoughLost { .. } => "lost-writes",
+            Self::OwnWriteMissing { .. } => "own-write-violations",
+            Self::TokenMissed(_) => "token-violations",
+            Self::TooOld { .. } | Self::WentBack { .. } => "reads-beyond-lag",
+            Self::LowerTimeline { .. } => "lower-timeline-writes",
+        }
+    }
+}
+
+/// The names of all promises.
+pub const PROMISES: [&str; 5] =
+    ["lost-writes", "own-write-violations", "token-violations", "reads-beyond-lag", "lower-timeline-writes"];
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -119,14 +119,24 @@ impl Distribution {
     /// The numbers for the file.
     pub fn figures(&self, scenario: &str) -> Vec<Figure> {
         let Some(Spread { median, min, max, repeats }) = self.spread() else { return Vec::new() };
-        let figure = |metric: String, median, min, max, repeats| {
-            let (scenario, system, unit) = (scenario.to_owned(), "millpond".to_owned(), "ms".to_owned());
-            Figure { scenario, system, metric, unit, median, min, max, repeats }
+        let figure = |metric: &str, median, min, max, repeats| {
+            let (scenario, system) = (format!("{scenario}/{}", self.metric), "millpond".to_owned());
+            Figure {
+                scenario,
+                system,
+                metric: metric.to_owned(),
+                unit: "ms".to_owned(),
+                median,
+                min,
+                max,
+                repeats,
+            }
         };
         let high = self.high();
         vec![
-            figure(format!("{}_ms", self.metric), median, min, max, repeats),
-            figure(format!("{}_p90_ms", self.metric), high, high, high, 1),
+            figure("time", median, min, max, repeats),
+            figure("p90", high, high, high, 1),
+            figure("worst", max, max, max, 1),
         ]
     }
 
@@ -245,6 +255,7 @@ mod tests {
         assert_eq!(distribution.to_string(), "median 50.5 ms, 90 % 90.0 ms, worst 100.0 ms, of 100");
         let figures = distribution.figures("s");
         assert_eq!((figures[0].median, figures[0].max, figures[0].repeats), (50.5, 100.0, 100));
-        assert_eq!((figures[1].metric.as_str(), figures[1].median), ("m_p90_ms", 90.0));
+        let metrics: Vec<_> = figures.iter().map(|it| (&*it.scenario, &*it.metric, it.median)).collect();
+        assert_eq!(metrics, [("s/m", "time", 50.5), ("s/m", "p90", 90.0), ("s/m", "worst", 100.0)]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use millpond_benches::figures::Check;
 use millpond_benches::spread::Spread;
 
-use crate::checker::{Durability, Findings};
+use crate::checker::{Durability, Findings, PROMISES};
 use crate::durations::{Distribution, Target};
 use crate::faults::{Fault, Timed};
 use crate::history::Entry;
@@ -79,19 +79,19 @@ impl Report {
         [
             self.first_write(),
             of(
-                "killed_read",
+                "kill-to-read",
                 "from a replica's kill to another's answer to a read in flight",
                 target(None, 100),
                 &killed.after,
             ),
             of(
-                "frozen_send",
+                "freeze-to-avoid",
                 "from a node's freeze to the last statement sent there",
                 target(None, 1000),
                 last_sends,
             ),
             of(
-                "frozen_read",
+                "freeze-to-read",
                 "from a node's freeze to another's answer to a read in flight",
                 None,
                 &frozen.after,
@@ -109,21 +109,25 @@ impl Report {
                 ("from the end of a promotion to the first write, which waits until a replica follows", None)
             }
         };
-        Distribution { metric: "first_write", name, target, values: self.first_writes.clone() }
+        Distribution { metric: "promotion-to-write", name, target, values: self.first_writes.clone() }
     }
 
     /// What should hold, for the file: the promises, and the durations that were aimed at.
     pub fn checks(&self, scenario: &str) -> Vec<Check> {
-        let count = self.findings.violations.len();
-        let promises = Check {
-            name: format!("{scenario}: every promise is kept"),
-            system: "millpond".to_owned(),
-            holds: self.is_good(),
-            figure: format!("{count} broken, {} writes, {} reads", self.acknowledged, self.reads),
+        let promise = |promise: &'static str| {
+            let broken = self.findings.violations.iter().filter(|violation| violation.promise() == promise);
+            let count = broken.count();
+            Check {
+                name: format!("{scenario}/{promise}"),
+                system: "millpond".to_owned(),
+                holds: count == 0,
+                figure: format!("{count} in {} writes, {} reads", self.acknowledged, self.reads),
+            }
         };
+        let promises = PROMISES.map(promise);
         let distributions = self.distributions();
         let durations = distributions.iter().filter_map(|distribution| distribution.check(scenario));
-        [promises].into_iter().chain(durations).collect()
+        promises.into_iter().chain(durations).collect()
     }
 
     fn counts(&self) -> [(usize, String); 11] {

@@ -176,7 +176,8 @@ impl Db {
         self.with(self.handle.with_report(report))
     }
 
-    /// For reads from any replica that answers, however old.
+    /// For reads from any replica that answers, however old: behind a failover also from one that has not left the timeline of the primary
+    /// before, and shows what was discarded.
     #[must_use]
     pub fn any(&self) -> Self {
         self.with(self.handle.with_freshness(Freshness::Any))

@@ -318,14 +318,13 @@ async fn load<B: Backend>(shared: &Shared<B>, node: NodeKey) -> Result<Classifie
 mod tests {
     use std::future::{pending, ready};
 
-    use millpond_core::{ClusterId, Input, Observation, Timeline, Topology};
+    use millpond_core::Topology;
     use millpond_sql::Dialect;
     use tokio::sync::mpsc;
     use tokio::time::{Instant, sleep};
 
     use super::*;
-    use crate::node::now;
-    use crate::testing::{Servers, server};
+    use crate::testing::{Servers, answers, server};
     use crate::{Cluster, Config, NodeConfig};
 
     /// Node 0 is down, node 1 is a replica.
@@ -418,20 +417,12 @@ mod tests {
         let nodes = [("a", 1), ("b", 2)].map(|(name, address)| NodeConfig::new(name.into(), address));
         let config = Config { probe_timeout: Duration::from_secs(3600), ..Config::default() };
         let cluster = Cluster::start(servers, nodes.to_vec(), config).unwrap();
-        let answers = |name, role, timeline| {
-            let node = cluster.shared.named(name).unwrap();
-            let (cluster_id, timeline) = (Some(ClusterId::new(1)), Some(Timeline::new(timeline)));
-            let observation =
-                Observation { cluster: cluster_id, timeline, position: Some(1), ..Observation::of(role) };
-            let (asked, took) = (now(), Duration::ZERO);
-            cluster.shared.take_in(node, Input::Answered { node: node.id, asked, took, observation });
-        };
-        answers("a", Role::Primary, 1);
-        answers("b", Role::Replica, 1);
+        answers(&cluster, "a", Role::Primary, 1);
+        answers(&cluster, "b", Role::Replica, 1);
         cluster.shared.knowledge.first().await;
         while questions.try_recv().is_ok() {}
-        answers("a", Role::Replica, 1);
-        answers("b", Role::Primary, 2);
+        answers(&cluster, "a", Role::Replica, 1);
+        answers(&cluster, "b", Role::Primary, 2);
         let begun = Instant::now();
         if defines {
             sleep(Duration::from_millis(1)).await;

@@ -215,7 +215,7 @@ mod tests {
     use millpond_core::Observation;
 
     use super::*;
-    use crate::testing::{Down, Servers, server};
+    use crate::testing::{Down, Servers, says, server};
     use crate::{Cluster, Config, NodeConfig};
 
     /// How often a server is asked in ten seconds, while callers wait for it all the time.
@@ -255,10 +255,7 @@ mod tests {
         let config = Config { catalog_interval: None, ..Config::default() };
         let cluster = Cluster::start(servers, nodes, config).unwrap();
         let answers = |name: &str, role, number| {
-            let node = cluster.shared.named(name).unwrap();
-            let observation = Observation { server: Some(server(number)), ..Observation::of(role) };
-            let (asked, took) = (now(), Duration::ZERO);
-            cluster.shared.take_in(node, Input::Answered { node: node.id, asked, took, observation });
+            says(&cluster, name, Observation { server: Some(server(number)), ..Observation::of(role) });
         };
         let names = || {
             ["a", "b", "c"].map(|name| {

@@ -2,12 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use millpond_core::{Observation, ServerId};
+use millpond_core::{ClusterId, Input, Observation, Role, ServerId, Timeline};
 use millpond_pool::Returned;
 use millpond_sql::{Classifier, Dialect};
 
-use crate::{Answer, Backend, Failure, FailureKind, NodeLease, Operation, Purpose, Target};
+use crate::node::now;
+use crate::{Answer, Backend, Cluster, Failure, FailureKind, NodeLease, Operation, Purpose, Target};
 
 /// What opening a connection comes to: the server that it leads to.
 pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<ServerId, Down>> + Send>>;
@@ -98,6 +100,20 @@ impl Backend for Servers {
         let code = matches!(error, Down::Starting).then(|| "57P03".to_owned());
         Failure { kind: FailureKind::NotSent, code, hint: None }
     }
+}
+
+/// A node answers, as the primary or a replica of this timeline.
+pub(crate) fn answers(cluster: &Cluster<Servers>, node: &str, role: Role, timeline: u32) {
+    let (cluster_id, timeline) = (Some(ClusterId::new(1)), Some(Timeline::new(timeline)));
+    let position = Some(1);
+    says(cluster, node, Observation { cluster: cluster_id, timeline, position, ..Observation::of(role) });
+}
+
+/// A node says this of itself.
+pub(crate) fn says(cluster: &Cluster<Servers>, node: &str, observation: Observation<u64>) {
+    let node = cluster.shared.named(node).expect("the test has such a node");
+    let (asked, took) = (now(), Duration::ZERO);
+    cluster.shared.take_in(node, Input::Answered { node: node.id, asked, took, observation });
 }
 
 /// Says where its connection leads.

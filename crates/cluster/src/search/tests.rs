@@ -1,7 +1,7 @@
 use std::future::{pending, ready};
 use std::sync::Mutex;
 
-use millpond_core::{ClusterId, Observation, ServerId, Timeline, Token, TokenPosition};
+use millpond_core::{ServerId, Timeline, Token, TokenPosition};
 use millpond_sql::{Dialect, classify};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::execute::unless;
-use crate::testing::{Connecting, Down, Servers, Where, server};
+use crate::testing::{Connecting, Down, Servers, Where, answers, server};
 use crate::{Answer, Cluster, Config, Limits, NodeConfig, Operation, Target};
 
 /// A primary and two replicas: servers 1, 2 and 3. All have answered just now, and show the same.
@@ -35,15 +35,6 @@ fn cluster_with(
 
 fn named<'c>(cluster: &'c Cluster<Servers>, node: &str) -> &'c Node<Servers> {
     cluster.shared.named(node).unwrap()
-}
-
-fn answers(cluster: &Cluster<Servers>, node: &str, role: Role, timeline: u32) {
-    let node = named(cluster, node);
-    let (cluster_id, timeline) = (Some(ClusterId::new(1)), Some(Timeline::new(timeline)));
-    let observation =
-        Observation { cluster: cluster_id, timeline, position: Some(1), ..Observation::of(role) };
-    let (asked, took) = (now(), Duration::ZERO);
-    cluster.shared.take_in(node, Input::Answered { node: node.id, asked, took, observation });
 }
 
 /// A read that goes to the replica `b` first, since the other one is busy. Gives where it ran.

@@ -117,7 +117,7 @@ async fn statements_of_transactions_and_leases_have_spans_too() {
     transaction.execute("insert into item values (1)", &[]).await.unwrap();
     transaction.batch(&[("select 1 from item", &[]), ("delete from item", &[])]).await.unwrap();
     transaction.commit().await.unwrap();
-    let lease = db.get_read().await.unwrap();
+    let lease = db.any().get_read().await.unwrap();
     GenericClient::query(&lease, "select 1 / 0 from item", &[]).await.unwrap_err();
     drop(lease);
     let spans = spans.0.lock().unwrap();

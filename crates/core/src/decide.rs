@@ -11,7 +11,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Freshness {
-    /// Any replica that answers, however old.
+    /// Any replica that answers, however old; none that is known to be on another timeline than the primary's: what it shows may never have
+    /// been, or be discarded.
     Any,
     /// At most this old.
     Within(Duration),
@@ -498,6 +499,9 @@ impl<'a, P: Position> Look<'a, P> {
     }
 
     fn at(&self, facts: &Facts) -> Standing {
+        if facts.has_strayed {
+            return Standing::MayNot;
+        }
         if let Some((oldest, distance)) = self.limits {
             let is_fresh = facts.as_of.is_some_and(|as_of| oldest.is_none_or(|oldest| as_of >= oldest));
             let is_near = facts.behind.is_some_and(|behind| behind <= distance);
@@ -576,10 +580,12 @@ fn obstacle<P: Position>(
     if node.health != Health::Up || node.role.is_none() {
         return Some(Obstacle::Down);
     }
-    if let Some((time, distance)) = request.freshness.limits() {
-        if node.timeline != snapshot.timeline {
-            return Some(Obstacle::OtherTimeline);
-        }
+    let limits = request.freshness.limits();
+    let is_elsewhere = limits.is_some() && node.timeline != snapshot.timeline;
+    if is_elsewhere || node.has_strayed(snapshot.timeline, snapshot.primary.is_some()) {
+        return Some(Obstacle::OtherTimeline);
+    }
+    if let Some((time, distance)) = limits {
         if !node.lag(now).is_within(time) || node.behind.is_none_or(|behind| behind > distance) {
             return Some(Obstacle::TooOld);
         }

@@ -51,6 +51,7 @@ pub(crate) struct Replicas<P> {
 pub(crate) struct Facts {
     pub(crate) id: NodeId,
     pub(crate) is_on_timeline: bool,
+    pub(crate) has_strayed: bool,
     pub(crate) as_of: Option<Instant>,
     pub(crate) behind: Option<u64>,
     pub(crate) behind_until: Option<Instant>,
@@ -58,7 +59,7 @@ pub(crate) struct Facts {
 
 impl<P: Position> Replicas<P> {
     /// Of these nodes.
-    pub(crate) fn of(nodes: &[NodeView<P>], timeline: Option<Timeline>) -> Self {
+    pub(crate) fn of(nodes: &[NodeView<P>], timeline: Option<Timeline>, has_primary: bool) -> Self {
         let up = |node: &&NodeView<P>| {
             let serves = node.membership == Membership::Member && node.health == Health::Up;
             node.role == Some(Role::Replica) && node.same_cluster && serves
@@ -66,6 +67,7 @@ impl<P: Position> Replicas<P> {
         let starts: Vec<_> =
             nodes.iter().filter(up).filter_map(|node| node.serves_since.zip(Some(node.id))).collect();
         let on_timeline: Vec<_> = nodes.iter().filter(up).filter(|node| node.timeline == timeline).collect();
+        let facts = |node| Facts::of(node, timeline, has_primary);
         Self {
             up: nodes.iter().filter(up).map(|node| node.id).collect(),
             near: nodes.iter().filter(|node| node.is_near).map(|node| node.id).collect(),
@@ -81,15 +83,17 @@ impl<P: Position> Replicas<P> {
                 .flatten(),
             reached: on_timeline.iter().map(|node| node.reached()).reduce(least).flatten(),
             furthest: on_timeline.iter().filter_map(|node| node.reached()).reduce(|a, b| a.merge(&b)),
-            each: nodes.iter().filter(up).map(|node| Facts::of(node, timeline)).collect(),
+            each: nodes.iter().filter(up).map(facts).collect(),
         }
     }
 }
 
 impl Facts {
-    fn of<P>(node: &NodeView<P>, timeline: Option<Timeline>) -> Self {
+    fn of<P>(node: &NodeView<P>, timeline: Option<Timeline>, has_primary: bool) -> Self {
         let NodeView { id, as_of, behind, behind_until, .. } = *node;
-        Self { id, is_on_timeline: node.timeline == timeline, as_of, behind, behind_until }
+        let is_on_timeline = node.timeline == timeline;
+        let has_strayed = node.has_strayed(timeline, has_primary);
+        Self { id, is_on_timeline, has_strayed, as_of, behind, behind_until }
     }
 }
 
@@ -197,6 +201,14 @@ pub struct NodeView<P> {
     pub hides_many: bool,
     /// Since when it serves again, or was added: for [a while](crate::SLOW_START) it gets less than its share.
     pub serves_since: Option<Instant>,
+}
+
+impl<P> NodeView<P> {
+    /// Whether it is known to show what is no part of the primary's history, as what a failover discarded. On a later timeline it may be the first
+    /// that follows a new primary, as long as there is no other.
+    pub(crate) fn has_strayed(&self, timeline: Option<Timeline>, has_primary: bool) -> bool {
+        self.timeline.is_some() && (self.timeline < timeline || has_primary && self.timeline != timeline)
+    }
 }
 
 impl<P: Position> NodeView<P> {

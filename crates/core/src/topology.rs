@@ -374,7 +374,7 @@ impl<P: Position> Topology<P> {
         };
         let nodes: Vec<_> = self.nodes.iter().map(view).collect();
         Snapshot {
-            replicas: Replicas::of(&nodes, self.timeline),
+            replicas: Replicas::of(&nodes, self.timeline, primary.is_some()),
             epoch: self.epoch,
             cluster: self.cluster,
             timeline: self.timeline,

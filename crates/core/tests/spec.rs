@@ -29,8 +29,9 @@ struct Says {
     at: u64,
     node: usize,
     role: Option<NodeRole>,
-    #[serde(default = "one")]
-    timeline: u32,
+    /// `~` where it cannot tell.
+    #[serde(default = "first_timeline")]
+    timeline: Option<u32>,
     #[serde(default = "one_cluster")]
     cluster: u64,
     position: Option<u64>,
@@ -165,6 +166,11 @@ const fn one() -> u32 {
     1
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands for what may be left out")]
+const fn first_timeline() -> Option<u32> {
+    Some(one())
+}
+
 const fn one_cluster() -> u64 {
     1
 }
@@ -207,7 +213,7 @@ fn input(says: &Says, start: Instant) -> Result<Input<u64>, Failed> {
             NodeRole::Replica => Role::Replica,
         },
         cluster: Some(ClusterId::new(says.cluster)),
-        timeline: Some(Timeline::new(says.timeline)),
+        timeline: says.timeline.map(Timeline::new),
         position: says.position,
         server: says.server.map(server),
         age: match (says.mark, says.age) {

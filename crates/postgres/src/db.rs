@@ -176,8 +176,11 @@ impl Db {
         self.with(self.handle.with_report(report))
     }
 
-    /// For reads from any replica that answers, however old: behind a failover also from one that has not left the timeline of the primary
-    /// before, and shows what was discarded.
+    /// For reads from any replica that answers, however old.
+    ///
+    /// Behind a failover not from one that is known to have stayed on the old timeline, where it may show what was discarded: until it
+    /// follows, other replicas and the primary serve such reads, and where there is neither they wait for one. Behind a name that hides many
+    /// servers nobody knows the timeline.
     #[must_use]
     pub fn any(&self) -> Self {
         self.with(self.handle.with_freshness(Freshness::Any))
@@ -684,7 +687,9 @@ impl Session {
     /// is, and on to whichever replica has come so far. Behind a transaction or a lease that lasts until a replica is known to show all that was
     /// there. Reads that run at the same time have no order, and what a failover discarded is not seen again. Nor may a row be whose commit
     /// is still under way, for as long as it is: a replica shows it once it is replayed, and the primary when it is done, as with waiting for a
-    /// replica. The [`token`](Session::token) asks for what was written, and for no less.
+    /// replica. And while an old primary goes on beside a new one, of which this process has not heard, it is still the primary here: what was read
+    /// of the new one's before, on a replica that it was made of or that follows it, is not there. The [`token`](Session::token) asks for what
+    /// was written, and for no less.
     #[must_use]
     pub fn monotonic(&self) -> Self {
         Self { db: self.db.with(self.db.handle.with_monotonic_reads()) }

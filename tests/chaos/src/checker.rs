@@ -270,10 +270,7 @@ fn check_reads(history: &History, lost: &HashMap<Entry, &Write>, violations: &mu
             if not_done.contains(&entry) {
                 violations.push(Violation::ReadThoughNotDone { entry, at });
             }
-            // Who takes any age is served by replicas that have not left the old timeline, too.
-            let is_any_age = matches!(read.asks, Asks::NoLess { .. });
-            let lost = lost.get(&entry).filter(|_| !is_any_age);
-            let Some(timeline) = lost.and_then(|write| timeline_of(write)) else { continue };
+            let Some(timeline) = lost.get(&entry).and_then(|write| timeline_of(write)) else { continue };
             if later_since(read.process, timeline).is_some_and(|since| since < read.begun) {
                 violations.push(Violation::ReadThoughLost { entry, at });
             }
@@ -410,12 +407,10 @@ mod tests {
             history.kept.push(entry(4));
         });
         assert_eq!(found, [Violation::LowerTimeline { entry: entry(4), timeline: 1, known: 2 }]);
-        let of_any_age = |history: &mut History| {
-            history.reads.push(read(60, Asks::NoLess { client: 9 }, &[1, 2, 3]));
-        };
-        assert_eq!(violations(of_any_age), []);
-        let found = violations(|history| history.reads[2].saw = saws(&[1, 2, 3]));
-        assert_eq!(found, [Violation::ReadThoughLost { entry: entry(2), at: ms(60) }]);
+        for asks in [Asks::OwnWrites, Asks::NoLess { client: 9 }] {
+            let found = violations(|history| history.reads.push(read(60, asks, &[1, 2, 3])));
+            assert_eq!(found, [Violation::ReadThoughLost { entry: entry(2), at: ms(60) }]);
+        }
     }
 
     #[test]

@@ -38,10 +38,12 @@ pub const COLUMNS: [Column; 2] = [
 
 /// What takes turns: the ways of millpond, and a checkout of deadpool's.
 #[must_use]
-pub const fn systems() -> [Contender<Bed>; 6] {
+pub const fn systems() -> [Contender<Bed>; 8] {
     [
         contender::<Decide<3, ALIKE>>(),
         contender::<Decide<64, ALIKE>>(),
+        contender::<Decide<3, APART>>(),
+        contender::<Decide<64, APART>>(),
         contender::<Decide<3, EACH>>(),
         contender::<Decide<64, EACH>>(),
         contender::<Routed>(),
@@ -50,10 +52,13 @@ pub const fn systems() -> [Contender<Bed>; 6] {
 }
 
 /// All replicas may serve the read, which is seen at one look.
-const ALIKE: bool = true;
+const ALIKE: u8 = 0;
 
-/// One of them lags, and the read has to show a write that is newer than all that is known of the others: each is looked at.
-const EACH: bool = false;
+/// One of them lags, and the read has to show a write that is newer than all that is known of the others.
+const APART: u8 = 1;
+
+/// The same for a read that allows so many bytes of lag: each is looked at.
+const EACH: u8 = 2;
 
 /// The figures for the file: each way is a scenario, with deadpool's checkout beside it.
 #[must_use]
@@ -61,6 +66,8 @@ pub fn figures(measured: &Measured) -> Vec<Figure> {
     let ways = [
         ("decide-3", Decide::<3, ALIKE>::NAME),
         ("decide-64", Decide::<64, ALIKE>::NAME),
+        ("decide-apart-3", Decide::<3, APART>::NAME),
+        ("decide-apart-64", Decide::<64, APART>::NAME),
         ("decide-each-3", Decide::<3, EACH>::NAME),
         ("decide-each-64", Decide::<64, EACH>::NAME),
         ("whole-path", Routed::NAME),
@@ -83,6 +90,8 @@ pub fn checks(measured: &Measured) -> Vec<Check> {
     let most = [
         (Decide::<3, ALIKE>::NAME, 0.3),
         (Decide::<64, ALIKE>::NAME, 1.0),
+        (Decide::<3, APART>::NAME, 0.3),
+        (Decide::<64, APART>::NAME, 1.0),
         (Decide::<3, EACH>::NAME, 0.3),
         (Decide::<64, EACH>::NAME, 1.0),
         (Routed::NAME, 1.0),
@@ -114,7 +123,7 @@ const fn role(node: usize) -> Role {
 
 /// Deciding about a read and choosing its node, of so many.
 #[derive(Clone)]
-pub struct Decide<const NODES: usize, const ALL_ALIKE: bool>(Arc<Known>);
+pub struct Decide<const NODES: usize, const STANDING: u8>(Arc<Known>);
 
 struct Known {
     snapshot: Snapshot<Lsn>,
@@ -123,18 +132,20 @@ struct Known {
     now: Instant,
 }
 
-impl<const NODES: usize, const ALL_ALIKE: bool> fmt::Debug for Decide<NODES, ALL_ALIKE> {
+impl<const NODES: usize, const STANDING: u8> fmt::Debug for Decide<NODES, STANDING> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decide").field("nodes", &NODES).finish()
     }
 }
 
-impl<const NODES: usize, const ALL_ALIKE: bool> Pool for Decide<NODES, ALL_ALIKE> {
-    const NAME: &'static str = match (NODES, ALL_ALIKE) {
+impl<const NODES: usize, const STANDING: u8> Pool for Decide<NODES, STANDING> {
+    const NAME: &'static str = match (NODES, STANDING) {
         (3, ALIKE) => "decide and choose, 3 nodes",
-        (3, EACH) => "the same, with a look at each of 3",
+        (3, APART) => "the same, where 3 differ",
+        (3, _) => "the same, with a look at each of 3",
         (_, ALIKE) => "decide and choose, 64 nodes",
-        (_, EACH) => "the same, with a look at each of 64",
+        (_, APART) => "the same, where 64 differ",
+        (_, _) => "the same, with a look at each of 64",
     };
     type Lease = ();
 
@@ -142,15 +153,15 @@ impl<const NODES: usize, const ALL_ALIKE: bool> Pool for Decide<NODES, ALL_ALIKE
         let (mut topology, now) = (Topology::new(NODES), Instant::now());
         for (index, node) in (0..NODES).filter_map(NodeId::new).enumerate() {
             let (took, mut observation) = (Duration::ZERO, observation(role(index)));
-            if !ALL_ALIKE && index == 1 {
+            if STANDING != ALIKE && index == 1 {
                 observation.position = Some(Lsn::new(1));
             }
             topology.handle(Input::Answered { node, asked: now, took, observation });
             while topology.poll_action().is_some() {}
         }
-        let wanted = if ALL_ALIKE { END } else { Lsn::new(2000) };
+        let wanted = if STANDING == ALIKE { END } else { Lsn::new(2000) };
         let token = Token::new(CLUSTER, TIMELINE, TokenPosition::UpTo(wanted));
-        let written = if ALL_ALIKE { now } else { now + Duration::from_millis(1) };
+        let written = if STANDING == ALIKE { now } else { now + Duration::from_millis(1) };
         Ok(Self(Arc::new(Known {
             snapshot: topology.snapshot(),
             seen: Seen::told(token, written),
@@ -164,8 +175,11 @@ impl<const NODES: usize, const ALL_ALIKE: bool> Pool for Decide<NODES, ALL_ALIKE
         // The time comes in: reading the clock is a part of the whole way.
         let now = black_box(known.now);
         let load = |node: NodeId| -> Load { known.latencies[node.index()].load(1, now) };
-        let request =
-            Request::new(Access::Read, Freshness::Within(WAIT_TIMEOUT), &known.seen, fastrand::u64(..));
+        let freshness = match STANDING {
+            EACH => Freshness::Behind { time: WAIT_TIMEOUT, distance: END.get() / 2 },
+            _ => Freshness::Within(WAIT_TIMEOUT),
+        };
+        let request = Request::new(Access::Read, freshness, &known.seen, fastrand::u64(..));
         let mut decision = decide(&request.proving(true), &known.snapshot, now);
         black_box(decision.plan.next(load));
         Ok(())

@@ -1,11 +1,11 @@
 //! Keeps what is known of the database: asked of a node at the start, on an interval, and when a definition was seen.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use millpond_core::{Health, NodeId, Position, Role, Snapshot};
 use millpond_sql::{Analysis, Cache, Catalog, Classification, Classifier, Digest, ReasonKind};
 use tokio::sync::{Notify, watch};
@@ -18,7 +18,11 @@ use crate::{Backend, Event, NodeKey, Purpose};
 
 /// The classifier that all handles use, with its answers, and its renewal.
 pub(crate) struct Knowledge {
-    statements: ArcSwap<Statements>,
+    answers: Cache,
+    /// Those for sessions with a search path of their own.
+    under_any_path: Cache,
+    /// What the answers are by.
+    catalog: ArcSwapOption<Catalog>,
     /// What is known whatever the database holds.
     base: Classifier,
     /// Told when the catalog may be another.
@@ -31,14 +35,6 @@ pub(crate) struct Knowledge {
     asked: watch::Sender<u64>,
 }
 
-/// Answers, and the catalog that they are by.
-struct Statements {
-    answers: Cache,
-    /// Those for sessions with a search path of their own, when there are any.
-    under_any_path: OnceLock<Cache>,
-    catalog: Option<Arc<Catalog>>,
-}
-
 /// In which schemas a session finds names without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SearchPath {
@@ -46,23 +42,6 @@ pub(crate) enum SearchPath {
     Usual,
     /// In any.
     Any,
-}
-
-impl Statements {
-    fn new(classifier: Classifier) -> Self {
-        let catalog = classifier.catalog().cloned();
-        Self { answers: Cache::new(classifier), under_any_path: OnceLock::new(), catalog }
-    }
-
-    fn under(&self, path: SearchPath) -> &Cache {
-        match path {
-            SearchPath::Usual => &self.answers,
-            SearchPath::Any => self.under_any_path.get_or_init(|| {
-                let classifier = self.answers.classifier().clone();
-                Cache::new(classifier.any_search_path(true))
-            }),
-        }
-    }
 }
 
 /// What helps against what is hidden.
@@ -75,7 +54,9 @@ impl Knowledge {
     /// Knows nothing yet, and is content with that when no catalog is wanted.
     pub(crate) fn new(base: Classifier, interval: Option<Duration>) -> Self {
         Self {
-            statements: ArcSwap::from_pointee(Statements::new(base.clone())),
+            answers: Cache::new(base.clone()),
+            under_any_path: Cache::new(base.clone().any_search_path(true)),
+            catalog: ArcSwapOption::new(base.catalog().cloned()),
             base,
             outdated: Notify::new(),
             defined: AtomicU64::new(if interval.is_some() { FIRST } else { 0 }),
@@ -84,14 +65,21 @@ impl Knowledge {
         }
     }
 
+    const fn under(&self, path: SearchPath) -> &Cache {
+        match path {
+            SearchPath::Usual => &self.answers,
+            SearchPath::Any => &self.under_any_path,
+        }
+    }
+
     /// What a text does, as far as the last catalog shows.
     pub(crate) fn classify(&self, sql: &str, path: SearchPath) -> Classification {
-        self.statements.load().under(path).classify(sql)
+        self.under(path).classify(sql)
     }
 
     /// All that a text shows.
     pub(crate) fn analyze(&self, sql: &str, path: SearchPath) -> Arc<Analysis> {
-        self.statements.load().under(path).analyze(sql)
+        self.under(path).analyze(sql)
     }
 
     /// The number that texts share which differ only in values.
@@ -135,7 +123,7 @@ impl Knowledge {
 
     /// What the database holds, as far as it was asked.
     pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
-        self.statements.load().catalog.clone()
+        self.catalog.load_full()
     }
 
     /// A definition was run: the catalog has to be loaded again.
@@ -163,13 +151,15 @@ impl Knowledge {
 
     /// A catalog that shows so many definitions. Says whether it is another one than before.
     fn learn(&self, classifier: Classifier, shown: u64) -> bool {
-        let is_same = match (classifier.catalog(), &self.statements.load().catalog) {
-            (Some(new), Some(old)) => Arc::ptr_eq(new, old),
+        let is_same = match (classifier.catalog(), self.catalog()) {
+            (Some(new), Some(old)) => Arc::ptr_eq(new, &old),
             _ => false,
         };
         if !is_same {
             // Remembered answers are those of the old catalog. They go before the new count is seen.
-            self.statements.store(Arc::new(Statements::new(classifier)));
+            self.catalog.store(classifier.catalog().cloned());
+            self.under_any_path.renew(classifier.clone().any_search_path(true));
+            self.answers.renew(classifier);
         }
         self.shown.store(shown, Ordering::Release);
         !is_same
@@ -374,13 +364,15 @@ mod tests {
         let catalog = Arc::new(Catalog::default());
         let classifier = || Classifier::new(Dialect::Postgres).with_catalog(Arc::clone(&catalog));
         assert!(knowledge.learn(classifier(), FIRST));
-        let before = knowledge.statements.load_full();
+        let _ = knowledge.classify("select 1", SearchPath::Usual);
+        let _ = knowledge.classify("select 1", SearchPath::Any);
+        let remembered = || [knowledge.answers.len(), knowledge.under_any_path.len()];
         knowledge.defined();
         assert!(!knowledge.learn(classifier(), knowledge.definitions()));
-        assert!(Arc::ptr_eq(&before, &knowledge.statements.load_full()));
+        assert_eq!(remembered(), [1, 1]);
         assert!(knowledge.is_current());
         knowledge.learn(Classifier::new(Dialect::Postgres).with_catalog(Arc::default()), FIRST);
-        assert!(!Arc::ptr_eq(&before, &knowledge.statements.load_full()));
+        assert_eq!(remembered(), [0, 0]);
     }
 
     #[test]

@@ -554,9 +554,14 @@ pub(crate) struct Refused {
 impl Refused {
     const MOST: usize = 1024;
 
+    #[inline(always)]
     pub(crate) fn contains(&self, sql: &str, dialect: millpond_sql::Dialect) -> bool {
-        self.was_used.load(Ordering::Relaxed)
-            && self.digests.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest(sql, dialect))
+        self.was_used.load(Ordering::Relaxed) && self.has(sql, dialect)
+    }
+
+    #[cold]
+    fn has(&self, sql: &str, dialect: millpond_sql::Dialect) -> bool {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest(sql, dialect))
     }
 
     pub(crate) fn remember(&self, digest: Digest) {

@@ -4,9 +4,14 @@ use millpond_core::Access;
 use millpond_sql::{Classification, Dialect, ReasonKind, classify, split};
 
 /// Whether a text may define something, as far as the text shows. What a function or a procedure defines it does not.
+#[inline]
 pub(crate) fn may_define(sql: &str, whole: &Classification, dialect: Dialect) -> bool {
+    // Inlined for those, which are most.
+    !whole.access().is_read() && change_may_define(sql, whole, dialect)
+}
+
+fn change_may_define(sql: &str, whole: &Classification, dialect: Dialect) -> bool {
     match whole.statements() {
-        _ if whole.access().is_read() => false,
         0 | 1 => one_may_define(sql, whole),
         // Of several the strictest answer may be another's.
         _ => split(sql, dialect).any(|part| {
@@ -17,10 +22,12 @@ pub(crate) fn may_define(sql: &str, whole: &Classification, dialect: Dialect) ->
 }
 
 /// Whether the server runs it as several transactions, so that a part of it may stay when it is refused.
+#[inline]
 pub(crate) fn is_several_transactions(sql: &str, whole: &Classification) -> bool {
-    if whole.access().is_read() {
-        return false;
-    }
+    !whole.access().is_read() && change_is_several_transactions(sql, whole)
+}
+
+fn change_is_several_transactions(sql: &str, whole: &Classification) -> bool {
     let verb = whole.reason().span().of(sql);
     let is_maintenance =
         ["vacuum", "cluster", "reindex"].iter().any(|maintenance| maintenance.eq_ignore_ascii_case(verb));

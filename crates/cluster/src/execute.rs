@@ -79,6 +79,7 @@ impl<T, P> Answer<T, P> {
 
     /// Gives the connection back behind an answer, with one look at the clock for both, or with none where it is
     /// [untimed](Target::untimed).
+    #[inline(always)]
     pub fn with_lease_back<B: Backend>(mut self, lease: NodeLease<B>, untimed: Option<Instant>) -> Self {
         let at = untimed.unwrap_or_else(Instant::now);
         lease.give_back_at(at);
@@ -206,19 +207,19 @@ impl<B: Backend> Handle<B> {
     ) -> Result<O::Output, Error> {
         let seen_as = || statement.seen_as.map(Cow::Borrowed);
         let mut sight = StatementSpan::of(&*self.shared().backend, seen_as);
-        let result = self.run_seen(statement, operation, &mut sight).await;
+        let result = self.run_seen(&statement, operation, &mut sight).await;
         sight.ended(&result);
         result
     }
 
     async fn run_seen<O: Operation<B>>(
         &self,
-        statement: Statement<'_>,
+        statement: &Statement<'_>,
         operation: &mut O,
         sight: &mut StatementSpan,
     ) -> Result<O::Output, Error> {
         let ends = self.end_of_call();
-        let mut search = Search::new(self, &statement, ends);
+        let mut search = Search::new(self, statement, ends);
         loop {
             let leased = match search.lease_at_hand() {
                 Some(leased) => leased,
@@ -226,7 +227,7 @@ impl<B: Backend> Handle<B> {
             };
             let Leased { node, purpose, lease, epoch, must_show, wait_until, is_for_unplaced, mut in_flight } =
                 leased;
-            let is_timed = in_flight.sent(purpose, search.tick);
+            let is_timed = in_flight.sent(search.tick);
             if purpose == Purpose::Write && search.access.is_read() {
                 search.count_on_primary();
             }
@@ -276,7 +277,7 @@ impl<B: Backend> Handle<B> {
                     }
                     search.has_read(node, purpose, epoch, sent, answer.position.clone());
                     if let Some(unanswered) = unanswered {
-                        let changes = self.changes_of(&statement);
+                        let changes = self.changes_of(statement);
                         unanswered.acknowledged(answer.position, epoch, &changes);
                     }
                     return Ok(answer.value);
@@ -422,10 +423,10 @@ struct Unanswered<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Unanswered<'a, B> {
-    fn of(handle: &'a Handle<B>, statement: Statement<'_>, access: Access, begun: Instant) -> Option<Self> {
+    fn of(handle: &'a Handle<B>, statement: &Statement<'_>, access: Access, begun: Instant) -> Option<Self> {
         let is_noted_here = statement.writes != Writes::ByTheCaller && !access.is_read();
         // Not `then_some`: what it drops unasked would count as a write.
-        let Statement { writes, definitions, .. } = statement;
+        let Statement { writes, definitions, .. } = *statement;
         is_noted_here.then(|| Self { handle, writes, definitions, begun, is_settled: false })
     }
 

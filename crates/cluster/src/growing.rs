@@ -57,10 +57,16 @@ impl<T> Growing<T> {
     /// # Panics
     ///
     /// There is none.
+    #[inline(always)]
     pub(crate) fn at(&self, number: usize) -> &T {
-        let mut blocks = successors(Some(&self.first), |block| block.next.get().map(Box::as_ref));
-        let item = blocks.nth(number / BLOCK).and_then(|block| block.items[number % BLOCK].get());
+        // Mostly there is no other block.
+        let block = if number < BLOCK { Some(&self.first) } else { self.later_block(number / BLOCK) };
+        let item = block.and_then(|block| block.items[number % BLOCK].get());
         item.expect("numbers are of what was added")
+    }
+
+    fn later_block(&self, number: usize) -> Option<&Block<T>> {
+        successors(Some(&self.first), |block| block.next.get().map(Box::as_ref)).nth(number)
     }
 
     /// All of them, in the order of their numbers.

@@ -89,6 +89,7 @@ impl Default for Latency {
 }
 
 impl Latency {
+    #[inline]
     pub(crate) fn load(&self, in_flight: usize, now: Tick) -> Load {
         let (average, nanos_ago) = self.get(now);
         PeakEwma::load_of(average, in_flight, nanos_ago)
@@ -119,6 +120,7 @@ impl Latency {
 pub(crate) struct Tick(u64);
 
 impl Tick {
+    #[inline]
     pub(crate) fn of(now: Instant) -> Self {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
         let since = now.saturating_duration_since(*ORIGIN.get_or_init(|| now));

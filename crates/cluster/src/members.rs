@@ -138,11 +138,13 @@ impl<B: Backend> Shared<B> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     pub(crate) fn node_of(&self, key: NodeKey) -> &Node<B> {
         self.nodes.at(key.0)
     }
 
     /// The node that a view means.
+    #[inline]
     pub(crate) fn node(&self, view: &View<B::Position>, id: NodeId) -> &Node<B> {
         self.node_of(view.key(id))
     }

@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use millpond_core::{
-    Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, Plan, Position, Reason, Role, Seen,
+    Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, NodeView, Plan, Position, Reason, Request,
+    Role, Seen, plan_for_all,
 };
 use millpond_pool::{AcquireError, AcquireOptions};
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ use crate::node::{InFlight, Node, now};
 use crate::shadow::Recording;
 use crate::shards::Shard;
 use crate::sight::StatementSpan;
-use crate::{Backend, Error, ErrorKind, Handle, NodeLease, Outcome, Purpose, Served};
+use crate::{Backend, Error, ErrorKind, Handle, Mode, NodeLease, Outcome, Purpose, Served};
 
 mod failures;
 
@@ -171,6 +172,9 @@ impl<'a, B: Backend> Search<'a, B> {
     /// back from memory in other widths than it was written, which took a fifth of the whole way of a read.
     pub(crate) fn lease_at_hand(&mut self) -> Option<Leased<'a, B>> {
         let view = self.handle.shared().view.load();
+        if let Some(leased) = self.plain_lease(&view) {
+            return Some(leased);
+        }
         let mut decided = self.decide(&view);
         if self.has_to_wait(&decided) != Ok(false) {
             return None;
@@ -182,6 +186,40 @@ impl<'a, B: Backend> Search<'a, B> {
             return None;
         };
         self.take(&view, &decided, candidate, lease, false).ok()
+    }
+
+    /// The same for a read with which nothing is the matter: all replicas may serve it as it is, and nobody overrules that. Everything else is decided
+    /// in full.
+    #[inline(always)]
+    fn plain_lease(&mut self, view: &View<B::Position>) -> Option<Leased<'a, B>> {
+        let (handle, shared) = (self.handle, self.handle.shared());
+        let is_overruled = self.is_switched || shared.mode.get() != Mode::Route;
+        let is_judged = self.text.is_none()
+            || (shared.knowledge.definitions() == self.definitions && shared.knows_catalog(view));
+        if is_overruled || self.shown.is_some() || !self.tried.is_empty() || !is_judged {
+            return None;
+        }
+        let (seen, nothing) = (handle.seen(), Seen::default());
+        let seen = seen.as_ref().map_or(&nothing, |seen| seen);
+        let request = Request::new(self.access, handle.freshness(), seen, fastrand::u64(..));
+        let mut plan = plan_for_all(&request, view, self.now.into_std())?;
+        let (shard, tick) = (Shard::own(), self.tick);
+        let node = shared.node(view, plan.next(|id| shared.node(view, id).load(shard, tick))?);
+        let lease = node.pool(Purpose::Read).at_hand(self.now)?;
+        // One that crashed begins again further back: so what was said before this connection was opened says nothing.
+        let is_told_since = |asked| asked >= lease.opened_at();
+        let shows = |known: &NodeView<_>| seen.is_nothing() || known.observed.is_some_and(is_told_since);
+        if !view.of(node).is_some_and(|known| shows(known) && self.leads_to(known, Purpose::Read, &lease)) {
+            return None;
+        }
+        let reason = Reason::FreshReplica;
+        (self.reason, self.shadow) = (Some(reason), None);
+        tracing::trace!(target: "millpond", reason = reason.as_str(), "decided");
+        let (purpose, epoch, is_for_unplaced) = (Purpose::Read, view.epoch, false);
+        let (must_show, wait_until) = (None, None);
+        // Only now: a full decision would count it again.
+        let in_flight = node.begin(shard, purpose);
+        Some(Leased { node, purpose, lease, epoch, must_show, wait_until, is_for_unplaced, in_flight })
     }
 
     /// The next node that may run it and gives a connection. Decided anew each time, by what is known then.
@@ -264,7 +302,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 self.count_fallback()?;
             }
             let node = shared.node(view, id);
-            return Ok(Some(Candidate { node, purpose, in_flight: node.begin(shard) }));
+            return Ok(Some(Candidate { node, purpose, in_flight: node.begin(shard, purpose) }));
         }
         Ok(None)
     }
@@ -546,7 +584,11 @@ impl<'a, B: Backend> Search<'a, B> {
         purpose: Purpose,
         lease: &NodeLease<B>,
     ) -> bool {
-        let Some(known) = view.of(node) else { return true };
+        view.of(node).is_none_or(|known| self.leads_to(known, purpose, lease))
+    }
+
+    #[inline(always)]
+    fn leads_to(&self, known: &NodeView<B::Position>, purpose: Purpose, lease: &NodeLease<B>) -> bool {
         let servers = known.server.zip(self.handle.shared().backend.server(lease));
         servers.is_none_or(|(known, leads_to)| known == leads_to)
             || (known.hides_many && purpose == Purpose::Read)

@@ -146,9 +146,14 @@ impl Board {
     }
 
     /// Whether a read is sent to the primary.
+    #[inline(always)]
     pub(crate) fn names(&self, analysis: impl FnOnce() -> Arc<Analysis>) -> bool {
-        self.was_used.load(Ordering::Acquire)
-            && self.named.load().as_ref().as_ref().is_some_and(|switches| switches.names(&analysis()))
+        self.was_used.load(Ordering::Acquire) && self.has_named(analysis)
+    }
+
+    #[cold]
+    fn has_named(&self, analysis: impl FnOnce() -> Arc<Analysis>) -> bool {
+        self.named.load().as_ref().as_ref().is_some_and(|switches| switches.names(&analysis()))
     }
 
     fn get(&self) -> Option<Switches> {

@@ -21,11 +21,18 @@ type Connect = Box<dyn Fn(u64) -> Connecting + Send + Sync>;
 pub(crate) struct Servers {
     connect: Connect,
     probe: Connect,
+    can_prove: bool,
 }
 
 impl Servers {
     pub(crate) fn new(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Self {
-        Self { connect: Box::new(connect), probe: Box::new(|_| Box::pin(std::future::pending())) }
+        let probe = Box::new(|_: u64| -> Connecting { Box::pin(std::future::pending()) });
+        Self { connect: Box::new(connect), probe, can_prove: false }
+    }
+
+    /// The same, whose replicas can be asked with a read how far they have come.
+    pub(crate) fn proving(self) -> Self {
+        Self { can_prove: true, ..self }
     }
 
     /// The same, whose connections for questions are opened by such a function too. Who they are nobody says.
@@ -43,6 +50,9 @@ pub(crate) enum Down {
     /// Somebody is there, and says no.
     #[error("it is starting")]
     Starting,
+    /// It went while something ran on it.
+    #[error("it went")]
+    Lost,
 }
 
 impl Backend for Servers {
@@ -85,7 +95,7 @@ impl Backend for Servers {
     }
 
     fn can_prove(&self) -> bool {
-        false
+        self.can_prove
     }
 
     fn server(&self, connection: &ServerId) -> Option<ServerId> {
@@ -98,7 +108,9 @@ impl Backend for Servers {
 
     fn failure(&self, error: &Down) -> Failure {
         let code = matches!(error, Down::Starting).then(|| "57P03".to_owned());
-        Failure { kind: FailureKind::NotSent, code, hint: None }
+        let is_lost = matches!(error, Down::Lost);
+        let kind = if is_lost { FailureKind::ConnectionLost } else { FailureKind::NotSent };
+        Failure { kind, code, hint: None }
     }
 }
 

@@ -184,6 +184,7 @@ impl Plan {
     }
 
     /// Two of them at random, in random order; the only one twice.
+    #[inline]
     fn two_of(&mut self, nodes: NodeSet) -> Option<(NodeId, NodeId)> {
         let (lowest, highest) = (nodes.lowest()?, nodes.highest()?);
         let mut others = nodes;

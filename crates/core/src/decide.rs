@@ -1,7 +1,6 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::snapshot::Facts;
 use crate::{
     Access, ClusterId, Health, Membership, NodeId, NodeSet, NodeView, Plan, Position, Role, Snapshot,
     Timeline, Token, TokenPosition,
@@ -399,44 +398,47 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
     if request.freshness == Freshness::Latest {
         return on_primary(Reason::AskedForPrimary);
     }
-    let plan = |eligible: NodeSet| {
-        let last = request.last_read.and_then(|last| last.node).filter(|node| eligible.contains(*node));
-        let preferred = last.map_or(snapshot.replicas.near, |last| [last].into_iter().collect());
-        Plan::new(eligible, snapshot.primary, request.seed)
-            .preferring(preferred)
-            .avoiding(snapshot.replicas.avoided(now, request.seed))
-    };
-    if let Some(eligible) = all_replicas(request, snapshot, now) {
-        let plan = plan(eligible);
+    if let Some(plan) = plan_for_all(request, snapshot, now) {
         return Decision { plan, to_prove: NodeSet::EMPTY, reason: Reason::FreshReplica };
     }
-    let (mut eligible, mut to_prove, mut to_wait) = (NodeSet::EMPTY, NodeSet::EMPTY, NodeSet::EMPTY);
-    let look = Look::of(request, snapshot, now);
-    for facts in &snapshot.replicas.each {
-        match look.at(facts) {
-            Standing::Shows => eligible.insert(facts.id),
-            Standing::MayShow if facts.behind_until.is_none_or(|until| until <= now) => {
-                to_prove.insert(facts.id);
-            }
-            // It could not lately, and is left alone for a while.
-            Standing::MayShow if request.may_wait.contains(facts.id) => to_wait.insert(facts.id),
-            Standing::MayShow | Standing::MayNot => {}
-        }
+    let Standing { shows, may_show } = Standing::of(request, snapshot, now);
+    let resting = snapshot.replicas.resting(may_show, now);
+    let mut to_prove = may_show.difference(resting);
+    if shows.is_empty() && to_prove.is_empty() {
+        to_prove = resting.intersection(request.may_wait);
     }
-    if eligible.is_empty() && to_prove.is_empty() {
-        to_prove = to_wait;
-    }
-    let reason = match (eligible.is_empty(), to_prove.is_empty()) {
+    let reason = match (shows.is_empty(), to_prove.is_empty()) {
         (false, _) => Reason::FreshReplica,
         (true, false) => Reason::ProvingReplica,
         (true, true) => return on_primary(nearest_obstacle(request, snapshot, now).into()),
     };
     // Together: only those that were asked lately would get all reads otherwise.
-    let plan = plan(eligible.union(to_prove));
+    let eligible = shows.union(to_prove);
+    let last = request.last_read.and_then(|last| last.node).filter(|node| eligible.contains(*node));
+    let preferred = last.map_or(snapshot.replicas.near, |last| [last].into_iter().collect());
+    let plan = Plan::new(eligible, snapshot.primary, request.seed)
+        .preferring(preferred)
+        .avoiding(snapshot.replicas.avoided(now, request.seed));
     Decision { plan, to_prove, reason }
 }
 
-/// The replicas, when all that answer may serve a read: the usual case, found without a look at each.
+/// The plan for a read that every replica which answers may serve as it is: the usual case, found without a look at each. Where it is not
+/// so, or it is no such read, there is none, and [`decide`] tells where it may run.
+#[must_use]
+#[inline(always)]
+pub fn plan_for_all<P: Position>(
+    request: &Request<'_, P>,
+    snapshot: &Snapshot<P>,
+    now: Instant,
+) -> Option<Plan> {
+    let eligible = all_replicas(request, snapshot, now)?;
+    let plan = Plan::new(eligible, snapshot.primary, request.seed)
+        .preferring(snapshot.replicas.near)
+        .avoiding(snapshot.replicas.avoided(now, request.seed));
+    Some(plan)
+}
+
+#[inline(always)]
 fn all_replicas<P: Position>(
     request: &Request<'_, P>,
     snapshot: &Snapshot<P>,
@@ -444,7 +446,7 @@ fn all_replicas<P: Position>(
 ) -> Option<NodeSet> {
     let replicas = &snapshot.replicas;
     let Freshness::Within(limit) = request.freshness else { return None };
-    if request.last_read.is_some() {
+    if !request.access.is_read() || request.last_read.is_some() {
         return None;
     }
     let as_of = replicas.as_of?;
@@ -453,77 +455,58 @@ fn all_replicas<P: Position>(
     let is_shown = || {
         let seen = request.seen;
         let shows = |wanted| replicas.reached.as_ref().is_some_and(|reached| reached.covers(wanted));
-        seen.is_nothing()
-            || seen.acknowledged.is_some_and(|at| as_of >= at)
-            || seen.position_on(snapshot.timeline).is_some_and(shows)
+        let is_shown_by_all = || {
+            seen.acknowledged.is_some_and(|at| as_of >= at)
+                || seen.position_on(snapshot.timeline).is_some_and(shows)
+        };
+        let is_beyond = || seen.beyond(snapshot.cluster, snapshot.timeline).is_some();
+        seen.is_nothing() || (is_shown_by_all() && !is_beyond())
     };
     let is_all = !replicas.up.is_empty() && replicas.up == replicas.on_timeline && is_fresh && is_shown();
     is_all.then_some(replicas.up)
 }
 
-/// How a replica that answers stands to a read.
-enum Standing {
-    /// It certainly shows what the read must.
-    Shows,
-    /// It may have come far enough since it was asked last, and can be asked again with the statement.
-    MayShow,
-    /// It may not serve the read.
-    MayNot,
+/// How the replicas that answer stand to a read: mostly by sets of them, and by a look at each of only those that no set tells of.
+struct Standing {
+    /// They certainly show what the read must.
+    shows: NodeSet,
+    /// They may have come far enough since they were asked last, and can be asked again with the statement.
+    may_show: NodeSet,
 }
 
-/// What one read asks of each replica, worked out once for all of them.
-struct Look<'a, P> {
-    request: &'a Request<'a, P>,
-    snapshot: &'a Snapshot<P>,
-    /// From when on, at least, it has to show all that was acknowledged before, where that can be told; and the most that it may be
-    /// behind. Nothing, where any age will do.
-    limits: Option<(Option<Instant>, u64)>,
-    /// Whether a replica on the primary's timeline may be known to have come as far as the read needs.
-    may_have_reached: bool,
-    may_prove: bool,
-}
-
-impl<'a, P: Position> Look<'a, P> {
-    fn of(request: &'a Request<'a, P>, snapshot: &'a Snapshot<P>, now: Instant) -> Self {
-        let limits = request.freshness.limits().map(|(time, distance)| (now.checked_sub(time), distance));
-        let wanted = request.seen.position_on(snapshot.timeline);
-        let is_reached = |wanted| snapshot.replicas.furthest.as_ref().is_some_and(|far| far.covers(wanted));
-        Self {
-            request,
-            snapshot,
-            limits,
-            // A token of another timeline is shown by being past its end.
-            may_have_reached: wanted.is_none_or(is_reached),
-            may_prove: request.may_prove && wanted.is_some(),
-        }
-    }
-
-    fn at(&self, facts: &Facts) -> Standing {
-        if facts.has_strayed {
-            return Standing::MayNot;
-        }
-        if let Some((oldest, distance)) = self.limits {
-            let is_fresh = facts.as_of.is_some_and(|as_of| oldest.is_none_or(|oldest| as_of >= oldest));
-            let is_near = facts.behind.is_some_and(|behind| behind <= distance);
-            if !(facts.is_on_timeline && is_fresh && is_near) {
-                return Standing::MayNot;
+impl Standing {
+    fn of<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now: Instant) -> Self {
+        let (replicas, seen) = (&snapshot.replicas, request.seen);
+        let node = |id: NodeId| &snapshot.nodes[id.index()];
+        let mut fit = replicas.up.difference(replicas.strayed);
+        if let Some((time, distance)) = request.freshness.limits() {
+            let is_near = |id: &NodeId| node(*id).behind.is_some_and(|behind| behind <= distance);
+            fit = fit.intersection(replicas.as_of_since(now.checked_sub(time)));
+            fit = fit.intersection(replicas.on_timeline.intersection(replicas.measured));
+            if distance < u64::MAX {
+                fit = fit.iter().filter(is_near).collect();
             }
         }
-        let node = || &self.snapshot.nodes[facts.id.index()];
-        if self.request.last_read.is_some_and(|last| !last.is_shown_by(node())) {
-            return Standing::MayNot;
+        if let Some(last) = request.last_read {
+            fit = fit.iter().filter(|id| last.is_shown_by(node(*id))).collect();
         }
-        let seen = self.request.seen;
-        let is_shown_by_time = || seen.acknowledged.zip(facts.as_of).is_some_and(|(at, as_of)| as_of >= at);
-        let may_have_reached = self.may_have_reached || !facts.is_on_timeline;
-        let is_shown_by_position = || may_have_reached && seen.is_shown_by_position(node());
-        if seen.is_nothing() || is_shown_by_time() || is_shown_by_position() {
-            Standing::Shows
-        } else if self.may_prove && facts.is_on_timeline {
-            Standing::MayShow
-        } else {
-            Standing::MayNot
+        if seen.is_nothing() {
+            return Self { shows: fit, may_show: NodeSet::EMPTY };
         }
+        let by_time = seen.acknowledged.map_or(NodeSet::EMPTY, |at| replicas.as_of_since(Some(at)));
+        let mut shows = fit.intersection(by_time);
+        let wanted = seen.position_on(snapshot.timeline);
+        let is_reached = |wanted| replicas.furthest.as_ref().is_some_and(|far| far.covers(wanted));
+        let mut others = fit.difference(shows);
+        // A token of another timeline is shown by being past its end.
+        if !wanted.is_none_or(is_reached) {
+            others = others.difference(replicas.on_timeline);
+        }
+        let by_position = others.iter().filter(|id| seen.is_shown_by_position(node(*id)));
+        shows = shows.union(by_position.collect());
+        let can_prove = request.may_prove && wanted.is_some();
+        let may_show = fit.difference(shows).intersection(replicas.on_timeline);
+        Self { shows, may_show: if can_prove { may_show } else { NodeSet::EMPTY } }
     }
 }
 

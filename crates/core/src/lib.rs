@@ -17,7 +17,7 @@ mod topology;
 pub use access::Access;
 pub use balance::{Load, PeakEwma, Plan, SLOW_START};
 pub use budget::RetryBudget;
-pub use decide::{Decision, Freshness, LastRead, Reason, Request, Seen, decide};
+pub use decide::{Decision, Freshness, LastRead, Reason, Request, Seen, decide, plan_for_all};
 pub use history::PrimaryHistory;
 pub use hysteresis::{Hysteresis, Look};
 pub use node::{ClusterId, Epoch, MAX_NODES, NodeId, NodeSet, Role, ServerId, Timeline};

@@ -42,19 +42,14 @@ pub(crate) struct Replicas<P> {
     pub(crate) reached: Option<P>,
     /// None of those has come further.
     pub(crate) furthest: Option<P>,
-    /// What is looked at of each of those that answer, close together.
-    pub(crate) each: Vec<Facts>,
-}
-
-/// What is looked at of one replica that answers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
-    pub(crate) id: NodeId,
-    pub(crate) is_on_timeline: bool,
-    pub(crate) has_strayed: bool,
-    pub(crate) as_of: Option<Instant>,
-    pub(crate) behind: Option<u64>,
-    pub(crate) behind_until: Option<Instant>,
+    /// Those that are known to show what is no part of the primary's history.
+    pub(crate) strayed: NodeSet,
+    /// Those of which it is known how far they are behind.
+    pub(crate) measured: NodeSet,
+    /// From the oldest on: as of when each shows the data, and all that do as of then or later.
+    by_age: Vec<(Instant, NodeSet)>,
+    /// Those that could not show lately what they had to, and until when they are left alone.
+    resting: Vec<(NodeId, Instant)>,
 }
 
 impl<P: Position> Replicas<P> {
@@ -67,14 +62,16 @@ impl<P: Position> Replicas<P> {
         let starts: Vec<_> =
             nodes.iter().filter(up).filter_map(|node| node.serves_since.zip(Some(node.id))).collect();
         let on_timeline: Vec<_> = nodes.iter().filter(up).filter(|node| node.timeline == timeline).collect();
-        let facts = |node| Facts::of(node, timeline, has_primary);
+        let those = |is: &dyn Fn(&NodeView<P>) -> bool| {
+            nodes.iter().filter(up).filter(|node| is(node)).map(|node| node.id).collect()
+        };
         Self {
-            up: nodes.iter().filter(up).map(|node| node.id).collect(),
+            up: those(&|_| true),
             near: nodes.iter().filter(|node| node.is_near).map(|node| node.id).collect(),
             slow: slow_half(nodes.iter().filter(up)),
             eased_until: starts.iter().map(|(since, _)| *since + SLOW_START).max(),
             starts,
-            on_timeline: on_timeline.iter().map(|node| node.id).collect(),
+            on_timeline: those(&|node| node.timeline == timeline),
             // An age alone is no lag.
             as_of: on_timeline
                 .iter()
@@ -83,21 +80,31 @@ impl<P: Position> Replicas<P> {
                 .flatten(),
             reached: on_timeline.iter().map(|node| node.reached()).reduce(least).flatten(),
             furthest: on_timeline.iter().filter_map(|node| node.reached()).reduce(|a, b| a.merge(&b)),
-            each: nodes.iter().filter(up).map(facts).collect(),
+            strayed: those(&|node| node.has_strayed(timeline, has_primary)),
+            measured: those(&|node| node.behind.is_some()),
+            by_age: by_age(nodes.iter().filter(up)),
+            resting: nodes
+                .iter()
+                .filter(up)
+                .filter_map(|node| Some(node.id).zip(node.behind_until))
+                .collect(),
         }
     }
 }
 
-impl Facts {
-    fn of<P>(node: &NodeView<P>, timeline: Option<Timeline>, has_primary: bool) -> Self {
-        let NodeView { id, as_of, behind, behind_until, .. } = *node;
-        let is_on_timeline = node.timeline == timeline;
-        let has_strayed = node.has_strayed(timeline, has_primary);
-        Self { id, is_on_timeline, has_strayed, as_of, behind, behind_until }
-    }
-}
-
 impl<P> Replicas<P> {
+    /// Those that show at least what was acknowledged before that time; without one, those of which it is known at all as of when they do.
+    pub(crate) fn as_of_since(&self, time: Option<Instant>) -> NodeSet {
+        let older = time.map_or(0, |time| self.by_age.partition_point(|(as_of, _)| *as_of < time));
+        self.by_age.get(older).map_or(NodeSet::EMPTY, |(_, those)| *those)
+    }
+
+    /// Those of them that are left alone now.
+    pub(crate) fn resting(&self, of: NodeSet, now: Instant) -> NodeSet {
+        let rests = |(node, until): &&(NodeId, Instant)| *until > now && of.contains(*node);
+        self.resting.iter().filter(rests).map(|(node, _)| *node).collect()
+    }
+
     /// Those that come behind the others in this choice: the slow ones, and mostly those that have just begun.
     pub(crate) fn avoided(&self, now: Instant, seed: u64) -> NodeSet {
         match self.eased_until {
@@ -105,6 +112,22 @@ impl<P> Replicas<P> {
             _ => self.slow,
         }
     }
+}
+
+fn by_age<'n, P: 'n>(nodes: impl Iterator<Item = &'n NodeView<P>>) -> Vec<(Instant, NodeSet)> {
+    let mut ages: Vec<_> = nodes.filter_map(|node| node.as_of.zip(Some(node.id))).collect();
+    ages.sort_unstable();
+    let mut those = NodeSet::EMPTY;
+    let mut by_age: Vec<_> = ages
+        .into_iter()
+        .rev()
+        .map(|(as_of, node)| {
+            those.insert(node);
+            (as_of, those)
+        })
+        .collect();
+    by_age.reverse();
+    by_age
 }
 
 /// Those that are slow, half of all at most: those that have been so for longest.

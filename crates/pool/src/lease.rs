@@ -56,6 +56,7 @@ impl<M: Manager> Lease<M> {
 
     /// Gives the connection back, as dropping does, without a look at the clock: `now` is the time, by the clock of tokio or of the
     /// standard library.
+    #[inline]
     pub fn give_back_at(mut self, now: impl Into<Instant>) {
         if let Some(loan) = self.loan.take() {
             Shared::take_back(&self.owner.shared, loan, || now.into());

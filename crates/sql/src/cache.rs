@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::mem;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foldhash::fast::RandomState;
 
@@ -38,8 +39,8 @@ const OVERHEAD: usize = size_of::<Entry>() + 48;
 /// also holds on to the last thousand answers that it gave to such texts, of all caches together, be they gone. An [`analyze`](Self::analyze)d text is remembered with
 /// its analysis, which counts as memory too.
 ///
-/// An answer depends on the classifier's settings and on what it knows about functions. When these change, make a new
-/// cache: answers of the old one are never taken for its own.
+/// An answer depends on the classifier's settings and on what it knows about functions. When these change, [`renew`](Self::renew) the
+/// cache: answers of before are not given any more.
 ///
 /// ```
 /// use millpond_sql::{Cache, Classifier, Dialect};
@@ -50,19 +51,30 @@ const OVERHEAD: usize = size_of::<Entry>() + 48;
 /// assert_eq!(cache.len(), 1);
 /// ```
 pub struct Cache {
-    classifier: Classifier,
-    /// Whose entries these are. Its address is this cache's name, which no other has while an entry bears it.
-    owner: Arc<()>,
+    /// By which entries are known for those of this cache and of its present classifier. Changed under the lock.
+    name: AtomicU64,
     hasher: RandomState,
     capacity: usize,
     /// What all threads know.
-    shared: Mutex<Generations>,
+    shared: Mutex<Shared>,
+}
+
+struct Shared {
+    classifier: Arc<Classifier>,
+    answers: Generations,
+}
+
+/// A name that nothing else has.
+fn new_name() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// One answer.
 #[derive(Debug)]
 struct Entry {
-    owner: Arc<()>,
+    /// The name of the cache when it was made.
+    owner: u64,
     hash: u64,
     text: Box<str>,
     classification: Classification,
@@ -71,6 +83,10 @@ struct Entry {
 }
 
 impl Entry {
+    fn is_for(&self, owner: u64, hash: u64, sql: &str) -> bool {
+        self.hash == hash && self.owner == owner && *self.text == *sql
+    }
+
     /// What it takes in memory.
     fn size(&self) -> usize {
         self.text.len() + OVERHEAD + self.analysis.get().map_or(0, |analysis| analysis.size() + COUNTS)
@@ -97,21 +113,34 @@ impl Cache {
     #[must_use]
     pub fn with_capacity(classifier: Classifier, capacity: usize) -> Self {
         let hasher = RandomState::default();
-        let shared = Mutex::new(Generations::new(hasher.clone()));
-        Self { classifier, owner: Arc::new(()), hasher, capacity, shared }
+        let answers = Generations::new(hasher.clone());
+        let shared = Mutex::new(Shared { classifier: Arc::new(classifier), answers });
+        Self { name: AtomicU64::new(new_name()), hasher, capacity, shared }
     }
 
     /// Which classifier answers.
     #[must_use]
-    pub const fn classifier(&self) -> &Classifier {
-        &self.classifier
+    pub fn classifier(&self) -> Arc<Classifier> {
+        Arc::clone(&self.shared().classifier)
+    }
+
+    /// Has another classifier answer from now on: who asks behind this call gets no answer of the one before.
+    pub fn renew(&self, classifier: Classifier) {
+        let answers = Generations::new(self.hasher.clone());
+        let mut shared = self.shared();
+        *shared = Shared { classifier: Arc::new(classifier), answers };
+        self.name.store(new_name(), Ordering::Release);
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says what the statements of `sql` do, as [`Classifier::classify`] does.
     #[must_use]
     pub fn classify(&self, sql: &str) -> Classification {
         if sql.len() > LONGEST {
-            return self.classifier.classify(sql);
+            return self.classifier().classify(sql);
         }
         self.at_hand(sql, |entry| entry.classification)
     }
@@ -129,24 +158,24 @@ impl Cache {
     #[must_use]
     pub fn analyze(&self, sql: &str) -> Arc<Analysis> {
         if sql.len() > LONGEST {
-            return Arc::new(self.classifier.analyze(sql));
+            return Arc::new(self.classifier().analyze(sql));
         }
         let entry = self.at_hand(sql, Arc::clone);
         if let Some(analysis) = entry.analysis.get() {
             return Arc::clone(analysis);
         }
-        let analysis = Arc::new(self.classifier.analyze(sql));
+        // By another classifier than the entry's, perhaps: then nobody finds that any more.
+        let analysis = Arc::new(self.classifier().analyze(sql));
         if analysis.size() > LARGEST {
             return analysis;
         }
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.extend(&entry, analysis, self.capacity)
+        self.shared().answers.extend(&entry, analysis, self.capacity)
     }
 
     /// Takes an answer from the entry of a text, which is at hand from now on.
     #[inline(always)]
     fn at_hand<A>(&self, sql: &str, answer: impl Fn(&Arc<Entry>) -> A) -> A {
-        let hash = self.hasher.hash_one(sql);
+        let (name, hash) = (self.name.load(Ordering::Acquire), self.hasher.hash_one(sql));
         if sql.len() > LONGEST_AT_HAND {
             return answer(&self.entry(sql, hash));
         }
@@ -155,7 +184,7 @@ impl Cache {
             #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
             let [first, second] = &mut recent[hash as usize % SETS];
             match (&*first, &*second) {
-                (Some(entry), _) | (_, Some(entry)) if self.answers(entry, hash, sql) => answer(entry),
+                (Some(entry), _) | (_, Some(entry)) if entry.is_for(name, hash, sql) => answer(entry),
                 _ => {
                     *second = first.take();
                     answer(first.insert(self.entry(sql, hash)))
@@ -166,37 +195,33 @@ impl Cache {
         at_hand.unwrap_or_else(|_| answer(&self.entry(sql, hash)))
     }
 
-    fn answers(&self, entry: &Entry, hash: u64, sql: &str) -> bool {
-        entry.hash == hash && Arc::ptr_eq(&entry.owner, &self.owner) && *entry.text == *sql
-    }
-
     /// The entry that all threads share.
     #[cold]
     fn entry(&self, sql: &str, hash: u64) -> Arc<Entry> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = shared.find(sql, self.capacity) {
-            return entry;
+        loop {
+            let mut shared = self.shared();
+            if let Some(entry) = shared.answers.find(sql, self.capacity) {
+                return entry;
+            }
+            let (classifier, owner) = (Arc::clone(&shared.classifier), self.name.load(Ordering::Relaxed));
+            drop(shared);
+            let classification = classifier.classify(sql);
+            let (text, analysis) = (sql.into(), OnceLock::new());
+            let entry = Arc::new(Entry { owner, hash, text, classification, analysis });
+            shared = self.shared();
+            // Another classifier may have come meanwhile.
+            if self.name.load(Ordering::Relaxed) == owner {
+                shared.answers.insert(Arc::clone(&entry), self.capacity);
+                return entry;
+            }
         }
-        drop(shared);
-        let classification = self.classifier.classify(sql);
-        let entry = Entry {
-            owner: Arc::clone(&self.owner),
-            hash,
-            text: sql.into(),
-            classification,
-            analysis: OnceLock::new(),
-        };
-        let entry = Arc::new(entry);
-        shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.insert(Arc::clone(&entry), self.capacity);
-        entry
     }
 
     /// How many texts are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.young.len() + shared.old.len()
+        let shared = self.shared();
+        shared.answers.young.len() + shared.answers.old.len()
     }
 
     /// Whether none is.
@@ -333,6 +358,27 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_renewal_nobody_gets_an_answer_of_before() {
+        let sql = "select area(shape) from plot";
+        let with = |is_allowed| {
+            let classifier = Classifier::new(Dialect::Postgres);
+            if is_allowed { classifier.allow_function("area") } else { classifier.deny_function("area") }
+        };
+        let cache = Cache::new(with(false));
+        for is_allowed in [true, false, true] {
+            let before = cache.analyze(sql);
+            cache.renew(with(is_allowed));
+            assert!(cache.is_empty());
+            let is_read = || cache.classify(sql).is_plain_read();
+            let reads = std::thread::scope(|scope| [is_read(), scope.spawn(is_read).join().unwrap()]);
+            assert_eq!(reads, [is_allowed; 2]);
+            let after = cache.analyze(sql);
+            assert_eq!(after.classification(), cache.classify(sql));
+            assert_ne!(after.classification(), before.classification());
+        }
+    }
+
+    #[test]
     fn another_thread_finds_what_is_shared() {
         let cache = cache();
         let first = cache.classify("select 1");
@@ -348,7 +394,7 @@ mod tests {
         let capacity = 100 * (OVERHEAD + 20);
         let cache = Cache::with_capacity(Classifier::new(Dialect::Postgres), capacity);
         let held = |cache: &Cache| {
-            let shared = cache.shared.lock().unwrap();
+            let shared = &cache.shared.lock().unwrap().answers;
             let all = shared.young.iter().chain(&shared.old);
             all.map(|ByText(entry)| entry.size()).sum::<usize>()
         };
@@ -358,7 +404,7 @@ mod tests {
             assert!(held(&cache) <= capacity);
         }
         assert!(cache.len() > 40, "{}", cache.len());
-        let shared = cache.shared.lock().unwrap();
+        let shared = &cache.shared.lock().unwrap().answers;
         assert!(shared.young.contains("select 'in use'") || shared.old.contains("select 'in use'"));
     }
 
@@ -386,7 +432,7 @@ mod tests {
             let _ = cache.classify(&sql);
             // Some get theirs when they have become old, some when they are forgotten.
             let _ = cache.analyze(&format!("select * from item{}, b, c, d", i - i % 50));
-            let shared = cache.shared.lock().unwrap();
+            let shared = &cache.shared.lock().unwrap().answers;
             let all = shared.young.iter().chain(&shared.old);
             let held = all.map(|ByText(entry)| entry.size()).sum::<usize>();
             let young = shared.young.iter().map(|ByText(entry)| entry.size()).sum::<usize>();
@@ -396,7 +442,7 @@ mod tests {
         let with = |set: &HashSet<ByText, RandomState>| {
             set.iter().filter(|ByText(entry)| entry.analysis.get().is_some()).count()
         };
-        let shared = cache.shared.lock().unwrap();
+        let shared = &cache.shared.lock().unwrap().answers;
         assert!(with(&shared.young) + with(&shared.old) > 0);
     }
 

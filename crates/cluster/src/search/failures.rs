@@ -132,7 +132,7 @@ impl<B: Backend> Search<'_, B> {
         purpose: Purpose,
         failure: FailureKind,
         error: Error,
-        statement: Statement<'_>,
+        statement: &Statement<'_>,
     ) -> Result<(), Error> {
         let shared = self.handle.shared();
         match (failure, purpose) {
@@ -161,7 +161,7 @@ impl<B: Backend> Search<'_, B> {
     }
 
     /// A replica refused what was taken for a read: once more on the primary, and there from now on.
-    fn heal(&mut self, node: &Node<B>, statement: Statement<'_>, error: Error) -> Result<(), Error> {
+    fn heal(&mut self, node: &Node<B>, statement: &Statement<'_>, error: Error) -> Result<(), Error> {
         let shared = self.handle.shared();
         let may_heal = shared.config.heal && statement.may_heal && self.access.is_read();
         let Some(text) = statement.text.filter(|_| may_heal) else { return Err(error) };

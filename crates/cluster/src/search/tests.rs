@@ -21,12 +21,17 @@ fn cluster_with(
     max_lag: Duration,
     connect: impl Fn(u64) -> Connecting + Send + Sync + 'static,
 ) -> Cluster<Servers> {
+    cluster_of(Servers::new(connect), |config| config.max_lag = max_lag)
+}
+
+fn cluster_of(servers: Servers, settings: impl FnOnce(&mut Config)) -> Cluster<Servers> {
     let mut config = Config::default();
     (config.catalog_interval, config.connect_timeout) = (None, Duration::from_secs(60));
     (config.max_size, config.acquire_timeout) = (1, Duration::from_secs(600));
-    (config.max_lag, config.probe_timeout) = (max_lag, Duration::from_secs(3600));
+    (config.max_lag, config.probe_timeout) = (Duration::from_secs(3600), Duration::from_secs(3600));
+    settings(&mut config);
     let nodes = [("a", 1), ("b", 2), ("c", 3)].map(|(name, address)| NodeConfig::new(name.into(), address));
-    let cluster = Cluster::start(Servers::new(connect), nodes.to_vec(), config).unwrap();
+    let cluster = Cluster::start(servers, nodes.to_vec(), config).unwrap();
     for (node, role) in [("a", Role::Primary), ("b", Role::Replica), ("c", Role::Replica)] {
         answers(&cluster, node, role, 1);
     }
@@ -39,7 +44,7 @@ fn named<'c>(cluster: &'c Cluster<Servers>, node: &str) -> &'c Node<Servers> {
 
 /// A read that goes to the replica `b` first, since the other one is busy. Gives where it ran.
 async fn read_that_waits_for_b(cluster: &Cluster<Servers>) -> JoinHandle<Result<ServerId, Error>> {
-    let busy: Vec<_> = (0..9).map(|_| named(cluster, "c").begin(Shard::own())).collect();
+    let busy: Vec<_> = (0..9).map(|_| named(cluster, "c").begin(Shard::own(), Purpose::Read)).collect();
     let handle = cluster.handle();
     let read = tokio::spawn(async move { handle.run(Statement::connection(Access::Read), &mut Where).await });
     while named(cluster, "b").pool(Purpose::Read).status().waiting == 0 {
@@ -353,4 +358,90 @@ async fn that_nodes_were_not_asked_yet_is_not_that_none_may_run_it() {
     sleep(Duration::from_millis(300)).await;
     answers(&cluster, "a", Role::Primary, 1);
     assert_eq!(write.await.unwrap().unwrap(), server(1));
+}
+
+/// Has each replica keep a connection at hand for reads.
+async fn at_hand(cluster: &Cluster<Servers>, connections: usize) {
+    for node in ["b", "c"] {
+        let pool = named(cluster, node).pool(Purpose::Read);
+        let mut leases = Vec::new();
+        for _ in 0..connections {
+            leases.push(pool.acquire().await.unwrap());
+        }
+    }
+}
+
+/// Says what the replica is asked to show, and that it does.
+struct Proving;
+
+impl Operation<Servers> for Proving {
+    type Output = Option<u64>;
+
+    async fn run(
+        &mut self,
+        _: NodeLease<Servers>,
+        target: Target<u64>,
+    ) -> Result<Answer<Option<u64>, u64>, Down> {
+        Ok(Answer::new(target.must_show, target.must_show))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replica_said_before_a_connection_was_opened_shows_no_write_on_it() {
+    let servers = Servers::new(|address| Box::pin(ready(Ok(server(address))))).proving();
+    let cluster = cluster_of(servers, |_| {});
+    let handle = cluster.handle();
+    sleep(Duration::from_millis(1)).await;
+    at_hand(&cluster, 1).await;
+    handle.wrote_at(1, handle.epoch(), now(), &crate::Changes::Anything);
+    let read = async || handle.run(Statement::connection(Access::Read), &mut Proving).await.unwrap();
+    for _ in 0..8 {
+        assert_eq!(read().await, Some(1), "it may have crashed in between");
+    }
+    for node in ["b", "c"] {
+        answers(&cluster, node, Role::Replica, 1);
+    }
+    for _ in 0..8 {
+        assert_eq!(read().await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_that_is_no_read_any_more_runs_on_no_replica_though_a_connection_is_at_hand() {
+    let servers = Servers::new(|address| Box::pin(ready(Ok(server(address)))));
+    // Nothing is known of the database.
+    let cluster = cluster_of(servers, |config| config.catalog_interval = Some(Duration::from_secs(3600)));
+    at_hand(&cluster, 1).await;
+    let sql = "select 1 from item";
+    let statement = Statement::text(sql, &classify(sql, Dialect::Postgres), Dialect::Postgres);
+    assert_eq!(cluster.handle().run(statement, &mut Where).await.unwrap(), server(1));
+}
+
+/// Fails on the first node, when others have given back what they had there.
+struct FailsFirst<'c>(Option<&'c Cluster<Servers>>);
+
+impl Operation<Servers> for FailsFirst<'_> {
+    type Output = ServerId;
+
+    async fn run(
+        &mut self,
+        lease: NodeLease<Servers>,
+        _: Target<u64>,
+    ) -> Result<Answer<ServerId, u64>, Down> {
+        let Some(cluster) = self.0.take() else { return Ok(Answer::new(*lease, None)) };
+        at_hand(cluster, 1).await;
+        Err(Down::Lost)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_failed_on_a_node_does_not_run_there_again_though_a_connection_is_at_hand() {
+    let servers = Servers::new(|address| Box::pin(ready(Ok(server(address)))));
+    let cluster = cluster_of(servers, |config| config.max_size = 2);
+    at_hand(&cluster, 2).await;
+    let gone = named(&cluster, "c").id;
+    cluster.shared.take_in(named(&cluster, "c"), Input::Unreachable { node: gone });
+    let mut operation = FailsFirst(Some(&cluster));
+    let ran = cluster.handle().run(Statement::connection(Access::Read), &mut operation).await.unwrap();
+    assert_eq!(ran, server(1));
 }

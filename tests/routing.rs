@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use millpond::postgres::{Builder, CatalogSetting, Db};
 use millpond::{ErrorKind, Event, Mode, Outcome};
+use millpond_lab::Lab;
 use millpond_tests::{Cluster, reads_on_replica, until};
 
 #[tokio::test]
@@ -51,10 +52,8 @@ async fn a_plain_handle_reads_what_another_handle_of_the_process_wrote() {
 }
 
 /// The position is asked behind the write in the same flight: it must never be the one before it.
-#[tokio::test]
-async fn trap_24_a_replica_that_has_reached_a_token_always_shows_the_write() {
-    let cluster = Cluster::up(1).await;
-    for id in 0..300 {
+async fn whoever_has_reached_a_token_shows_the_write(cluster: &Cluster, writes: i32) {
+    for id in 0..writes {
         let session = cluster.db.session();
         session.execute("insert into item values ($1, repeat('x', $1))", &[&id]).await.unwrap();
         let token = session.token();
@@ -64,6 +63,53 @@ async fn trap_24_a_replica_that_has_reached_a_token_always_shows_the_write() {
         let shown = cluster.ask("db-1", &format!("select count(*)::text from item where id = {id}")).await;
         assert_eq!(shown, "1", "{token}");
     }
+}
+
+#[tokio::test]
+async fn trap_24_a_replica_that_has_reached_a_token_always_shows_the_write() {
+    whoever_has_reached_a_token_shows_the_write(&Cluster::up(1).await, 300).await;
+}
+
+/// What a commit wrote is in no file yet when it is answered.
+#[tokio::test]
+async fn trap_24_a_token_lies_behind_a_commit_that_waited_for_no_disk() {
+    let lab = Lab::builder().replicas(1).setting("synchronous_commit", "off");
+    let cluster = Cluster::of(lab.up().await.unwrap(), |builder| builder).await;
+    whoever_has_reached_a_token_shows_the_write(&cluster, 30).await;
+}
+
+#[tokio::test]
+async fn trap_27_a_cascaded_replica_is_as_old_as_what_was_passed_on_to_it() {
+    let cluster = Cluster::up(2).await;
+    let (between, last) = (cluster.lab.node("db-1").unwrap(), cluster.lab.node("db-2").unwrap());
+    let conninfo = cluster.ask("db-2", "show primary_conninfo").await;
+    let (port, between_port) = (last.replication().port(), between.direct_port());
+    let cascaded = conninfo.replace(&format!("port={port}"), &format!("port={between_port}"));
+    assert_ne!(conninfo, cascaded);
+    last.ask("postgres", &format!("alter system set primary_conninfo = '{}'", cascaded.replace('\'', "''")))
+        .await
+        .unwrap();
+    last.ask("postgres", "select pg_reload_conf()").await.unwrap();
+    let senders = "select count(*)::text from pg_stat_replication";
+    until("it follows the other replica", async || cluster.ask("db-1", senders).await == "1").await;
+    let (db, status) = (&cluster.db, cluster.db.status());
+    db.nodes().drain(&status.nodes[1].name).unwrap();
+    until("the last one serves", async || reads_on_replica(db).await).await;
+    between.replication().stall();
+    db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let strict = db.within(Duration::from_millis(500));
+    until("the lag is noticed", async || {
+        assert_eq!(db.query("select from item", &[]).await.unwrap().len(), 1);
+        !reads_on_replica(&strict).await
+    })
+    .await;
+    assert!(reads_on_replica(&db.any()).await);
+    between.replication().restore();
+    until("the last one serves again", async || {
+        assert_eq!(db.query("select from item", &[]).await.unwrap().len(), 1);
+        reads_on_replica(&strict).await
+    })
+    .await;
 }
 
 #[tokio::test]

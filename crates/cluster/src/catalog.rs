@@ -149,17 +149,20 @@ impl Knowledge {
         let _ = self.asked.subscribe().wait_for(|asked| *asked > 0).await;
     }
 
-    /// A catalog that shows so many definitions. Says whether it is another one than before.
-    fn learn(&self, classifier: Classifier, shown: u64) -> bool {
+    /// A catalog that shows so many definitions. Says whether it is another one than before; then what is remembered by its names is forgotten.
+    fn learn(&self, classifier: Classifier, shown: u64, forget_names: impl Fn()) -> bool {
         let is_same = match (classifier.catalog(), self.catalog()) {
             (Some(new), Some(old)) => Arc::ptr_eq(new, &old),
             _ => false,
         };
         if !is_same {
-            // Remembered answers are those of the old catalog. They go before the new count is seen.
+            // Remembered answers are those of the old catalog. They go before the new count is seen, and names before those who ask by the new
+            // ones; and once more, for what was noted by an old one meanwhile.
+            forget_names();
             self.catalog.store(classifier.catalog().cloned());
             self.under_any_path.renew(classifier.clone().any_search_path(true));
             self.answers.renew(classifier);
+            forget_names();
         }
         self.shown.store(shown, Ordering::Release);
         !is_same
@@ -214,10 +217,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, interval: Duration) 
         let pause = match load(&*shared, node).await {
             Ok(classifier) => {
                 let path = knowledge.search_path();
-                let is_new = knowledge.learn(classifier, defined);
-                if is_new {
-                    shared.written.forget_tables();
-                }
+                let is_new = knowledge.learn(classifier, defined, || shared.written.forget_tables());
                 if path.is_some() && path != knowledge.search_path() {
                     // Connections look names up as they did when they were opened.
                     shared.members(&shared.view.load()).for_each(|node| node.evict());
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(knowledge.source(&snapshot), None);
         snapshot.primary = NodeId::new(0);
         assert_eq!(knowledge.source(&snapshot), NodeId::new(0));
-        knowledge.learn(Classifier::new(Dialect::Postgres), knowledge.definitions());
+        knowledge.learn(Classifier::new(Dialect::Postgres), knowledge.definitions(), || {});
         // Nor may it show what is known already.
         assert_eq!(knowledge.source(&without_primary()), None);
     }
@@ -352,9 +352,9 @@ mod tests {
         assert!(!knowledge.is_current());
         let before = knowledge.definitions();
         knowledge.defined();
-        knowledge.learn(Classifier::new(Dialect::Postgres), before);
+        knowledge.learn(Classifier::new(Dialect::Postgres), before, || {});
         assert!(!knowledge.is_current(), "the definition came while it was loaded");
-        knowledge.learn(Classifier::new(Dialect::Postgres), knowledge.definitions());
+        knowledge.learn(Classifier::new(Dialect::Postgres), knowledge.definitions(), || {});
         assert!(knowledge.is_current());
     }
 
@@ -363,15 +363,15 @@ mod tests {
         let knowledge = knowledge();
         let catalog = Arc::new(Catalog::default());
         let classifier = || Classifier::new(Dialect::Postgres).with_catalog(Arc::clone(&catalog));
-        assert!(knowledge.learn(classifier(), FIRST));
+        assert!(knowledge.learn(classifier(), FIRST, || {}));
         let _ = knowledge.classify("select 1", SearchPath::Usual);
         let _ = knowledge.classify("select 1", SearchPath::Any);
         let remembered = || [knowledge.answers.len(), knowledge.under_any_path.len()];
         knowledge.defined();
-        assert!(!knowledge.learn(classifier(), knowledge.definitions()));
+        assert!(!knowledge.learn(classifier(), knowledge.definitions(), || {}));
         assert_eq!(remembered(), [1, 1]);
         assert!(knowledge.is_current());
-        knowledge.learn(Classifier::new(Dialect::Postgres).with_catalog(Arc::default()), FIRST);
+        knowledge.learn(Classifier::new(Dialect::Postgres).with_catalog(Arc::default()), FIRST, || {});
         assert_eq!(remembered(), [0, 0]);
     }
 
@@ -379,10 +379,10 @@ mod tests {
     fn code_that_keeps_every_read_on_the_primary_is_told_by_name() {
         let knowledge = knowledge();
         let with = |catalog: Catalog| knowledge.base.clone().with_catalog(catalog.into());
-        knowledge.learn(with(Catalog::default()), FIRST);
+        knowledge.learn(with(Catalog::default()), FIRST, || {});
         assert_eq!(knowledge.hidden_code(), None);
         let catalog = Catalog::builder().unnamed_function("shop", "to_text").build();
-        knowledge.learn(with(catalog), FIRST);
+        knowledge.learn(with(catalog), FIRST, || {});
         let told = knowledge.hidden_code().unwrap().to_string();
         assert!(told.contains("shop.to_text"), "{told}");
     }

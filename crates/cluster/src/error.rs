@@ -142,6 +142,13 @@ impl Error {
         self
     }
 
+    /// So long was waited, as a setting allows.
+    pub(crate) fn after_wait(mut self, waited: Duration, limit: &str) -> Self {
+        let millis = waited.as_millis();
+        self.0.message = format!("{}; waited for {millis} ms, as {limit} allows", self.0.message);
+        self
+    }
+
     /// It could have gone on to another node, and too many others did.
     pub(crate) fn over_budget(mut self) -> Self {
         self.0.message.push_str("; it was not tried on another node, since too many reads were lately");

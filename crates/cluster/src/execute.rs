@@ -227,7 +227,7 @@ impl<B: Backend> Handle<B> {
             };
             let Leased { node, purpose, lease, epoch, must_show, wait_until, is_for_unplaced, mut in_flight } =
                 leased;
-            let is_timed = in_flight.sent(search.tick);
+            let is_timed = in_flight.sent(purpose, search.tick);
             if purpose == Purpose::Write && search.access.is_read() {
                 search.count_on_primary();
             }

@@ -166,29 +166,11 @@ impl Connects {
 /// What the statements of one thread count.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Those that were begun, be it that they got no connection.
+    in_flight: AtomicUsize,
     reads: AtomicU64,
     primary_statements: AtomicU64,
-    /// Those of both that are over. What is in flight is the difference: a count of its own would be one more to write with every statement.
-    ended: AtomicU64,
     latencies: Recorder,
     latency: Latency,
-}
-
-impl Counts {
-    const fn begun(&self, purpose: Purpose) -> &AtomicU64 {
-        match purpose {
-            Purpose::Read => &self.reads,
-            Purpose::Write | Purpose::Probe => &self.primary_statements,
-        }
-    }
-
-    fn in_flight(&self) -> usize {
-        // Looked at first: whatever is over by then was begun before.
-        let ended = self.ended.load(Ordering::Acquire);
-        let begun = self.reads.load(Ordering::Relaxed) + self.primary_statements.load(Ordering::Relaxed);
-        usize::try_from(begun.saturating_sub(ended)).unwrap_or(usize::MAX)
-    }
 }
 
 impl<B: Backend> Node<B> {
@@ -313,9 +295,9 @@ impl<B: Backend> Node<B> {
 
     /// Counts a statement in when the node is chosen, and out again when dropped: one that waits for a connection is a
     /// load too.
-    pub(crate) fn begin(&self, shard: Shard, purpose: Purpose) -> InFlight<'_, B> {
-        self.counts.at(shard).begun(purpose).fetch_add(1, Ordering::Relaxed);
-        InFlight { node: self, shard, timed_from: None, is_waiting: false }
+    pub(crate) fn begin(&self, shard: Shard) -> InFlight<'_, B> {
+        self.counts.at(shard).in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight { node: self, shard, sent: None, is_waiting: false }
     }
 
     /// Whether one more read may have it wait: the other half of its connections is for those that do not.
@@ -332,12 +314,12 @@ impl<B: Backend> Node<B> {
     #[inline(always)]
     pub(crate) fn load(&self, shard: Shard, now: Tick) -> Load {
         let own = self.counts.at(shard);
-        let busy = own.in_flight() + self.held.load(Ordering::Relaxed);
-        own.latency.load(busy, now).over(self.weight())
+        let in_flight = own.in_flight.load(Ordering::Relaxed) + self.held.load(Ordering::Relaxed);
+        own.latency.load(in_flight, now).over(self.weight())
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.counts.all().map(Counts::in_flight).sum()
+        self.counts.all().map(|one| one.in_flight.load(Ordering::Relaxed)).sum()
     }
 
     /// Looks how many connections are held without a statement in flight, as those of leases and transactions mostly are.
@@ -402,16 +384,19 @@ pub(crate) struct InFlight<'a, B: Backend> {
     /// Where it was counted in: it may end on another thread.
     shard: Shard,
     /// When it was sent, if its answer is timed.
-    timed_from: Option<Tick>,
+    sent: Option<Tick>,
     /// Whether it has the node wait first.
     is_waiting: bool,
 }
 
 impl<B: Backend> InFlight<'_, B> {
     /// It has a connection. Says whether its answer is timed.
-    pub(crate) fn sent(&mut self, now: Tick) -> bool {
-        let is_timed = self.node.counts.at(self.shard).latency.is_due(now);
-        self.timed_from = Some(now).filter(|_| is_timed);
+    pub(crate) fn sent(&mut self, purpose: Purpose, now: Tick) -> bool {
+        let counts = self.node.counts.at(self.shard);
+        let counter = if purpose == Purpose::Read { &counts.reads } else { &counts.primary_statements };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let is_timed = counts.latency.is_due(now);
+        self.sent = Some(now).filter(|_| is_timed);
         is_timed
     }
 
@@ -426,7 +411,7 @@ impl<B: Backend> InFlight<'_, B> {
 
     /// It was answered.
     pub(crate) fn answered(&self, at: Option<tokio::time::Instant>) {
-        let Some(sent) = self.timed_from else { return };
+        let Some(sent) = self.sent else { return };
         let now = Tick::of(at.map_or_else(now, tokio::time::Instant::into_std));
         let elapsed = now.since(sent);
         let counts = self.node.counts.at(self.shard);
@@ -440,7 +425,7 @@ impl<B: Backend> InFlight<'_, B> {
 
 impl<B: Backend> Drop for InFlight<'_, B> {
     fn drop(&mut self) {
-        self.node.counts.at(self.shard).ended.fetch_add(1, Ordering::Release);
+        self.node.counts.at(self.shard).in_flight.fetch_sub(1, Ordering::Relaxed);
         if self.is_waiting {
             self.node.waiting.fetch_sub(1, Ordering::Relaxed);
         }

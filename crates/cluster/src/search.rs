@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use millpond_core::{
-    Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, NodeView, Plan, Position, Reason, Request,
-    Role, Seen, plan_for_all,
+    Access, Epoch, Health, Input, Lag, LastRead, NodeId, NodeSet, NodeView, Plan, Position, Reason, Role,
+    Seen,
 };
 use millpond_pool::{AcquireError, AcquireOptions};
 use tokio::sync::watch;
@@ -25,9 +25,10 @@ use crate::node::{InFlight, Node, now};
 use crate::shadow::Recording;
 use crate::shards::Shard;
 use crate::sight::StatementSpan;
-use crate::{Backend, Error, ErrorKind, Handle, Mode, NodeLease, Outcome, Purpose, Served};
+use crate::{Backend, Error, ErrorKind, Handle, NodeLease, Outcome, Purpose, Served};
 
 mod failures;
+mod plain;
 
 /// A connection to a node that may run the statement.
 pub(crate) struct Leased<'a, B: Backend> {
@@ -171,11 +172,12 @@ impl<'a, B: Backend> Search<'a, B> {
     /// What is decided and chosen on the way is always inlined here: as values that are returned it would be moved again and again, and read
     /// back from memory in other widths than it was written, which took a fifth of the whole way of a read.
     pub(crate) fn lease_at_hand(&mut self) -> Option<Leased<'a, B>> {
-        let view = self.handle.shared().view.load();
-        if let Some(leased) = self.plain_lease(&view) {
+        let (view, seed) = (self.handle.shared().view.load(), fastrand::u64(..));
+        if let Some(leased) = self.plain_lease(&view, seed) {
             return Some(leased);
         }
-        let mut decided = self.decide(&view);
+        // By the same seed: otherwise nodes that this thread has nothing at hand of would be chosen less often.
+        let mut decided = self.decide(&view, seed);
         if self.has_to_wait(&decided) != Ok(false) {
             return None;
         }
@@ -188,40 +190,6 @@ impl<'a, B: Backend> Search<'a, B> {
         self.take(&view, &decided, candidate, lease, false).ok()
     }
 
-    /// The same for a read with which nothing is the matter: all replicas may serve it as it is, and nobody overrules that. Everything else is decided
-    /// in full.
-    #[inline(always)]
-    fn plain_lease(&mut self, view: &View<B::Position>) -> Option<Leased<'a, B>> {
-        let (handle, shared) = (self.handle, self.handle.shared());
-        let is_overruled = self.is_switched || shared.mode.get() != Mode::Route;
-        let is_judged = self.text.is_none()
-            || (shared.knowledge.definitions() == self.definitions && shared.knows_catalog(view));
-        if is_overruled || self.shown.is_some() || !self.tried.is_empty() || !is_judged {
-            return None;
-        }
-        let (seen, nothing) = (handle.seen(), Seen::default());
-        let seen = seen.as_ref().map_or(&nothing, |seen| seen);
-        let request = Request::new(self.access, handle.freshness(), seen, fastrand::u64(..));
-        let mut plan = plan_for_all(&request, view, self.now.into_std())?;
-        let (shard, tick) = (Shard::own(), self.tick);
-        let node = shared.node(view, plan.next(|id| shared.node(view, id).load(shard, tick))?);
-        let lease = node.pool(Purpose::Read).at_hand(self.now)?;
-        // One that crashed begins again further back: so what was said before this connection was opened says nothing.
-        let is_told_since = |asked| asked >= lease.opened_at();
-        let shows = |known: &NodeView<_>| seen.is_nothing() || known.observed.is_some_and(is_told_since);
-        if !view.of(node).is_some_and(|known| shows(known) && self.leads_to(known, Purpose::Read, &lease)) {
-            return None;
-        }
-        let reason = Reason::FreshReplica;
-        (self.reason, self.shadow) = (Some(reason), None);
-        tracing::trace!(target: "millpond", reason = reason.as_str(), "decided");
-        let (purpose, epoch, is_for_unplaced) = (Purpose::Read, view.epoch, false);
-        let (must_show, wait_until) = (None, None);
-        // Only now: a full decision would count it again.
-        let in_flight = node.begin(shard, purpose);
-        Some(Leased { node, purpose, lease, epoch, must_show, wait_until, is_for_unplaced, in_flight })
-    }
-
     /// The next node that may run it and gives a connection. Decided anew each time, by what is known then.
     pub(crate) async fn next_lease(&mut self) -> Result<Leased<'a, B>, Error> {
         let shared = self.handle.shared();
@@ -231,7 +199,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 Some(course) => course,
                 None => {
                     let (at, view) = (self.now, shared.view.load());
-                    let mut decided = self.decide(&view);
+                    let mut decided = self.decide(&view, fastrand::u64(..));
                     if self.has_to_wait(&decided).map_err(|reason| self.no_replica(reason))? {
                         drop(view);
                         self.wait_for_answer().await;
@@ -302,7 +270,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 self.count_fallback()?;
             }
             let node = shared.node(view, id);
-            return Ok(Some(Candidate { node, purpose, in_flight: node.begin(shard, purpose) }));
+            return Ok(Some(Candidate { node, purpose, in_flight: node.begin(shard) }));
         }
         Ok(None)
     }
@@ -665,10 +633,10 @@ impl<'a, B: Backend> Search<'a, B> {
     }
 
     #[inline(always)]
-    fn decide(&mut self, snapshot: &View<B::Position>) -> Decided<B::Position> {
+    fn decide(&mut self, snapshot: &View<B::Position>, seed: u64) -> Decided<B::Position> {
         let shared = self.handle.shared();
         self.judge_anew(snapshot);
-        let decided = self.decided(snapshot, fastrand::u64(..));
+        let decided = self.decided(snapshot, seed);
         let reason = decided.decision.reason;
         self.reason = Some(reason);
         self.shadow = decided.shadow;
@@ -719,7 +687,7 @@ impl<'a, B: Backend> Search<'a, B> {
     async fn wait_for_change(&mut self, is_without_node: bool) -> Result<(), Error> {
         let shared = self.handle.shared();
         if self.is_hopeless || self.reason == Some(Reason::OtherCluster) {
-            return Err(self.fruitless());
+            return Err(self.fruitless(None));
         }
         self.forgive();
         let since = self.now;
@@ -738,7 +706,7 @@ impl<'a, B: Backend> Search<'a, B> {
         };
         if shared.view.load().members().all(|node| self.tried.contains(node.id)) {
             // Every node has had its chance.
-            return Err(self.fruitless());
+            return Err(self.fruitless(None));
         }
         shared.nudge_all();
         // A node that is up and gives no connection (it has none left, say) may give one later without a change.
@@ -749,7 +717,12 @@ impl<'a, B: Backend> Search<'a, B> {
         };
         self.look_at_the_clock();
         if !is_changed && self.now >= end {
-            return Err(self.fruitless());
+            let limit = match patience {
+                _ if self.ends.is_some_and(|ends| ends <= end) => "timeout",
+                Some(_) => "failover_timeout",
+                None => "acquire_timeout",
+            };
+            return Err(self.fruitless(Some(limit)));
         }
         if patience.is_some() {
             self.without_node += self.now.saturating_duration_since(since);

@@ -75,7 +75,7 @@ pub struct NodeStatus {
     pub is_saturated: bool,
     /// How far it is behind.
     pub lag: Lag,
-    /// Statements that run on it now, or wait for one of its connections.
+    /// Statements that run on it now.
     pub in_flight: usize,
     /// Its connections, idle and in use.
     pub connections: usize,
@@ -83,9 +83,9 @@ pub struct NodeStatus {
     pub connect_failures: u64,
     /// Callers that wait for one of its connections.
     pub waiting: usize,
-    /// Statements that it was chosen for as a replica, since the start.
+    /// Statements that ran on it as reads on a replica, since the start.
     pub reads: u64,
-    /// Statements that it was chosen for as the primary, since the start.
+    /// Statements that ran on it as on a primary, since the start.
     pub primary_statements: u64,
     /// How long statements on it took, since the start: of those that each thread sends within 200 µs behind one that it timed none is timed.
     pub latencies: Latencies,

@@ -379,7 +379,7 @@ impl fmt::Display for Reason {
 ///
 /// A read may run on every replica that answers, is on the primary's timeline, is fresh enough, and shows what the
 /// caller must see; the primary is the fallback. Everything else runs on the primary. What is not known counts
-/// against a replica, never for it.
+/// against a replica, never for it; where any age will do, it may be of an unknown timeline, and of no other than the primary's.
 #[must_use]
 #[inline(always)]
 pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now: Instant) -> Decision {

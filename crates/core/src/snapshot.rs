@@ -230,7 +230,8 @@ impl<P> NodeView<P> {
     /// Whether it is known to show what is no part of the primary's history, as what a failover discarded. On a later timeline it may be the first
     /// that follows a new primary, as long as there is no other.
     pub(crate) fn has_strayed(&self, timeline: Option<Timeline>, has_primary: bool) -> bool {
-        self.timeline.is_some() && (self.timeline < timeline || has_primary && self.timeline != timeline)
+        let is_other = |(own, primarys)| own < primarys || (has_primary && own != primarys);
+        self.timeline.zip(timeline).is_some_and(is_other)
     }
 }
 

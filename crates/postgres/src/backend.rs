@@ -99,7 +99,7 @@ from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
 );
 
 /// What a replica does not say to a login without rights.
-const UNSEEN: &str = "which timeline it receives, so that behind a failover it serves fresh reads again only after its next restart point: \
+const UNSEEN: &str = "which timeline it receives, so that behind a failover it serves reads again only after its next restart point: \
                       GRANT pg_read_all_stats to the login of this process";
 
 /// Which server is this?

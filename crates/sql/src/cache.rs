@@ -127,9 +127,13 @@ impl Cache {
     /// Has another classifier answer from now on: who asks behind this call gets no answer of the one before.
     pub fn renew(&self, classifier: Classifier) {
         let answers = Generations::new(self.hasher.clone());
+        let new = Shared { classifier: Arc::new(classifier), answers };
         let mut shared = self.shared();
-        *shared = Shared { classifier: Arc::new(classifier), answers };
+        let before = mem::replace(&mut *shared, new);
         self.name.store(new_name(), Ordering::Release);
+        drop(shared);
+        // There may be thousands of answers, for whose end nobody should wait.
+        drop(before);
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

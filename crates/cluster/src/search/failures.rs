@@ -94,8 +94,8 @@ impl<B: Backend> Search<'_, B> {
         }
     }
 
-    /// Why no node ran it.
-    pub(super) fn fruitless(&mut self) -> Error {
+    /// Why no node ran it, when there was no point in waiting longer than a setting, if it is one, allows.
+    pub(super) fn fruitless(&mut self, limit: Option<&'static str>) -> Error {
         if let Some(reason @ (Reason::LaterTimeline | Reason::OtherCluster)) = self.reason {
             let text = format!(
                 "no node can serve it: {reason}; drop the token, or take such ones with see_or_latest()"
@@ -104,7 +104,10 @@ impl<B: Backend> Search<'_, B> {
         }
         let is_old = matches!(self.reason, Some(Reason::TooOld | Reason::OwnWrite | Reason::LastRead));
         let no_primary = || {
-            let error = self.handle.shared().no_primary();
+            let mut error = self.handle.shared().no_primary();
+            if let Some(limit) = limit {
+                error = error.after_wait(self.now.saturating_duration_since(self.begun), limit);
+            }
             if self.access.is_read() && is_old { error.about_old_replicas() } else { error }
         };
         self.last_error.take().unwrap_or_else(no_primary)

@@ -44,7 +44,7 @@ fn named<'c>(cluster: &'c Cluster<Servers>, node: &str) -> &'c Node<Servers> {
 
 /// A read that goes to the replica `b` first, since the other one is busy. Gives where it ran.
 async fn read_that_waits_for_b(cluster: &Cluster<Servers>) -> JoinHandle<Result<ServerId, Error>> {
-    let busy: Vec<_> = (0..9).map(|_| named(cluster, "c").begin(Shard::own(), Purpose::Read)).collect();
+    let busy: Vec<_> = (0..9).map(|_| named(cluster, "c").begin(Shard::own())).collect();
     let handle = cluster.handle();
     let read = tokio::spawn(async move { handle.run(Statement::connection(Access::Read), &mut Where).await });
     while named(cluster, "b").pool(Purpose::Read).status().waiting == 0 {
@@ -132,6 +132,7 @@ async fn a_write_waits_for_a_primary_as_long_as_for_a_connection_unless_said_oth
     let error = write.await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoPrimary, Outcome::NotSent), "{error}");
     assert_eq!((begun.elapsed().as_secs(), cluster.status().waiting), (2, 0));
+    assert!(error.to_string().contains("; waited for 2000 ms, as acquire_timeout allows"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,8 +167,9 @@ async fn a_wait_for_a_primary_and_a_connection_ends_with_both_limits_and_with_th
     let begun = Instant::now();
     answers(&cluster, "b", Role::Replica, 2);
     let handle = cluster.handle().with_timeout(Duration::from_secs(5));
-    handle.run(Statement::connection(Access::Write), &mut Where).await.unwrap_err();
+    let error = handle.run(Statement::connection(Access::Write), &mut Where).await.unwrap_err();
     assert_eq!(begun.elapsed().as_secs(), 5);
+    assert!(error.to_string().contains("; waited for 5000 ms, as timeout allows"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +177,9 @@ async fn a_write_does_not_wait_for_a_primary_where_it_must_not() {
     let begun = Instant::now();
     let (_cluster, write) =
         write_without_a_primary(|limits| limits.failover_timeout = Some(Duration::ZERO)).await;
-    assert_eq!(write.await.unwrap().unwrap_err().kind(), ErrorKind::NoPrimary);
+    let error = write.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoPrimary);
+    assert!(error.to_string().contains("; waited for 0 ms, as failover_timeout allows"), "{error}");
     assert!(begun.elapsed() < Duration::from_millis(1), "{:?}", begun.elapsed());
 }
 

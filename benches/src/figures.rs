@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::{fmt, fs};
 
 use anyhow::{Context, Result};
@@ -95,6 +96,27 @@ impl Report {
         }
     }
 
+    /// Prints what holds, writes the file, and gives the exit status of the group: with `is_strict` a failure where something does not hold.
+    /// Without, on a busy machine say, it is for its reader to judge.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn end(&self, is_strict: bool) -> Result<ExitCode> {
+        for check in &self.checks {
+            println!("{check}");
+        }
+        println!("\nwritten to {}", self.write(&folder())?.display());
+        let is_well = !is_strict || self.all_hold();
+        Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Whether all holds that should.
+    #[must_use]
+    pub fn all_hold(&self) -> bool {
+        self.checks.iter().all(|check| check.holds)
+    }
+
     /// Writes `GROUP.json` into a folder, and says where.
     ///
     /// # Errors
@@ -167,6 +189,9 @@ mod tests {
         report.figures = figures_of("point/c8/t1/loopback", "deadpool", &runs()[..1]);
         let (name, system, figure) = ("fair".to_owned(), "millpond".to_owned(), "0 %".to_owned());
         report.checks.push(Check { name, system, holds: true, figure });
+        assert!(report.all_hold());
+        let fails = Check { holds: false, ..report.checks[0].clone() };
+        assert!(!Report { checks: vec![report.checks[0].clone(), fails], ..report.clone() }.all_hold());
         let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
         let keys = |value: &serde_json::Value| {
             let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();

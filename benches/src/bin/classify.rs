@@ -1,10 +1,12 @@
 //! The group `classify`: what one statement costs the classifier, beside full parsers and two floors.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, ensure};
 use clap::Parser;
 use millpond_benches::classify::{COLUMNS, PACKAGES, Plan, REFERENCE, checks, measure, pg_query, systems};
 use millpond_benches::criterion::Effort;
-use millpond_benches::figures::{Report, folder};
+use millpond_benches::figures::Report;
 use millpond_benches::machine::versions;
 use millpond_benches::table::table;
 
@@ -20,9 +22,12 @@ struct Arguments {
     /// Also libpg_query: builds fuzz/libpg_query, which takes libclang and a C compiler.
     #[arg(long)]
     pg_query: bool,
+    /// Exit status 1 where a figure is not what it should be.
+    #[arg(long)]
+    strict: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (rounds, effort) = if arguments.quick {
         (3, Effort { samples: 10, warm_up: 0.02, measure: 0.06 })
@@ -43,9 +48,5 @@ fn main() -> Result<()> {
         report.figures.extend(measured.figures());
         report.checks.extend(checks(&measured));
     }
-    for check in &report.checks {
-        println!("{check}");
-    }
-    println!("\nwritten to {}", report.write(&folder())?.display());
-    Ok(())
+    report.end(arguments.strict)
 }

@@ -1,11 +1,12 @@
 //! The group `compare`: millpond beside what a team would pick instead.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
 use millpond_benches::compare::{COLUMNS, CONNECTIONS, PACKAGES, REFERENCE, checks, notes, systems};
-use millpond_benches::figures::{Report, folder};
+use millpond_benches::figures::Report;
 use millpond_benches::load::Shape;
 use millpond_benches::machine::versions;
 use millpond_benches::point::{Bed, fill};
@@ -31,6 +32,9 @@ struct Arguments {
     /// Only these systems, to profile them; then no file is written.
     #[arg(long, value_delimiter = ',')]
     systems: Option<Vec<String>>,
+    /// Exit status 1 where a figure is not what it should be.
+    #[arg(long)]
+    strict: bool,
 }
 
 /// What is run: the arguments, with what they leave out.
@@ -74,7 +78,7 @@ impl Plan {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let plan = Plan::of(&arguments)?;
     let names = arguments.systems.unwrap_or_else(|| systems().map(|system| system.name.to_owned()).into());
@@ -103,14 +107,10 @@ fn main() -> Result<()> {
     }
     drop(contenders);
     server.down()?;
-    for check in &report.checks {
-        println!("{check}");
-    }
     if names.len() < systems().len() {
         // It would stand in the place of a whole one, and compare nothing.
-        println!("\nnot written: only some systems took part");
-        return Ok(());
+        println!("not written: only some systems took part");
+        return Ok(ExitCode::SUCCESS);
     }
-    println!("\nwritten to {}", report.write(&folder())?.display());
-    Ok(())
+    report.end(arguments.strict)
 }

@@ -1,8 +1,10 @@
 //! The group `own-writes`: a read of an own write from a replica, beside a read from any.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, ensure};
 use clap::Parser;
-use millpond_benches::figures::{Report, folder};
+use millpond_benches::figures::Report;
 use millpond_benches::machine::versions;
 use millpond_benches::own_writes::{Bed, COLUMNS, PACKAGES, REFERENCE, ROUND_TRIP, checks, systems};
 use millpond_benches::rounds::interleave;
@@ -20,9 +22,12 @@ struct Arguments {
     /// How many reads a turn has. 200, quick 50.
     #[arg(long)]
     reads: Option<usize>,
+    /// Exit status 1 where a figure is not what it should be.
+    #[arg(long)]
+    strict: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (rounds, reads) = if arguments.quick { (3, 50) } else { (9, 200) };
     let (rounds, reads) = (arguments.rounds.unwrap_or(rounds), arguments.reads.unwrap_or(reads));
@@ -38,9 +43,5 @@ fn main() -> Result<()> {
     println!("\n{}", table(&measured, &COLUMNS, REFERENCE));
     report.figures.extend(measured.figures());
     report.checks.extend(checks(&measured));
-    for check in &report.checks {
-        println!("{check}");
-    }
-    println!("\nwritten to {}", report.write(&folder())?.display());
-    Ok(())
+    report.end(arguments.strict)
 }

@@ -1,11 +1,12 @@
 //! The group `pool`: what taking a connection and giving it back costs, alone and in a crowd.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
 use millpond_benches::criterion::build_program;
-use millpond_benches::figures::{Report, folder};
+use millpond_benches::figures::Report;
 use millpond_benches::machine::{target, versions};
 use millpond_benches::pools::{Bed, COLUMNS, PACKAGES, REFERENCE, SCENARIOS, allocations, checks, systems};
 use millpond_benches::rounds::interleave;
@@ -26,9 +27,12 @@ struct Arguments {
     /// How many worker threads: one scenario each. 1,2.
     #[arg(long, value_delimiter = ',')]
     workers: Option<Vec<usize>>,
+    /// Exit status 1 where a figure is not what it should be.
+    #[arg(long)]
+    strict: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (rounds, window) = if arguments.quick { (3, 100) } else { (7, 300) };
     let rounds = arguments.rounds.unwrap_or(rounds);
@@ -61,9 +65,5 @@ fn main() -> Result<()> {
          share: of the most served task beside the least served. A wait timeout is set everywhere; bb8 and mobc do not check \
          at checkout.\n"
     );
-    for check in &report.checks {
-        println!("{check}");
-    }
-    println!("\nwritten to {}", report.write(&folder())?.display());
-    Ok(())
+    report.end(arguments.strict)
 }

@@ -1,10 +1,11 @@
 //! The group `route`: what routing costs, without a server.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use millpond_benches::figures::{Report, folder};
+use millpond_benches::figures::Report;
 use millpond_benches::machine::versions;
 use millpond_benches::pools::{Bed, SCENARIOS};
 use millpond_benches::rounds::interleave;
@@ -23,9 +24,12 @@ struct Arguments {
     /// How long a run lasts. 300, quick 100.
     #[arg(long)]
     window_ms: Option<u64>,
+    /// Exit status 1 where a figure is not what it should be.
+    #[arg(long)]
+    strict: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (rounds, window) = if arguments.quick { (3, 100) } else { (9, 300) };
     let rounds = arguments.rounds.unwrap_or(rounds);
@@ -42,9 +46,5 @@ fn main() -> Result<()> {
     println!("\n{}", table(&measured, &COLUMNS, REFERENCE));
     report.figures.extend(figures(&measured));
     report.checks.extend(checks(&measured));
-    for check in &report.checks {
-        println!("{check}");
-    }
-    println!("\nwritten to {}", report.write(&folder())?.display());
-    Ok(())
+    report.end(arguments.strict)
 }

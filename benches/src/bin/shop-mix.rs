@@ -1,10 +1,11 @@
 //! The group `shop-mix`: a shop's traffic by one plain handle, and how much of it replicas serve.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use millpond_benches::figures::{Report, folder};
+use millpond_benches::figures::Report;
 use millpond_benches::machine::versions;
 use millpond_benches::rounds::interleave;
 use millpond_benches::shop::{Bed, COLUMNS, PACKAGES, SYSTEM, checks, systems};
@@ -25,9 +26,12 @@ struct Arguments {
     /// How many customers at a time: one scenario each.
     #[arg(long, value_delimiter = ',', default_value = "1,8,64")]
     tasks: Vec<usize>,
+    /// Exit status 1 where a figure is not what it should be.
+    #[arg(long)]
+    strict: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let (rounds, window) = if arguments.quick { (2, 700) } else { (5, 3000) };
     let rounds = arguments.rounds.unwrap_or(rounds);
@@ -48,9 +52,5 @@ fn main() -> Result<()> {
         report.checks.extend(checks(&measured)?);
     }
     bed.down()?;
-    for check in &report.checks {
-        println!("{check}");
-    }
-    println!("\nwritten to {}", report.write(&folder())?.display());
-    Ok(())
+    report.end(arguments.strict)
 }

@@ -45,6 +45,9 @@ struct Arguments {
     /// The order of faults and statements; at random when it is left out, and printed
     #[arg(long)]
     seed: Option<u64>,
+    /// Exit status 1, too, where a duration is longer than what is aimed at
+    #[arg(long)]
+    strict: bool,
     /// To be the second process, with this order
     #[arg(long, hide = true)]
     peer: Option<String>,
@@ -96,7 +99,8 @@ fn main() -> Result<ExitCode> {
     println!("{} has the figures", file.write(&folder())?.display());
     if broken.is_empty() {
         println!("every promise was kept, with seed {seed}");
-        return Ok(ExitCode::SUCCESS);
+        let is_late = arguments.strict && !file.all_hold();
+        return Ok(if is_late { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     broken.iter().for_each(|how| println!("{how}"));
     Ok(ExitCode::FAILURE)

@@ -55,9 +55,10 @@ async fn a_plain_handle_reads_what_another_handle_of_the_process_wrote() {
 async fn whoever_has_reached_a_token_shows_the_write(cluster: &Cluster, writes: i32) {
     for id in 0..writes {
         let session = cluster.db.session();
-        session.execute("insert into item values ($1, repeat('x', $1))", &[&id]).await.unwrap();
+        let insert = "insert into item values ($1, repeat('x', $1))";
+        session.execute(insert, &[&id]).await.expect("a write");
         let token = session.token();
-        let position = token.to_string().rsplit('.').next().unwrap().to_owned();
+        let position = token.to_string().rsplit('.').next().map(str::to_owned).expect("a place");
         let reached = format!("select (pg_last_wal_replay_lsn() >= '{position}')::text");
         until("the replica reaches the token", async || cluster.ask("db-1", &reached).await == "true").await;
         let shown = cluster.ask("db-1", &format!("select count(*)::text from item where id = {id}")).await;

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::runtime::Handle;
@@ -245,7 +245,7 @@ impl Node {
     }
 
     /// Kills all processes of the server at once (SIGKILL), as the loss of its machine does, and waits until
-    /// they are gone. A frozen one can be killed.
+    /// they are gone. A frozen one can be killed. Gives when the first signal was sent: they are looked for before.
     ///
     /// # Errors
     ///
@@ -254,7 +254,7 @@ impl Node {
     /// # Cancel safety
     ///
     /// The server is killed all the same when the future is dropped.
-    pub async fn kill(&self) -> Result<(), LabError> {
+    pub async fn kill(&self) -> Result<Instant, LabError> {
         on_the_labs_thread!(self, host => host.kill())
     }
 

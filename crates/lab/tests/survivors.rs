@@ -89,7 +89,9 @@ fn a_killed_test_leaves_no_frozen_server_behind() {
 #[test]
 fn a_killed_test_leaves_no_shared_memory_of_a_killed_server_behind() {
     let test = "a_killed_test_leaves_no_shared_memory_of_a_killed_server_behind";
-    as_child(test, async |lab| lab.primary().kill().await.unwrap());
+    as_child(test, async |lab| {
+        lab.primary().kill().await.unwrap();
+    });
     let (child, folder) = child(test);
     let file = fs::read_to_string(folder.join("db-0/data/postmaster.pid")).unwrap();
     let segment = file.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap().to_owned();

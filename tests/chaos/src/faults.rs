@@ -215,9 +215,9 @@ impl<'a> Faults<'a> {
     async fn kill_replica(&mut self) -> Result<()> {
         let node = self.replica();
         self.sends.watch();
-        let from = self.clock.now();
-        node.kill().await?;
+        let killed = node.kill().await?;
         let until = self.clock.now();
+        let from = until.saturating_sub(killed.elapsed());
         self.a_while().await;
         self.timed.killed.add(&self.sends.take(), Outage { port: node.port(), from, until });
         Ok(node.start().await?)
@@ -279,7 +279,9 @@ impl<'a> Faults<'a> {
             }
             Fault::Switchover => old.stop(StopMode::Fast).await?,
             Fault::Split => old.freeze().await?,
-            _ => old.kill().await?,
+            _ => {
+                old.kill().await?;
+            }
         }
         let new = self.promote(old).await?;
         match fault {

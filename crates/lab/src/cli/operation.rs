@@ -117,7 +117,7 @@ impl Operation {
             Self::Freeze { node } => lab.node(node)?.freeze().await,
             Self::Thaw { node } => lab.node(node)?.thaw().await,
             Self::Stop { node, immediate } => lab.node(node)?.stop(mode(*immediate)).await,
-            Self::Kill { node } => lab.node(node)?.kill().await,
+            Self::Kill { node } => lab.node(node)?.kill().await.map(|_| ()),
             Self::Start { node } => lab.node(node)?.start().await,
             Self::Restart { node, immediate } => lab.node(node)?.restart(mode(*immediate)).await,
             Self::Promote { node } => lab.node(node)?.promote().await,

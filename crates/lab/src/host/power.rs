@@ -70,7 +70,7 @@ impl Host {
 
     /// The postmaster is stopped first, so that nobody is born while the family is listed; then all die at
     /// once, as they do with their machine.
-    pub(crate) async fn kill(&self) -> Result<(), LabError> {
+    pub(crate) async fn kill(&self) -> Result<std::time::Instant, LabError> {
         let mut server = self.member().server.lock().await;
         let Some(pid) = server.pid() else {
             return Err(self.state(Phase::Kill, "stopped", "there is nothing to kill"));
@@ -89,6 +89,7 @@ impl Host {
             }
             sleep(LOOK).await;
         };
+        let killed = std::time::Instant::now();
         for process in &family {
             process.signal(Signal::KILL).map_err(failed())?;
         }
@@ -100,7 +101,7 @@ impl Host {
             }
             sleep(LOOK).await;
         }
-        Ok(())
+        Ok(killed)
     }
 
     pub(crate) async fn freeze(&self) -> Result<(), LabError> {

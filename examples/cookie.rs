@@ -13,7 +13,8 @@ struct Page {
 async fn serve(db: &Db, user: &str, cookie: Option<&str>, visits: bool) -> Result<Page> {
     let session = db.session();
     if let Some(cookie) = cookie {
-        // It comes from outside: it may be old, of another cluster, or anything. The user gets an answer all the same, from the primary.
+        // It comes from outside: it may be old, of another cluster, or anything. The user gets an answer all the same, from the primary. What
+        // one sends who makes up a place that no write has costs a look at a replica each time: a service that minds signs its cookies.
         if let Some(error) = session.see_or_latest(cookie).await {
             println!("{user} has a cookie that is no use: {error}");
         }

@@ -245,7 +245,9 @@ impl<'a, B: Backend> Search<'a, B> {
         if !self.access.is_read() || !reason.is_fallback() {
             return Ok(false);
         }
-        let waits = self.is_patient() && !self.handle.shared().is_closed();
+        // Who may go to the primary waits only for what may come soon.
+        let is_worth_it = reason.may_pass() || self.handle.is_replicas_only;
+        let waits = is_worth_it && self.is_patient() && !self.handle.shared().is_closed();
         if !waits && self.handle.is_replicas_only { Err(reason) } else { Ok(waits) }
     }
 
@@ -389,10 +391,11 @@ impl<'a, B: Backend> Search<'a, B> {
         }
     }
 
-    /// Whether it is a read that would run on a replica if one could serve it.
+    /// Whether it is a read that would run on a replica if one could serve it. A lone node has all reads by design.
     fn is_for_want_of_a_replica(&self) -> bool {
         let is_meant_for_replica = |reason: Reason| {
-            reason.is_fallback() || matches!(reason, Reason::FreshReplica | Reason::ProvingReplica)
+            let is_fallback = reason.is_fallback() && reason != Reason::OnlyNode;
+            is_fallback || matches!(reason, Reason::FreshReplica | Reason::ProvingReplica)
         };
         self.access.is_read() && self.reason.is_some_and(is_meant_for_replica)
     }

@@ -320,6 +320,12 @@ impl Reason {
         )
     }
 
+    /// Whether it keeps a read from replicas that answer and go on, so that one of them may serve it soon.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::OtherTimeline | Self::TooOld | Self::OwnWrite | Self::LastRead)
+    }
+
     /// The word that metrics and events use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -138,7 +138,8 @@ impl Db {
     }
 
     /// For reads that wait so long for a replica that may serve them, before they go to the primary: one that replays in some milliseconds
-    /// is worth it. It is part of the time that a call may wait for a connection. Default: they do not wait.
+    /// is worth it. It is part of the time that a call may wait for a connection. Where no replica answers, or is there at all, only those wait
+    /// that never go to the [primary](Self::replicas_only). Default: they do not wait.
     ///
     /// Where the process's or session's writes are what is waited for, a server of version 19 or later waits itself (`WAIT FOR LSN`), in front
     /// of the read and in the same round trip, and the read runs in the moment in which the write is there. That takes a connection

@@ -449,3 +449,39 @@ async fn a_read_that_failed_on_a_node_does_not_run_there_again_though_a_connecti
     let ran = cluster.handle().run(Statement::connection(Access::Read), &mut operation).await.unwrap();
     assert_eq!(ran, server(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_waits_for_replicas_that_may_serve_it_soon_and_for_no_others() {
+    let servers = Servers::new(|address| Box::pin(ready(Ok(server(address)))));
+    let cluster = cluster_of(servers, |config| config.max_lag = Duration::from_secs(1));
+    let patient = cluster.handle().with_wait(Duration::from_secs(60));
+    let waited = async || {
+        let begun = Instant::now();
+        let ran = patient.run(Statement::connection(Access::Read), &mut Where).await.unwrap();
+        assert_eq!(ran, server(1));
+        begun.elapsed().as_secs()
+    };
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(waited().await, 60, "they are too old, and may catch up");
+    for node in ["b", "c"] {
+        let node = named(&cluster, node);
+        cluster.shared.take_in(node, Input::Unreachable { node: node.id });
+    }
+    assert_eq!(waited().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_of_a_lone_node_are_none_that_a_replica_is_wanted_for() {
+    let servers = Servers::new(|address| Box::pin(ready(Ok(server(address)))));
+    let cluster = cluster_of(servers, |config| config.max_fallback_reads = Some(0));
+    let read = async || cluster.handle().run(Statement::connection(Access::Read), &mut Where).await;
+    for node in ["b", "c"] {
+        let id = named(&cluster, node).id;
+        cluster.shared.take_in(named(&cluster, node), Input::Unreachable { node: id });
+    }
+    assert_eq!(read().await.unwrap_err().kind(), ErrorKind::Overloaded);
+    for node in ["b", "c"] {
+        assert!(cluster.remove_node(node, Duration::ZERO).await.unwrap());
+    }
+    assert_eq!(read().await.unwrap(), server(1));
+}

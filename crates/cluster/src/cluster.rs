@@ -431,10 +431,11 @@ impl<B: Backend> Shared<B> {
     }
 
     pub(crate) fn tell(&self, event: &Event) {
+        let (name, node) = (event.as_str(), event.node());
         if event.is_warning() {
-            tracing::warn!(target: "millpond", "{event}");
+            tracing::warn!(target: "millpond", event = name, node, "{event}");
         } else {
-            tracing::info!(target: "millpond", "{event}");
+            tracing::info!(target: "millpond", event = name, node, "{event}");
         }
         if let Some(listener) = &self.config.on_event {
             // A monitor must outlive what its listener does.

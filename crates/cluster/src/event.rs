@@ -184,6 +184,76 @@ pub enum Event {
 }
 
 impl Event {
+    /// The word for it, as in the field `event` of what is logged: the name of the variant, in lower case.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NodeUp { .. } => "node_up",
+            Self::NodeDown { .. } => "node_down",
+            Self::ConnectFailed { .. } => "connect_failed",
+            Self::TooFewConnections { .. } => "too_few_connections",
+            Self::RoleChanged { .. } => "role_changed",
+            Self::PrimaryChanged { .. } => "primary_changed",
+            Self::PrimaryLost { .. } => "primary_lost",
+            Self::SecondPrimary { .. } => "second_primary",
+            Self::AmbiguousPrimary => "ambiguous_primary",
+            Self::OtherCluster { .. } => "other_cluster",
+            Self::Healed { .. } => "healed",
+            Self::CatalogMissing { .. } => "catalog_missing",
+            Self::CatalogKept { .. } => "catalog_kept",
+            Self::CatalogLoaded => "catalog_loaded",
+            Self::HiddenCode { .. } => "hidden_code",
+            Self::NodeSlow { .. } => "node_slow",
+            Self::NodeLagging { .. } => "node_lagging",
+            Self::NodeSaturated { .. } => "node_saturated",
+            Self::ManyServers { .. } => "many_servers",
+            Self::MonitorTurnedAway { .. } => "monitor_turned_away",
+            Self::ProbeIncomplete { .. } => "probe_incomplete",
+            Self::NodeAdded { .. } => "node_added",
+            Self::NodeRemoved { .. } => "node_removed",
+            Self::NodeDrained { .. } => "node_drained",
+            Self::SwitchesChanged { .. } => "switches_changed",
+            Self::SwitchesUnreadable { .. } => "switches_unreadable",
+            Self::DiscoveryFailed { .. } => "discovery_failed",
+            Self::ModeChanged { .. } => "mode_changed",
+        }
+    }
+
+    /// The node that it is about, if it is about one.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::NodeUp { node, .. }
+            | Self::NodeDown { node, .. }
+            | Self::ConnectFailed { node, .. }
+            | Self::TooFewConnections { node, .. }
+            | Self::RoleChanged { node, .. }
+            | Self::PrimaryChanged { node, .. }
+            | Self::PrimaryLost { node, .. }
+            | Self::SecondPrimary { node, .. }
+            | Self::OtherCluster { node, .. }
+            | Self::Healed { node, .. }
+            | Self::NodeSlow { node, .. }
+            | Self::NodeLagging { node, .. }
+            | Self::NodeSaturated { node, .. }
+            | Self::ManyServers { node, .. }
+            | Self::MonitorTurnedAway { node, .. }
+            | Self::ProbeIncomplete { node, .. }
+            | Self::NodeAdded { node, .. }
+            | Self::NodeRemoved { node, .. }
+            | Self::NodeDrained { node, .. } => Some(node),
+            Self::AmbiguousPrimary
+            | Self::CatalogMissing { .. }
+            | Self::CatalogKept { .. }
+            | Self::CatalogLoaded
+            | Self::HiddenCode { .. }
+            | Self::SwitchesChanged { .. }
+            | Self::SwitchesUnreadable { .. }
+            | Self::DiscoveryFailed { .. }
+            | Self::ModeChanged { .. } => None,
+        }
+    }
+
     /// Whether somebody should look.
     #[must_use]
     pub const fn is_warning(&self) -> bool {
@@ -291,6 +361,28 @@ impl fmt::Display for Event {
                 write!(f, "the nodes could not be found anew, those that are there stay: {cause}")
             }
             Self::ModeChanged { mode } => write!(f, "the mode is {mode}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_is_the_name_of_the_variant() {
+        let node: Arc<str> = "db-0".into();
+        let events = [
+            Event::NodeDown { node: Arc::clone(&node), cause: None },
+            Event::PrimaryLost { node: Arc::clone(&node) },
+            Event::ManyServers { node, are_many: true },
+            Event::AmbiguousPrimary,
+            Event::CatalogKept { cause: "none".into() },
+        ];
+        for event in events {
+            let named = format!("{event:?}").split([' ', '{']).next().map(str::to_lowercase);
+            assert_eq!(named, Some(event.as_str().replace('_', "")));
+            assert_eq!(event.node(), format!("{event:?}").contains("db-0").then_some("db-0"));
         }
     }
 }

@@ -103,12 +103,17 @@ impl Report {
     ///
     /// When the file cannot be written.
     pub fn end(&self, is_strict: bool) -> Result<ExitCode> {
-        for check in &self.checks {
-            println!("{check}");
-        }
+        self.print_checks();
         println!("\nwritten to {}", self.write(&folder())?.display());
         let is_well = !is_strict || self.all_hold();
         Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Prints what holds and what does not.
+    pub fn print_checks(&self) {
+        for check in &self.checks {
+            println!("{check}");
+        }
     }
 
     /// Whether all holds that should.

@@ -114,6 +114,7 @@ impl<P> Replicas<P> {
     }
 }
 
+/// From the oldest on: as of when each shows the data, where that is known, and all that do as of then or later.
 fn by_age<'n, P: 'n>(nodes: impl Iterator<Item = &'n NodeView<P>>) -> Vec<(Instant, NodeSet)> {
     let mut ages: Vec<_> = nodes.filter_map(|node| node.as_of.zip(Some(node.id))).collect();
     ages.sort_unstable();

@@ -10,7 +10,7 @@ use millpond::postgres::tokio_postgres::Client;
 use millpond::postgres::{Age, Db, Heartbeat, LagReading, LagSource};
 use millpond::{Event, Lag, Role};
 use millpond_lab::Lab;
-use millpond_tests::{Events, builder, reads_on_replica, until};
+use millpond_tests::{Events, builder, reads_on_replica, until, with_events};
 
 const TABLE: &str = "create table beat (beat bigint not null, at timestamptz not null);
                      insert into beat values (0, now());
@@ -129,4 +129,42 @@ async fn a_source_of_ones_own_is_believed() {
     until("it is too old", async || !reads_on_replica(&db).await).await;
     said.store(0, Ordering::Relaxed);
     until("it is fresh", async || reads_on_replica(&db).await).await;
+}
+
+#[tokio::test]
+async fn without_positions_an_age_is_enough_and_what_was_written_is_seen_in_every_process() {
+    let lab = Lab::builder().replicas(1).up().await.unwrap();
+    let beat = TABLE.replace("item (id int)", "item (id bigint)");
+    // A login that may not ask what such servers do not tell.
+    let set_up = "create role app login; grant all on beat, item to app;
+                  revoke execute on function pg_last_wal_replay_lsn() from public;
+                  revoke execute on function pg_current_wal_insert_lsn() from public;
+                  revoke execute on function pg_current_wal_lsn() from public";
+    for text in beat.split(';').chain(set_up.split(';')) {
+        lab.primary().ask("postgres", text).await.unwrap();
+    }
+    lab.caught_up().await.unwrap();
+    let (events, url) = (Events::default(), lab.url_for("app", "", "postgres"));
+    let connect = || {
+        let source = Heartbeat::every("beat", Duration::from_millis(20)).without_positions();
+        with_events(Db::builder(&url).unwrap(), &events).lag_source(source).connect()
+    };
+    let (db, other) = (connect().await.unwrap(), connect().await.unwrap());
+    until("the replica serves", async || reads_on_replica(&db).await).await;
+    assert!(matches!(lag(&db), Lag::Known { distance: None, .. }), "{:?}", lag(&db));
+    assert!(!reads_on_replica(&db.within_bytes(1 << 30)).await);
+    assert!(!events.any(|event| matches!(event, Event::ProbeIncomplete { .. })));
+    let count =
+        async |db: &Db| db.query_one("select count(*) from item", &[]).await.unwrap().get::<_, i64>(0);
+    for id in 1..=20_i64 {
+        let session = db.session();
+        session.execute("insert into item values ($1)", &[&id]).await.unwrap();
+        assert_eq!(count(&session).await, id);
+        let elsewhere = other.session();
+        elsewhere.see(session.token()).unwrap();
+        assert_eq!(count(&elsewhere).await, id);
+        until("the replica shows it", async || reads_on_replica(&session).await).await;
+    }
+    lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    until("it is too old", async || !reads_on_replica(&db).await).await;
 }

@@ -408,7 +408,7 @@ pub fn decide<P: Position>(request: &Request<'_, P>, snapshot: &Snapshot<P>, now
         return Decision { plan, to_prove: NodeSet::EMPTY, reason: Reason::FreshReplica };
     }
     let Standing { shows, may_show } = Standing::of(request, snapshot, now);
-    let resting = snapshot.replicas.resting(may_show, now);
+    let resting = snapshot.replicas.resting(may_show, request.seen.position_on(snapshot.timeline), now);
     let mut to_prove = may_show.difference(resting);
     if shows.is_empty() && to_prove.is_empty() {
         to_prove = resting.intersection(request.may_wait);
@@ -488,7 +488,7 @@ impl Standing {
         if let Some((time, distance)) = request.freshness.limits() {
             let is_near = |id: &NodeId| node(*id).behind.is_some_and(|behind| behind <= distance);
             fit = fit.intersection(replicas.as_of_since(now.checked_sub(time)));
-            fit = fit.intersection(replicas.on_timeline.intersection(replicas.measured));
+            fit = fit.intersection(replicas.on_timeline);
             if distance < u64::MAX {
                 fit = fit.iter().filter(is_near).collect();
             }
@@ -575,7 +575,8 @@ fn obstacle<P: Position>(
         return Some(Obstacle::OtherTimeline);
     }
     if let Some((time, distance)) = limits {
-        if !node.lag(now).is_within(time) || node.behind.is_none_or(|behind| behind > distance) {
+        let is_near = distance == u64::MAX || node.behind.is_some_and(|behind| behind <= distance);
+        if !node.lag(now).is_within(time) || !is_near {
             return Some(Obstacle::TooOld);
         }
     }

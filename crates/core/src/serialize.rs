@@ -27,7 +27,7 @@ impl Serialize for Epoch {
     }
 }
 
-/// `null` where it is not known, and else its `time_ms`, `observed_ago_ms` and `uncertainty_ms`, with a fraction, and its `distance`.
+/// `null` where it is not known, and else its `time_ms`, `observed_ago_ms` and `uncertainty_ms`, with a fraction, and its `distance`, or `null` for that alone.
 impl Serialize for Lag {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -57,7 +57,7 @@ mod tests {
     fn what_is_not_known_is_null_and_everything_else_a_word_or_a_number() {
         let lag = Lag::Known {
             time: Duration::from_micros(12_500),
-            distance: 4096,
+            distance: Some(4096),
             observed_ago: Duration::from_micros(2500),
             uncertainty: Duration::from_millis(9),
         };

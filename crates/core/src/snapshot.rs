@@ -44,12 +44,10 @@ pub(crate) struct Replicas<P> {
     pub(crate) furthest: Option<P>,
     /// Those that are known to show what is no part of the primary's history.
     pub(crate) strayed: NodeSet,
-    /// Those of which it is known how far they are behind.
-    pub(crate) measured: NodeSet,
     /// From the oldest on: as of when each shows the data, and all that do as of then or later.
     by_age: Vec<(Instant, NodeSet)>,
-    /// Those that could not show lately what they had to, and until when they are left alone.
-    resting: Vec<(NodeId, Instant)>,
+    /// Those that could not show lately what they had to, and until when nobody asks them for as much.
+    resting: Vec<(NodeId, Instant, P)>,
 }
 
 impl<P: Position> Replicas<P> {
@@ -72,21 +70,15 @@ impl<P: Position> Replicas<P> {
             eased_until: starts.iter().map(|(since, _)| *since + SLOW_START).max(),
             starts,
             on_timeline: those(&|node| node.timeline == timeline),
-            // An age alone is no lag.
-            as_of: on_timeline
-                .iter()
-                .map(|node| node.as_of.filter(|_| node.behind.is_some()))
-                .min()
-                .flatten(),
+            as_of: on_timeline.iter().map(|node| node.as_of).min().flatten(),
             reached: on_timeline.iter().map(|node| node.reached()).reduce(least).flatten(),
             furthest: on_timeline.iter().filter_map(|node| node.reached()).reduce(|a, b| a.merge(&b)),
             strayed: those(&|node| node.has_strayed(timeline, has_primary)),
-            measured: those(&|node| node.behind.is_some()),
             by_age: by_age(nodes.iter().filter(up)),
             resting: nodes
                 .iter()
                 .filter(up)
-                .filter_map(|node| Some(node.id).zip(node.behind_until))
+                .filter_map(|node| node.resting.clone().map(|(until, wanted)| (node.id, until, wanted)))
                 .collect(),
         }
     }
@@ -99,10 +91,15 @@ impl<P> Replicas<P> {
         self.by_age.get(older).map_or(NodeSet::EMPTY, |(_, those)| *those)
     }
 
-    /// Those of them that are left alone now.
-    pub(crate) fn resting(&self, of: NodeSet, now: Instant) -> NodeSet {
-        let rests = |(node, until): &&(NodeId, Instant)| *until > now && of.contains(*node);
-        self.resting.iter().filter(rests).map(|(node, _)| *node).collect()
+    /// Those of them that are not asked for so much now.
+    pub(crate) fn resting(&self, of: NodeSet, wanted: Option<&P>, now: Instant) -> NodeSet
+    where
+        P: Position,
+    {
+        let rests = |(node, until, lacked): &&(NodeId, Instant, P)| {
+            *until > now && of.contains(*node) && wanted.is_some_and(|wanted| wanted.covers(lacked))
+        };
+        self.resting.iter().filter(rests).map(|(node, ..)| *node).collect()
     }
 
     /// Those that come behind the others in this choice: the slow ones, and mostly those that have just begun.
@@ -201,8 +198,8 @@ pub struct NodeView<P> {
     pub position: Option<P>,
     /// How far it had come when it last proved that it shows a caller's writes, if that is later. Says nothing of its age.
     pub proven: Option<P>,
-    /// Until when it is not asked to, since it could not when it was asked last.
-    pub behind_until: Option<Instant>,
+    /// Until when it is not asked to show so much or more, since it could not when it was asked last.
+    pub resting: Option<(Instant, P)>,
     /// When it was last asked and answered.
     pub observed: Option<Instant>,
     /// It certainly shows all that was acknowledged before this time.
@@ -248,24 +245,24 @@ impl<P: Position> NodeView<P> {
     /// How far the node is behind.
     #[must_use]
     pub fn lag(&self, now: Instant) -> Lag {
-        match (self.as_of, self.behind) {
+        match self.as_of {
             _ if self.takes_writes => {
-                let (time, distance) = (Duration::ZERO, 0);
+                let (time, distance) = (Duration::ZERO, Some(0));
                 Lag::Known { time, distance, observed_ago: Duration::ZERO, uncertainty: Duration::ZERO }
             }
             // One that says that it takes writes, and gets none, goes its own way; so does one of another cluster.
             _ if self.role == Some(Role::Primary) || !self.same_cluster => Lag::Unknown,
-            (Some(as_of), Some(distance)) => {
+            Some(as_of) => {
                 let ago = |at: Instant| now.saturating_duration_since(at);
                 let at_best = self.as_of_at_best.unwrap_or(as_of);
                 Lag::Known {
                     time: ago(as_of),
-                    distance,
+                    distance: self.behind,
                     observed_ago: self.observed.map_or(Duration::ZERO, ago),
                     uncertainty: at_best.saturating_duration_since(as_of),
                 }
             }
-            _ => Lag::Unknown,
+            None => Lag::Unknown,
         }
     }
 }
@@ -322,8 +319,9 @@ pub enum Lag {
     Known {
         /// At most this old. The time since the primary was last asked is in it.
         time: Duration,
-        /// Bytes or transactions behind the primary's last known position, as the backend counts.
-        distance: u64,
+        /// Bytes or transactions behind the primary's last known position, as the backend counts; `None` where its age is told by something
+        /// else and its position is not known.
+        distance: Option<u64>,
         /// How long ago the node was asked: since then it may have caught up, and what it has not is in `time`. Zero for the primary.
         observed_ago: Duration,
         /// How much less than `time`, without `observed_ago`, it may have been when it was asked: the primary's position is known as of its

@@ -368,7 +368,10 @@ impl<P: Position> Topology<P> {
                 server: observation.and_then(|seen| seen.server),
                 hides_many: node.hides_many(),
                 serves_since: node.serves_since,
-                behind_until: node.behind.map(|behind| behind.since + behind.pause),
+                resting: node
+                    .behind
+                    .as_ref()
+                    .map(|behind| (behind.since + behind.pause, behind.wanted.clone())),
                 position,
             }
         };
@@ -513,16 +516,21 @@ impl<P: Position> Topology<P> {
         if let Some((_, seen)) = node.latest.as_mut().filter(|(observed, _)| *observed <= asked) {
             seen.position.take_if(|position| position.covers(wanted));
         }
-        let pause = match node.behind {
+        let before = node.behind.take();
+        // Who asks for less than all that it could not show lately may ask: a token that somebody made up must not keep others from it.
+        let least = |before: P| if wanted.covers(&before) { before } else { wanted.clone() };
+        node.behind = Some(match before {
             // One of those that were asked at the same time, which may have waited longer.
-            Some(before) if asked < before.since => {
-                node.behind = Some(Behind { since: answered.max(before.since), ..before });
-                return;
+            Some(Behind { wanted, since, pause }) if asked < since => {
+                Behind { wanted: least(wanted), since: answered.max(since), pause }
             }
-            Some(before) => (2 * before.pause).min(Self::LONGEST_PAUSE),
-            None => Self::FIRST_PAUSE,
-        };
-        node.behind = Some(Behind { since: answered, pause });
+            Some(Behind { wanted: before, since, pause }) => Behind {
+                wanted: if answered < since + pause { least(before) } else { wanted.clone() },
+                since: answered,
+                pause: (2 * pause).min(Self::LONGEST_PAUSE),
+            },
+            None => Behind { wanted: wanted.clone(), since: answered, pause: Self::FIRST_PAUSE },
+        });
     }
 
     fn down(&mut self, id: NodeId) {

@@ -70,33 +70,49 @@ macro_rules! which_server {
 /// Who are you, and how far have you come?
 ///
 /// - The role is asked once, so that the other answers are of that role even during a promotion.
-/// - A primary's timeline is the one it writes WAL files of; its control data tell the old one until a checkpoint.
-/// - A replica's is the one it receives. Without the right to see that (`pg_read_all_stats`), or a receiver, it is the
-///   one that its control data name, which come later: then it is found on the new timeline later, never too early.
 /// - Last, which server this is, as new connections are asked too.
-const IDENTITY: &str = concat!(
-    "
-select r.is_replica,
-       case when r.is_replica then pg_catalog.pg_last_wal_replay_lsn()
-            else pg_catalog.pg_current_wal_insert_lsn() end,
-       s.system_identifier,
-       case when r.is_replica
-            then coalesce((select received_tli from pg_catalog.pg_stat_wal_receiver),
-                          greatest(c.min_recovery_end_timeline, p.timeline_id))::int8
-            else ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int8 end,
+macro_rules! identity {
+    ($position:literal, $timeline:literal) => {
+        concat!(
+            "
+select r.is_replica,",
+            $position,
+            ",
+       s.system_identifier,",
+            $timeline,
+            ",
        pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')),
        pg_catalog.current_setting('max_connections')::int8
            - pg_catalog.current_setting('superuser_reserved_connections')::int8
            - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0),
        pg_catalog.pg_has_role('pg_read_all_stats', 'usage'),
 ",
-    which_server!(),
-    "
+            which_server!(),
+            "
 from (select pg_catalog.pg_is_in_recovery() as is_replica offset 0) as r,
      pg_catalog.pg_control_system() as s,
      pg_catalog.pg_control_recovery() as c,
      pg_catalog.pg_control_checkpoint() as p"
+        )
+    };
+}
+
+/// - A primary's timeline is the one it writes WAL files of; its control data tell the old one until a checkpoint.
+/// - A replica's is the one it receives. Without the right to see that (`pg_read_all_stats`), or a receiver, it is the
+///   one that its control data name, which come later: then it is found on the new timeline later, never too early.
+const IDENTITY: &str = identity!(
+    "
+       case when r.is_replica then pg_catalog.pg_last_wal_replay_lsn()
+            else pg_catalog.pg_current_wal_insert_lsn() end",
+    "
+       case when r.is_replica
+            then coalesce((select received_tli from pg_catalog.pg_stat_wal_receiver),
+                          greatest(c.min_recovery_end_timeline, p.timeline_id))::int8
+            else ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int8 end"
 );
+
+/// The same of servers that tell no positions: all are on one timeline, so that writes, though at no known place, have tokens.
+const IDENTITY_ALONE: &str = identity!(" null::pg_catalog.pg_lsn", " 0::int8");
 
 /// What a replica does not say to a login without rights.
 const UNSEEN: &str = "which timeline it receives, so that behind a failover it serves reads again only after its next restart point: \
@@ -145,14 +161,16 @@ impl Backend for Postgres {
     }
 
     async fn observe(&self, connection: &mut Connection) -> Result<Observation<Lsn>, DriverError> {
-        let row = connection.query_one(IDENTITY).await?;
+        let source = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_deref());
+        let has_positions = connection.setup.has_positions;
+        let row = connection.query_one(if has_positions { IDENTITY } else { IDENTITY_ALONE }).await?;
         let limit = row.try_get::<_, i64>(5)?;
         connection.setup.connection_limit.store(usize::try_from(limit).unwrap_or(0), Ordering::Relaxed);
         let mut observation = self.read_identity(&row)?;
-        let sees_all = observation.role == Role::Primary || row.try_get(6)?;
+        let sees_all = observation.role == Role::Primary || !has_positions || row.try_get(6)?;
         let mut complaint = (!sees_all).then(|| UNSEEN.to_owned());
-        if let Some(source) = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_ref()) {
-            let asked = lag_source::ask(&**source, connection, observation.role).await;
+        if let Some(source) = source {
+            let asked = lag_source::ask(source, connection, observation.role).await;
             observation.age = asked.as_ref().copied().unwrap_or(Age::Unknown);
             // What it costs to go without is more than the other.
             complaint = asked.err().or(complaint);
@@ -201,7 +219,7 @@ impl Backend for Postgres {
 
     async fn resolve(&self, server: &Server) -> Option<u64> {
         match &server.0 {
-            Source::Opened(connector) => connector.address.stands_for().await,
+            Source::Opened(connector) => connector.stands_for().await,
             Source::Test(_) => None,
         }
     }

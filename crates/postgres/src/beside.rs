@@ -99,6 +99,9 @@ impl Connection {
         &self,
         call: Pin<&mut impl Future<Output = Result<T, tokio_postgres::Error>>>,
     ) -> Result<(T, Option<Lsn>), DriverError> {
+        if !self.setup.has_positions {
+            return Ok((self.call(call).await?, None));
+        }
         let Ok(question) = self.prepare(WRITTEN).await else {
             return Ok((self.call(call).await?, None));
         };

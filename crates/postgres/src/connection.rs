@@ -83,6 +83,8 @@ pub(crate) struct Setup {
     pub(crate) complaint: Mutex<Option<Arc<str>>>,
     /// How long a source of ages may take.
     pub(crate) source_limit: Duration,
+    /// Whether the server tells positions.
+    pub(crate) has_positions: bool,
     /// Whether the server has `WAIT FOR LSN`, as the connection opened last says.
     pub(crate) can_wait: AtomicBool,
 }
@@ -139,6 +141,7 @@ impl Connection {
             connection_limit: AtomicUsize::new(0),
             complaint: Mutex::new(None),
             source_limit: self.setup.source_limit,
+            has_positions: self.setup.has_positions,
             can_wait: AtomicBool::new(false),
         });
         *self.soil.get_mut().unwrap_or_else(PoisonError::into_inner) = Effects::NONE;

@@ -33,6 +33,15 @@ pub trait LagSource: Send + Sync + 'static {
     ///
     /// What kept it from knowing. The age is unknown then, which is never fresh, and an event says why.
     fn ask<'a>(&'a self, client: &'a Client, role: Role) -> LagReading<'a>;
+
+    /// Whether servers are asked for their positions in the WAL, and the timelines of those, all the same. Default yes. Where they have
+    /// none that they tell, as behind some managed services, say no: they count as unreachable otherwise. Then reads see what was written as soon as the age
+    /// says so; no position is asked for behind a write, nor before a read; nothing is within a distance
+    /// ([`within_bytes`](crate::Db::within_bytes)); and nobody can tell by timelines what a failover discarded, or an old primary that comes
+    /// back: name a [writer endpoint](crate::NodeSettings::writer_endpoint).
+    fn has_positions(&self) -> bool {
+        true
+    }
 }
 
 /// A table with a number that each process's monitor of the primary raises when nobody has for a while, and that all monitors read.
@@ -50,6 +59,7 @@ pub trait LagSource: Send + Sync + 'static {
 pub struct Heartbeat {
     raise: String,
     read: String,
+    has_positions: bool,
 }
 
 impl Heartbeat {
@@ -70,7 +80,13 @@ impl Heartbeat {
              select coalesce((select beat from raised), ({read}))",
             beat.as_millis()
         );
-        Self { raise, read }
+        Self { raise, read, has_positions: true }
+    }
+
+    /// The same of servers that tell no positions in the WAL: see [`has_positions`](LagSource::has_positions).
+    #[must_use]
+    pub fn without_positions(self) -> Self {
+        Self { has_positions: false, ..self }
     }
 }
 
@@ -92,6 +108,10 @@ impl LagSource for Heartbeat {
             let beat = beat.ok_or("the heartbeat table is empty: it needs one row")?;
             Ok(Age::ByMark(u64::try_from(beat)?))
         })
+    }
+
+    fn has_positions(&self) -> bool {
+        self.has_positions
     }
 }
 

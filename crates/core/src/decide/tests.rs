@@ -163,9 +163,12 @@ fn by_obstacles(
         };
         furthest = furthest.max(obstacle);
         let is_on_timeline = node.timeline == snapshot.timeline;
-        let can_prove = request.may_prove && request.seen.position_on(node.timeline).is_some();
-        if obstacle == Obstacle::OwnWrite && is_on_timeline && can_prove {
-            match node.behind_until.is_some_and(|until| until > now) {
+        let Some(wanted) = request.seen.position_on(node.timeline).filter(|_| request.may_prove) else {
+            continue;
+        };
+        if obstacle == Obstacle::OwnWrite && is_on_timeline {
+            let lacked = node.resting.as_ref().filter(|(until, _)| *until > now);
+            match lacked.is_some_and(|(_, lacked)| wanted >= lacked) {
                 false => to_prove.insert(node.id),
                 true if request.may_wait.contains(node.id) => to_wait.insert(node.id),
                 true => {}

@@ -19,7 +19,7 @@ pub(super) struct Node<P> {
     /// How far it said that it has come since.
     pub(super) proven: Option<P>,
     /// How it was behind, if it was when it was last asked to prove something.
-    pub(super) behind: Option<Behind>,
+    pub(super) behind: Option<Behind<P>>,
     /// Probes in a row without an answer in time.
     pub(super) silences: u32,
     /// Whether it was seen following a primary of this cluster: only such a node may take over from a live one.
@@ -39,8 +39,10 @@ pub(super) struct Node<P> {
 }
 
 /// A replica that was asked in vain.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Behind {
+#[derive(Clone, Debug)]
+pub(super) struct Behind<P> {
+    /// How far it had not come: the least of what was asked for in vain.
+    pub(super) wanted: P,
     /// When it last said so.
     pub(super) since: Instant,
     /// How long it is not asked again.

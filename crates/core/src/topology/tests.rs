@@ -481,9 +481,9 @@ fn a_lag_says_when_it_was_seen_and_how_much_less_it_may_have_been() {
         }
     };
     // It showed what was acknowledged before 100 ms, and something after it may be older than 200 ms.
-    assert_eq!(seen(&mut cluster, 150), (300, 50, 50, 100));
+    assert_eq!(seen(&mut cluster, 150), (300, Some(50), 50, 100));
     // It had all that was known of, at 200 ms, and may have had all there was when it was asked.
-    assert_eq!(seen(&mut cluster, 200), (200, 0, 50, 150));
+    assert_eq!(seen(&mut cluster, 200), (200, Some(0), 50, 150));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use futures_util::StreamExt;
 use millpond::postgres::tokio_postgres::types::Type;
-use millpond::postgres::{Builder, Db, GenericClient};
+use millpond::postgres::{Builder, Db, GenericClient, NodeSettings};
 use millpond::{ErrorKind, Event, Outcome};
 use millpond_lab::{Lab, Node};
 use millpond_tests::{Events, reads_on_replica, until};
@@ -245,4 +245,26 @@ async fn who_does_not_say_that_there_is_a_pooler_is_told() {
             assert_eq!(events.count(|event| is_told(event)), 1, "once");
         }
     }
+}
+
+#[tokio::test]
+async fn a_full_pool_is_no_dead_server_to_a_monitor_that_goes_past_it() {
+    let pooled = Pooled::up(1).await;
+    let events = Events::default();
+    let mut past = builder(&pooled.poolers);
+    for (pooler, node) in pooled.poolers.iter().zip(pooled.lab.nodes()) {
+        let (pooler, server) = (format!("127.0.0.1:{}", pooler.port), format!("127.0.0.1:{}", node.port()));
+        past = past.node(NodeSettings::new(&pooler).monitored_at(&server));
+    }
+    let db = millpond_tests::with_events(past, &events).connect().await.unwrap();
+    until("a replica serves reads", async || reads_on_replica(&db).await).await;
+    // The only connection that the pooler has to the primary.
+    let transaction = db.begin().await.unwrap();
+    transaction.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
+    let is_down = |event: &Event| matches!(event, Event::NodeDown { .. } | Event::PrimaryLost { .. });
+    until("who asks through it takes the primary for dead", async || pooled.events.any(is_down)).await;
+    until("a replica still serves reads", async || reads_on_replica(&db).await).await;
+    assert!(!events.any(is_down), "{}", db.status());
+    transaction.commit().await.unwrap();
+    db.execute("insert into item values (2, 'pond')", &[]).await.unwrap();
 }

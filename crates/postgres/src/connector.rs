@@ -47,8 +47,32 @@ impl Connectors {
         self.kind
     }
 
-    pub(crate) fn connector(&self, address: &Address) -> crate::Result<Connector> {
+    /// One for a server at this address, of which a monitor may ask at another one.
+    pub(crate) fn connector(
+        &self,
+        address: &Address,
+        monitored_at: Option<&Address>,
+    ) -> crate::Result<Connector> {
         let node: Arc<str> = address.name().into();
+        let way = self.way_to(address, &node)?;
+        let monitors = monitored_at.map(|address| self.way_to(address, &node)).transpose()?;
+        let setup = Setup {
+            node,
+            kind: self.kind,
+            after_connect: self.after_connect.clone(),
+            known: Known::default(),
+            segment_size: Arc::clone(&self.segment_size),
+            connection_limit: AtomicUsize::new(0),
+            complaint: Mutex::new(None),
+            source_limit: self.source_limit,
+            has_positions: self.lag_source.as_ref().is_none_or(|source| source.has_positions()),
+            can_wait: AtomicBool::new(false),
+        };
+        let (password, probe_limit) = (self.password.clone(), self.probe_limit);
+        Ok(Connector { setup: Arc::new(setup), way, monitors, password, probe_limit })
+    }
+
+    fn way_to(&self, address: &Address, node: &str) -> crate::Result<Way> {
         let local_default = if address.is_local() { SslMode::Prefer } else { SslMode::VerifyFull };
         let mode = self.url.ssl_mode.unwrap_or(local_default);
         let mut config = config_of(&self.url.config, address);
@@ -59,41 +83,51 @@ impl Connectors {
                 tokio_postgres::config::SslMode::Require
             }
         });
-        let tls = Tls::new(mode, self.url.ssl_root_cert.as_deref(), &node)?;
-        let setup = Setup {
-            node,
-            kind: self.kind,
-            after_connect: self.after_connect.clone(),
-            known: Known::default(),
-            segment_size: Arc::clone(&self.segment_size),
-            connection_limit: AtomicUsize::new(0),
-            complaint: Mutex::new(None),
-            source_limit: self.source_limit,
-            can_wait: AtomicBool::new(false),
-        };
-        let (password, probe_limit) = (self.password.clone(), self.probe_limit);
-        let address = address.clone();
-        Ok(Connector { setup: Arc::new(setup), address, config, tls, password, probe_limit })
+        let tls = Tls::new(mode, self.url.ssl_root_cert.as_deref(), node)?;
+        Ok(Way { address: address.clone(), config, tls })
     }
+}
+
+/// How a server is reached.
+#[derive(Clone)]
+struct Way {
+    address: Address,
+    config: Config,
+    tls: Tls,
 }
 
 /// Opens connections to one server.
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) setup: Arc<Setup>,
-    pub(crate) address: Address,
-    pub(crate) config: Config,
-    pub(crate) tls: Tls,
-    pub(crate) password: Option<PasswordCallback>,
+    way: Way,
+    /// A monitor's own, past a pooler.
+    monitors: Option<Way>,
+    password: Option<PasswordCallback>,
     probe_limit: Duration,
 }
 
 impl Connector {
+    /// What the name that a monitor asks stands for now.
+    pub(crate) async fn stands_for(&self) -> Option<u64> {
+        self.way_for(Purpose::Probe).address.stands_for().await
+    }
+
+    fn way_for(&self, purpose: Purpose) -> &Way {
+        self.monitors.as_ref().filter(|_| purpose == Purpose::Probe).unwrap_or(&self.way)
+    }
+
+    /// Whether a connection for this leads to the server itself, and not to a pooler.
+    fn is_direct(&self, purpose: Purpose) -> bool {
+        self.setup.kind == Kind::Direct || (purpose == Purpose::Probe && self.monitors.is_some())
+    }
+
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, DriverError> {
         let promoted = Promoted::default();
         let watched = (purpose == Purpose::Read && self.setup.kind == Kind::Direct).then(|| promoted.clone());
         let Opened { client, task, version } = self.open(purpose, watched.map(Watched::Role)).await?;
-        let canceller = Canceller { token: client.cancel_token(), tls: self.tls.clone(), task };
+        let tls = self.way_for(purpose).tls.clone();
+        let canceller = Canceller { token: client.cancel_token(), tls, task };
         // A monitor asks with all else, and behind a pooler the next statement may be another server's.
         let is_asked = purpose != Purpose::Probe && self.setup.kind == Kind::Direct;
         let server = if is_asked { Some(who(&client).await?) } else { None };
@@ -111,7 +145,8 @@ impl Connector {
     }
 
     async fn open(&self, purpose: Purpose, watched: Option<Watched>) -> Result<Opened, DriverError> {
-        let mut config = self.config.clone();
+        let way = self.way_for(purpose);
+        let mut config = way.config.clone();
         if let Some(password) = self.password.clone() {
             // In a task of its own, so that its panic ends there.
             let fetched = tokio::spawn(async move { password().await }).await;
@@ -119,11 +154,11 @@ impl Connector {
                 .password(fetched.unwrap_or_else(|panic| Err(panic.into())).map_err(DriverError::Password)?);
         }
         // A pooler refuses them, or gives another server connection without them.
-        if self.setup.kind == Kind::Direct {
+        if self.is_direct(purpose) {
             let options = options_for(purpose, config.get_options().unwrap_or_default(), self.probe_limit);
             config.options(options.trim());
         }
-        let opened = match &self.tls {
+        let opened = match &way.tls {
             Tls::Plain => open(&config, NoTls, watched).await?,
             #[cfg(feature = "rustls")]
             Tls::Rustls(tls) => open(&config, tls.clone(), watched).await?,

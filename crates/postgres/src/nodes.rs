@@ -14,6 +14,7 @@ use crate::{DiscoveryError, Error, Postgres, Result, Server};
 pub struct NodeSettings {
     /// Or why it cannot be read, until somebody can be told.
     address: std::result::Result<Address, String>,
+    monitored_at: Option<std::result::Result<Address, String>>,
     weight: f64,
     is_endpoint: bool,
     zone: Option<String>,
@@ -25,17 +26,15 @@ impl NodeSettings {
     /// folder of a Unix socket.
     #[must_use]
     pub fn new(address: &str) -> Self {
-        Self {
-            address: Address::parse(address),
-            weight: 1.0,
-            is_endpoint: false,
-            zone: None,
-            is_drained: false,
-        }
+        Self::of(Address::parse(address))
     }
 
     pub(crate) const fn at(address: Address) -> Self {
-        Self { address: Ok(address), weight: 1.0, is_endpoint: false, zone: None, is_drained: false }
+        Self::of(Ok(address))
+    }
+
+    const fn of(address: std::result::Result<Address, String>) -> Self {
+        Self { address, monitored_at: None, weight: 1.0, is_endpoint: false, zone: None, is_drained: false }
     }
 
     /// How much it can do beside others: of two that are equally fast, one of weight 2 gets reads until it has twice as many in flight. At
@@ -43,6 +42,15 @@ impl NodeSettings {
     #[must_use]
     pub const fn weight(mut self, weight: f64) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Where its monitor asks, and what the database holds is asked, if not at the node's own address: the server itself behind a
+    /// [pooler](crate::Builder::behind_pooler). Through that a question waits for a connection as everything else does, so that a full pool looks like
+    /// a server that does not answer.
+    #[must_use]
+    pub fn monitored_at(mut self, address: &str) -> Self {
+        self.monitored_at = Some(Address::parse(address));
         self
     }
 
@@ -79,7 +87,7 @@ impl NodeSettings {
 
     /// The same settings for each server that its name stands for now.
     pub(crate) async fn resolve(self) -> std::result::Result<Vec<Self>, DiscoveryError> {
-        if self.is_endpoint {
+        if self.is_endpoint || self.monitored_at.is_some() {
             // It is looked up by its monitor, and stays one node.
             return Ok(vec![self]);
         }
@@ -89,7 +97,7 @@ impl NodeSettings {
         let (weight, zone, is_drained) = (self.weight, self.zone, self.is_drained);
         let one = |address| {
             let (address, zone) = (Ok(address), zone.clone());
-            Self { address, weight, is_endpoint: false, zone, is_drained }
+            Self { weight, zone, is_drained, ..Self::of(address) }
         };
         Ok(found.into_iter().map(one).collect())
     }
@@ -97,7 +105,8 @@ impl NodeSettings {
     pub(crate) fn config(self, connectors: &Connectors) -> Result<NodeConfig<Server>> {
         let address = self.address.map_err(Error::config)?;
         let found_as = address.found_as();
-        let connector = connectors.connector(&address)?;
+        let monitored_at = self.monitored_at.transpose().map_err(Error::config)?;
+        let connector = connectors.connector(&address, monitored_at.as_ref())?;
         let name = connector.setup.node.clone();
         let mut config = NodeConfig::new(name, Server(Source::Opened(Box::new(connector))));
         config.weight = self.weight;

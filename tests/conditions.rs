@@ -117,6 +117,12 @@ async fn a_primary_that_lets_no_monitor_in_is_written_to_all_the_same() {
         db.status()
     );
     assert!(db.status().to_string().contains("too many connections"), "{}", db.status());
+    ask("alter role app connection limit -1").await;
+    for word in ["monitor_turned_away", "connect_failed"] {
+        let is_over = |event: &Event| matches!(event, Event::Over { what, node: Some(_) } if *what == word);
+        let was_told = events.any(|event| event.as_str() == word);
+        until("it is over", async || !was_told || events.any(is_over)).await;
+    }
 }
 
 #[tokio::test]
@@ -141,6 +147,8 @@ async fn a_right_that_is_missing_is_told_once_for_each_replica_with_its_name() {
     assert_eq!(told(), 1);
     lab.primary().ask("postgres", "grant pg_read_all_stats to app").await.unwrap();
     lab.caught_up().await.unwrap();
+    let is_over = |event: &Event| matches!(event, Event::Over { what: "probe_incomplete", node: Some(_) });
+    until("it is over", async || events.any(is_over)).await;
     let _again = connect().await.unwrap();
     assert_eq!(told(), 1, "it has the right");
 }

@@ -26,7 +26,7 @@ async fn a_status_is_one_plain_value() {
     db.execute("insert into item values (1, 'pond')", &[]).await.unwrap();
     let is_found_down = || db.status().nodes[2].health == Health::Down;
     until("what does not answer is found down", async || is_found_down()).await;
-    let is_known = || matches!(db.status().nodes[1].lag, Lag::Known { distance: 0, .. });
+    let is_known = || matches!(db.status().nodes[1].lag, Lag::Known { distance: Some(0), .. });
     until("the replica has all", async || is_known()).await;
     let status = db.status();
     let mut told = json(&status);
@@ -51,7 +51,7 @@ async fn a_status_is_one_plain_value() {
             "name": &*of.name, "found_as": null, "zone": null, "weight": 1.0, "is_drained": false, "role": role, "health": "up", "lag": lag,
             "last_failure": null, "refusal": null,
             "is_slow": false, "is_lagging": false, "is_saturated": false,
-            "in_flight": 0, "connections": of.connections, "connect_failures": 0, "waiting": 0, "reads": of.reads,
+            "in_flight": 0, "connections": of.connections, "idle": of.idle, "connect_failures": 0, "waiting": 0, "reads": of.reads,
             "primary_statements": of.primary_statements,
             "latencies": {"count": of.latencies.count(), "p50_ms": null, "p90_ms": null, "p99_ms": null, "p999_ms": null},
         })
@@ -60,7 +60,7 @@ async fn a_status_is_one_plain_value() {
         "name": "127.0.0.1:1", "found_as": null, "zone": null, "weight": 1.0, "is_drained": false, "role": null, "health": "down", "lag": null,
         "last_failure": &*status.nodes[2].last_failure.clone().unwrap(), "refusal": null,
         "is_slow": false, "is_lagging": false, "is_saturated": false,
-        "in_flight": 0, "connections": 0, "connect_failures": null, "waiting": 0, "reads": 0, "primary_statements": 0,
+        "in_flight": 0, "connections": 0, "idle": 0, "connect_failures": null, "waiting": 0, "reads": 0, "primary_statements": 0,
         "latencies": {"count": 0, "p50_ms": null, "p90_ms": null, "p99_ms": null, "p999_ms": null},
     });
     let replica = node(
@@ -69,13 +69,14 @@ async fn a_status_is_one_plain_value() {
         json!({"time_ms": null, "distance": 0, "observed_ago_ms": null, "uncertainty_ms": null}),
     );
     let expected = json!({
-        "mode": "route", "epoch": 1, "primary": &*status.nodes[0].name, "timeline": 1,
+        "mode": "route", "switches": "route", "epoch": 1, "primary": &*status.nodes[0].name, "timeline": 1,
         "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0, "reads_on_primary": null, "no_reads": null, "waiting": 0,
         "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0, "observed_ago_ms": 0.0, "uncertainty_ms": 0.0})), replica, silent],
     });
     assert_eq!(told, expected);
     db.set_mode(Mode::PrimaryOnly);
     assert_eq!(json(&db.status())["mode"], "primary-only");
+    assert_eq!(json(&db.status())["switches"], "primary-only");
     for _ in 0..3 {
         db.query("select 1", &[]).await.unwrap();
     }

@@ -93,6 +93,9 @@ async fn a_watched_file_switches_within_a_second_under_load_and_without_an_error
     let is_told = |event: &Event| matches!(event, Event::SwitchesUnreadable { cause } if cause.contains("primary-onyl"));
     until("it is told", async || cluster.events.any(is_told)).await;
     assert_eq!(db.switches(), Switches::default());
+    std::fs::write(&file, "route").unwrap();
+    let is_over = |event: &Event| matches!(event, Event::Over { what: "switches_unreadable", node: None });
+    until("it is over", async || cluster.events.any(is_over)).await;
     assert_eq!(readers.stop().await, Vec::<String>::new());
 }
 

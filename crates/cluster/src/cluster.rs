@@ -161,6 +161,7 @@ impl<B: Backend> Cluster<B> {
                 lag: view.map_or(millpond_core::Lag::Unknown, |view| view.lag(now)),
                 in_flight: node.in_flight(),
                 connections: read.size + write.size,
+                idle: read.idle + write.idle,
                 connect_failures: node.connects.failures(),
                 waiting: read.waiting + write.waiting,
                 reads,
@@ -170,6 +171,7 @@ impl<B: Backend> Cluster<B> {
         };
         Status {
             mode: shared.mode.get(),
+            switches: shared.switches(),
             epoch: snapshot.epoch,
             primary: snapshot.primary.map(|primary| Arc::clone(&shared.node(&snapshot, primary).name)),
             timeline: snapshot.timeline.map(Timeline::get),

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::node::Node;
+use crate::told::Told;
 use crate::{Backend, Cluster, Event, NodeConfig};
 
 /// Why nodes could not be found.
@@ -53,7 +54,7 @@ async fn run<B: Backend>(
     discovery: Discovery<B::Address>,
     interval: Duration,
 ) {
-    let mut told: Option<Arc<str>> = None;
+    let mut told = Told::default();
     let mut listed = Listed::default();
     loop {
         // Not kept: the last clone of it ends this.
@@ -84,12 +85,9 @@ async fn run<B: Backend>(
             }
             Err(why) => (false, vec![why]),
         };
-        let trouble: Option<Arc<str>> = (!troubles.is_empty()).then(|| troubles.join("; ").into());
-        // The same trouble is told once.
-        if let Some(cause) = trouble.clone().filter(|_| trouble != told) {
-            cluster.shared.tell(&Event::DiscoveryFailed { cause });
-        }
-        told = trouble;
+        let is_well = troubles.is_empty();
+        let trouble = (!is_well).then(|| Event::DiscoveryFailed { cause: troubles.join("; ").into() });
+        told.is(&cluster.shared, trouble);
         drop(cluster);
         sleep(SHORTEST_INTERVAL.min(interval)).await;
         if !is_in_doubt {

@@ -181,6 +181,15 @@ pub enum Event {
         /// To what.
         mode: Mode,
     },
+    /// What an event told before is so no more: [`ConnectFailed`](Self::ConnectFailed), [`MonitorTurnedAway`](Self::MonitorTurnedAway),
+    /// [`ProbeIncomplete`](Self::ProbeIncomplete), [`DiscoveryFailed`](Self::DiscoveryFailed) or
+    /// [`SwitchesUnreadable`](Self::SwitchesUnreadable). The others have their own end, as [`NodeUp`](Self::NodeUp) is that of [`NodeDown`](Self::NodeDown).
+    Over {
+        /// The word of that event: see [`as_str`](Self::as_str).
+        what: &'static str,
+        /// The node that it was about, if it was about one.
+        node: Option<Arc<str>>,
+    },
 }
 
 impl Event {
@@ -216,6 +225,7 @@ impl Event {
             Self::SwitchesUnreadable { .. } => "switches_unreadable",
             Self::DiscoveryFailed { .. } => "discovery_failed",
             Self::ModeChanged { .. } => "mode_changed",
+            Self::Over { .. } => "over",
         }
     }
 
@@ -241,7 +251,8 @@ impl Event {
             | Self::ProbeIncomplete { node, .. }
             | Self::NodeAdded { node, .. }
             | Self::NodeRemoved { node, .. }
-            | Self::NodeDrained { node, .. } => Some(node),
+            | Self::NodeDrained { node, .. }
+            | Self::Over { node: Some(node), .. } => Some(node),
             Self::AmbiguousPrimary
             | Self::CatalogMissing { .. }
             | Self::CatalogKept { .. }
@@ -250,7 +261,8 @@ impl Event {
             | Self::SwitchesChanged { .. }
             | Self::SwitchesUnreadable { .. }
             | Self::DiscoveryFailed { .. }
-            | Self::ModeChanged { .. } => None,
+            | Self::ModeChanged { .. }
+            | Self::Over { node: None, .. } => None,
         }
     }
 
@@ -272,7 +284,13 @@ impl Event {
                 | Self::NodeSaturated { is_saturated: false, .. }
                 | Self::ManyServers { are_many: false, .. }
                 | Self::ModeChanged { .. }
+                | Self::Over { .. }
         )
+    }
+
+    /// That what it tells is so no more.
+    pub(crate) fn is_over(&self) -> Self {
+        Self::Over { what: self.as_str(), node: self.node().map(Into::into) }
     }
 }
 
@@ -361,6 +379,8 @@ impl fmt::Display for Event {
                 write!(f, "the nodes could not be found anew, those that are there stay: {cause}")
             }
             Self::ModeChanged { mode } => write!(f, "the mode is {mode}"),
+            Self::Over { what, node: Some(node) } => write!(f, "{node}: {what} is over"),
+            Self::Over { what, node: None } => write!(f, "{what} is over"),
         }
     }
 }
@@ -375,9 +395,11 @@ mod tests {
         let events = [
             Event::NodeDown { node: Arc::clone(&node), cause: None },
             Event::PrimaryLost { node: Arc::clone(&node) },
-            Event::ManyServers { node, are_many: true },
+            Event::ManyServers { node: Arc::clone(&node), are_many: true },
             Event::AmbiguousPrimary,
             Event::CatalogKept { cause: "none".into() },
+            Event::ConnectFailed { node, cause: "none".into() }.is_over(),
+            Event::DiscoveryFailed { cause: "none".into() }.is_over(),
         ];
         for event in events {
             let named = format!("{event:?}").split([' ', '{']).next().map(str::to_lowercase);

@@ -32,6 +32,7 @@ mod switches;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod told;
 mod watchers;
 mod written;
 

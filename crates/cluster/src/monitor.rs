@@ -18,6 +18,7 @@ use crate::cluster::Shared;
 use crate::error::describe;
 use crate::members::View;
 use crate::node::{Node, now};
+use crate::told::Told;
 use crate::{Backend, Event, NodeKey, Purpose, connections_per_node};
 
 /// Nudges come as often as reads find a replica too old; probes do not.
@@ -35,7 +36,8 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
     let mut connection = None;
     let (mut pace, mut name, mut strain) = (Pace::default(), Name::default(), Hysteresis::NO);
     let mut backoff = Backoff::default();
-    let (mut last_complaint, mut asks_anew, mut was_turned_away) = (None, false, false);
+    let (mut away, mut incomplete, mut connects) = (Told::default(), Told::default(), Told::default());
+    let mut asks_anew = false;
     'probes: loop {
         if let Some((at, server)) = node.identity.take_elsewhere() {
             // The next answer says where the name leads now.
@@ -60,19 +62,17 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         shared.take_in(node, input);
         look_at_load(&shared, node, &mut strain);
         look_at_limit(&shared, node);
-        let complaint = shared.backend.complaint(&node.address);
-        if turned_away && !was_turned_away && is_in_use(&shared, node) {
+        if !turned_away {
+            away.is(&shared, None);
+        } else if is_in_use(&shared, node) {
             let cause = node.last_failure().unwrap_or_default();
-            shared.tell(&Event::MonitorTurnedAway { node: Arc::clone(&node.name), cause });
+            away.is(&shared, Some(Event::MonitorTurnedAway { node: Arc::clone(&node.name), cause }));
         }
-        was_turned_away = turned_away;
-        if let Some(cause) = complaint.clone().filter(|_| complaint != last_complaint) {
-            shared.tell(&Event::ProbeIncomplete { node: Arc::clone(&node.name), cause });
-        }
-        last_complaint = complaint;
-        if let Some(cause) = node.connects.news() {
-            shared.tell(&Event::ConnectFailed { node: Arc::clone(&node.name), cause });
-        }
+        let complaint = shared.backend.complaint(&node.address);
+        let event = |cause| Event::ProbeIncomplete { node: Arc::clone(&node.name), cause };
+        incomplete.is(&shared, complaint.map(event));
+        let event = |cause| Event::ConnectFailed { node: Arc::clone(&node.name), cause };
+        connects.is(&shared, node.connects.failing().map(event));
         sleep(backoff.behind(is_refused, SHORTEST_INTERVAL, LONGEST_PAUSE.min(2 * shared.probe_interval())))
             .await;
         if is_silent && is_in_use(&shared, node) {

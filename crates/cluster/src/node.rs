@@ -127,14 +127,8 @@ pub(crate) struct Node<B: Backend> {
 #[derive(Debug, Default)]
 pub(crate) struct Connects {
     failures: AtomicU64,
-    /// What was said last, until it is told, and whether it was since the last success.
-    said: Mutex<Said>,
-}
-
-#[derive(Debug, Default)]
-struct Said {
-    untold: Option<Arc<str>>,
-    is_told: bool,
+    /// Why none can be opened, as it was said first since one could.
+    failing: Mutex<Option<Arc<str>>>,
 }
 
 impl Connects {
@@ -143,23 +137,18 @@ impl Connects {
     }
 
     fn opened(&self) {
-        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Said::default();
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn failed(&self, cause: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if !said.is_told {
-            said.untold = Some(cause.into());
-        }
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.get_or_insert_with(|| cause.into());
     }
 
-    /// Why connections cannot be opened, once.
-    pub(crate) fn news(&self) -> Option<Arc<str>> {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = said.untold.take();
-        said.is_told |= news.is_some();
-        news
+    /// Why connections cannot be opened, if they cannot.
+    pub(crate) fn failing(&self) -> Option<Arc<str>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

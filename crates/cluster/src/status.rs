@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use millpond_core::{Epoch, Health, Lag, Reason, Role};
 
-use crate::{Latencies, Mode};
+use crate::{Latencies, Mode, Switches};
 
 /// How a cluster stands at one moment. `Display` draws it as a table.
 ///
@@ -16,6 +16,9 @@ use crate::{Latencies, Mode};
 pub struct Status {
     /// The mode in force.
     pub mode: Mode,
+    /// All switches in force, the mode among them; serialised as their text.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
+    pub switches: Switches,
     /// Counts the changes of the primary.
     pub epoch: Epoch,
     /// The node that writes go to, while there is one. Others may say that they are primaries, too.
@@ -79,6 +82,8 @@ pub struct NodeStatus {
     pub in_flight: usize,
     /// Its connections, idle and in use.
     pub connections: usize,
+    /// Those of them that nobody uses.
+    pub idle: usize,
     /// Connections for statements that could not be opened, since the start.
     pub connect_failures: u64,
     /// Callers that wait for one of its connections.
@@ -142,6 +147,9 @@ impl fmt::Display for Status {
             let counts =
                 self.reads_on_primary.iter().map(|(reason, count)| format!("{count} {}", reason.as_str()));
             writeln!(f, "reads on the primary: {}", counts.collect::<Vec<_>>().join(", "))?;
+        }
+        if self.switches.names_statements() {
+            writeln!(f, "switches: {}", self.switches)?;
         }
         let primary = self.primary.as_deref().unwrap_or("none");
         write!(f, "mode {}, primary {primary}, epoch {}, healed {}", self.mode, self.epoch, self.healed)

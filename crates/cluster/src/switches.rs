@@ -14,6 +14,7 @@ use millpond_sql::{Analysis, Digest};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::Shared;
+use crate::told::Told;
 use crate::{Backend, Cluster, Event, Mode};
 
 /// The switches for incidents: the mode, and statements and tables whose reads go to the primary. All are in force from the next statement on.
@@ -60,7 +61,7 @@ impl Switches {
         self
     }
 
-    fn names_statements(&self) -> bool {
+    pub(crate) fn names_statements(&self) -> bool {
         !self.digests.is_empty() || !self.tables.is_empty()
     }
 
@@ -192,13 +193,17 @@ impl<B: Backend> Cluster<B> {
     pub fn watch_switches(&self, file: PathBuf) {
         let shared = Arc::clone(&self.shared);
         let mut watched = Watched::new(file);
+        if !watched.file.exists() {
+            // It mostly comes when it is needed; where its name is not the right one, that shows here.
+            tracing::info!(target: "millpond", file = %watched.file.display(), "no file of switches yet");
+        }
         watched.take(&shared, read(&watched.file));
         self.keep(watch(shared, watched));
     }
 }
 
 impl<B: Backend> Shared<B> {
-    fn switches(&self) -> Switches {
+    pub(crate) fn switches(&self) -> Switches {
         Switches { mode: self.mode.get(), ..self.board.get().unwrap_or_default() }
     }
 
@@ -230,6 +235,7 @@ struct Watched {
     /// The statements and tables from before it named some, and those that it named last.
     named_before: Option<Switches>,
     named: Switches,
+    told: Told,
 }
 
 impl Watched {
@@ -242,6 +248,7 @@ impl Watched {
             switchings: 0,
             named_before: None,
             named: Switches::default(),
+            told: Told::default(),
         }
     }
 
@@ -249,6 +256,7 @@ impl Watched {
         if self.seen == text {
             return;
         }
+        let mut trouble = None;
         let said = text.as_ref().map_err(Clone::clone).and_then(|text| {
             let said = Switches::read(text).map_err(|error| error.to_string())?;
             Ok((text, said))
@@ -259,11 +267,11 @@ impl Watched {
                 text.clone_into(&mut self.taken);
             }
             Ok(_) => {}
-            Err(why) => {
-                let cause = format!("{}: {why}", self.file.display()).into();
-                shared.tell(&Event::SwitchesUnreadable { cause });
-            }
+            Err(why) => trouble = Some(why),
         }
+        let named = |why| format!("{}: {why}", self.file.display());
+        let trouble = trouble.map(|why| Event::SwitchesUnreadable { cause: named(why).into() });
+        self.told.is(shared, trouble);
         self.seen = text;
     }
 

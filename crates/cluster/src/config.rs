@@ -27,7 +27,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// The most connections to one node that are being opened at a time. Default 2.
     pub max_connecting: usize,
-    /// The most callers that may wait for connections of one node; who comes then is told at once. Default no limit.
+    /// The most callers that may wait for connections of one node, and the most that may wait while no node may run their statements; who comes
+    /// then is told at once. Default no limit.
     pub max_waiting: Option<usize>,
     /// How many reads may run on the primary at a time since no replica may serve them; who comes then is told at once. Default no limit.
     pub max_fallback_reads: Option<usize>,

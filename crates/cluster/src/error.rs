@@ -44,8 +44,8 @@ pub enum ErrorKind {
     Acquire,
     /// The handle was closed.
     Closed,
-    /// As many callers wait for a connection as may, on every node that could run it; or as many reads run on the primary for want of a
-    /// replica as may. Turned away at once.
+    /// As many callers wait for a connection as may, on every node that could run it, or for such a node; or as many reads run on the primary for
+    /// want of a replica as may. Turned away at once.
     Overloaded,
     /// The server refused the statement.
     Rejected,

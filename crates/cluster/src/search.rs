@@ -25,7 +25,7 @@ use crate::node::{InFlight, Node, now};
 use crate::shadow::Recording;
 use crate::shards::Shard;
 use crate::sight::StatementSpan;
-use crate::{Backend, Error, ErrorKind, Handle, NodeLease, Outcome, Purpose, Served};
+use crate::{Backend, Error, Handle, NodeLease, Purpose, Served};
 
 mod failures;
 mod plain;
@@ -127,6 +127,8 @@ pub(crate) struct Search<'a, B: Backend> {
     answers: Option<watch::Receiver<()>>,
     /// Counts it among the reads that run on the primary for want of a replica.
     fallback: Option<Counted<'a>>,
+    /// Counts it among those that wait since no node may run them.
+    waiting: Option<Counted<'a>>,
     /// How far it was when no connection was at hand.
     unfinished: Option<Course<'a, B>>,
 }
@@ -163,6 +165,7 @@ impl<'a, B: Backend> Search<'a, B> {
             unfinished: None,
             answers: None,
             fallback: None,
+            waiting: None,
         }
     }
 
@@ -206,6 +209,9 @@ impl<'a, B: Backend> Search<'a, B> {
                         continue;
                     }
                     is_without_node = decided.decision.plan.nodes().is_empty();
+                    if !is_without_node {
+                        self.waiting = None;
+                    }
                     let candidate = self.next_candidate(&view, &mut decided)?;
                     Course { by: view.number, at, decided, candidate }
                 }
@@ -406,16 +412,8 @@ impl<'a, B: Backend> Search<'a, B> {
         let Some(most) = shared.limits.max_fallback_reads().filter(|_| self.fallback.is_none()) else {
             return Ok(());
         };
-        let one_more = |count: usize| (count < most).then_some(count + 1);
-        if shared.fallback_reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
-            let why = self.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            let text = format!(
-                "{most} reads run on the primary for want of a replica, as many as may (max_fallback_reads){why}"
-            );
-            return Err(Error::new(ErrorKind::Overloaded, Outcome::NotSent, text));
-        }
-        self.fallback = Some(Counted(&shared.fallback_reads));
-        Ok(())
+        self.fallback = Counted::one_more(&shared.fallback_reads, Some(most));
+        if self.fallback.is_some() { Ok(()) } else { Err(self.too_many_fallbacks(most)) }
     }
 
     /// Whether it waits for a replica that may serve it.
@@ -699,25 +697,29 @@ impl<'a, B: Backend> Search<'a, B> {
             Some(patience) => earlier(since + patience, self.ends),
             None => self.deadline(),
         };
-        let changes = match &mut self.changes {
-            Some(changes) => changes,
+        let Some(mut changes) = self.changes.take() else {
             // Subscribed after the plan was made from an older snapshot: the first look is at once.
-            none => {
-                *none = Some(shared.changes.subscribe());
-                return Ok(());
-            }
+            self.changes = Some(shared.changes.subscribe());
+            return Ok(());
         };
         if shared.view.load().members().all(|node| self.tried.contains(node.id)) {
             // Every node has had its chance.
             return Err(self.fruitless(None));
         }
+        if is_without_node && self.waiting.is_none() {
+            let most = shared.limits.max_waiting();
+            let Some(counted) = Counted::one_more(&shared.waiting_for_node, most) else {
+                return Err(self.too_many_wait());
+            };
+            self.waiting = Some(counted);
+        }
         shared.nudge_all();
-        // A node that is up and gives no connection (it has none left, say) may give one later without a change.
-        let next_try = end.min(self.now + RETRY);
-        let is_changed = {
-            let _waiting = is_without_node.then(|| Counted::one_more(&shared.waiting_for_node));
-            timeout_at(next_try, changes.changed()).await.is_ok()
-        };
+        // Without a change a replica may show what a read has to, and a node that is up and gives no connection (it has none left, say) may
+        // give one. What has no node to write to need not look.
+        let looks_again = self.access.is_read() || !is_without_node;
+        let next_try = if looks_again { end.min(self.now + RETRY) } else { end };
+        let is_changed = timeout_at(next_try, changes.changed()).await.is_ok();
+        self.changes = Some(changes);
         self.look_at_the_clock();
         if !is_changed && self.now >= end {
             let limit = match patience {
@@ -746,9 +748,11 @@ impl<'a, B: Backend> Search<'a, B> {
 struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
-    fn one_more(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+    /// Unless there are as many as may be.
+    fn one_more(count: &'a AtomicUsize, most: Option<usize>) -> Option<Self> {
+        let most = most.unwrap_or(usize::MAX);
+        let one_more = |count: usize| (count < most).then_some(count + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok().then(|| Self(count))
     }
 }
 

@@ -149,7 +149,8 @@ impl Builder {
     /// protocol (PgBouncer from 1.21, with `max_prepared_statements`), or statements are sent by
     /// [`query_typed`](Db::query_typed), which needs nothing and takes one round trip; a [`Lease`](crate::Lease) is only good for single transactions; and nobody can
     /// [listen](Db::listener). Each node must have an entry of its own in the pooler, since a name that hides several servers makes
-    /// what is known of them wrong.
+    /// what is known of them wrong. Have monitors ask [past the pooler](crate::NodeSettings::monitored_at), if they can reach the servers: a full
+    /// pool looks like a dead server otherwise.
     #[must_use]
     pub const fn behind_pooler(mut self) -> Self {
         self.kind = Kind::Pooled;
@@ -250,7 +251,8 @@ impl Builder {
     }
 
     /// The most callers that may wait for the connections of one node. When it has so many, a call goes on to the next node that may run it,
-    /// and is refused at once when there is none ([`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded)). Default `None`: no limit.
+    /// and is refused at once when there is none ([`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded)). As many may wait besides while
+    /// no node may run their statements: for a primary, mostly. Default `None`: no limit.
     #[must_use]
     pub const fn max_waiting(mut self, callers: Option<usize>) -> Self {
         self.config.max_waiting = callers;

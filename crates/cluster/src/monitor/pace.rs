@@ -1,5 +1,6 @@
 //! How often a node is asked.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +10,9 @@ use crate::cluster::Shared;
 
 /// How long nothing must have been asked of the cluster until its nodes are asked less often.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
+
+/// How often at least while callers wait for a node that may run their statements: they do not nudge again and again, being many.
+const WHILE_AWAITED: Duration = Duration::from_millis(100);
 
 /// Probes come as often as set while the cluster is in use, and twice as seldom each time while it is not: a process that does nothing must not
 /// keep servers busy. The first read behind a rest finds its replica too old, goes to the primary, and has all asked.
@@ -31,6 +35,9 @@ impl Pace {
             is_in_use |= node.is_in_use();
         }
         let usual = shared.probe_interval();
+        if shared.waiting_for_node.load(Ordering::Relaxed) > 0 {
+            return usual.min(WHILE_AWAITED);
+        }
         self.after(statements, is_in_use, usual, shared.config.idle_probe_interval)
     }
 

@@ -42,6 +42,10 @@ impl<B: Backend> Search<'_, B> {
         let error = if self.changes.is_some() { error.after(waited) } else { error };
         let is_over =
             is_closed || self.now >= self.deadline() || (self.is_hopeless && !self.access.is_read());
+        if error_of_pool.cause().is_some() {
+            // Who fails at once has nothing in flight, and would be chosen for that.
+            node.penalise();
+        }
         node.nudged.notify_one();
         self.last_error = Some(error.clone());
         if is_over { Err(error) } else { Ok(()) }
@@ -111,6 +115,24 @@ impl<B: Backend> Search<'_, B> {
             if self.access.is_read() && is_old { error.about_old_replicas() } else { error }
         };
         self.last_error.take().unwrap_or_else(no_primary)
+    }
+
+    /// As many reads as may run on the primary already for want of a replica.
+    pub(super) fn too_many_fallbacks(&self, most: usize) -> Error {
+        let why = self.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let text = format!(
+            "{most} reads run on the primary for want of a replica, as many as may (max_fallback_reads){why}"
+        );
+        Error::new(ErrorKind::Overloaded, Outcome::NotSent, text)
+    }
+
+    /// As many callers as may wait already for a node that may run their statements. Says no more: this many must cost little.
+    pub(super) fn too_many_wait(&self) -> Error {
+        let most = self.handle.shared().limits.max_waiting().unwrap_or_default();
+        let text = format!(
+            "no node may run the statement now, and {most} callers wait for one, as many as may (max_waiting)"
+        );
+        Error::new(ErrorKind::Overloaded, Outcome::NotSent, text)
     }
 
     /// Lets a read that failed on a node go on to another, within the budget for that. Returns the error when not.

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::execute::unless;
 use crate::testing::{Connecting, Down, Servers, Where, answers, server};
-use crate::{Answer, Cluster, Config, Limits, NodeConfig, Operation, Target};
+use crate::{Answer, Cluster, Config, ErrorKind, Limits, NodeConfig, Operation, Outcome, Target};
 
 /// A primary and two replicas: servers 1, 2 and 3. All have answered just now, and show the same.
 fn cluster(connect: impl Fn(u64) -> Connecting + Send + Sync + 'static) -> Cluster<Servers> {
@@ -133,6 +133,24 @@ async fn a_write_waits_for_a_primary_as_long_as_for_a_connection_unless_said_oth
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoPrimary, Outcome::NotSent), "{error}");
     assert_eq!((begun.elapsed().as_secs(), cluster.status().waiting), (2, 0));
     assert!(error.to_string().contains("; waited for 2000 ms, as acquire_timeout allows"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_wait_for_a_primary_as_may_and_others_are_told_at_once() {
+    let (cluster, first) = write_without_a_primary(|limits| limits.max_waiting = Some(1)).await;
+    let (begun, handle) = (Instant::now(), cluster.handle());
+    let error = handle.run(Statement::connection(Access::Write), &mut Where).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Overloaded, Outcome::NotSent), "{error}");
+    assert!(error.to_string().contains("1 callers wait for one, as many as may (max_waiting)"), "{error}");
+    assert_eq!((begun.elapsed(), cluster.status().waiting), (Duration::ZERO, 1));
+    // It keeps its place while it looks again and again.
+    answers(&cluster, "c", Role::Replica, 2);
+    cluster.shared.woken();
+    yield_now().await;
+    assert_eq!(cluster.status().waiting, 1);
+    answers(&cluster, "b", Role::Primary, 2);
+    assert_eq!(first.await.unwrap().unwrap(), server(2));
+    assert_eq!(cluster.status().waiting, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,6 +279,21 @@ async fn reads_that_full_replicas_leave_to_the_primary_are_counted_as_theirs() {
     let ran = handle.run(Statement::connection(Access::Read), &mut Where).await.unwrap();
     assert_eq!(ran, server(1));
     assert_eq!(cluster.status().reads_on_primary, [(Reason::FreshReplica, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_gives_no_connections_is_not_chosen_again_and_again_for_having_nothing_in_flight() {
+    let cluster =
+        cluster(|address| Box::pin(ready(if address == 2 { Err(Down::Gone) } else { Ok(server(address)) })));
+    let handle = cluster.handle();
+    let mut chosen = 0;
+    for _ in 0..100 {
+        let load = |name| named(&cluster, name).load(Shard::own(), Tick::of(Instant::now().into_std()));
+        chosen += u32::from(load("b") <= load("c"));
+        let ran = handle.run(Statement::connection(Access::Read), &mut Where).await.unwrap();
+        assert_eq!(ran, server(3));
+    }
+    assert!(chosen <= 10, "it was the better one {chosen} times of 100");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Row};
 use crate::catalog;
 use crate::connection::Connection;
 use crate::connector::{Connector, Connectors};
+use crate::foundation::server_id;
 use crate::frame::Kind;
 use crate::{DriverError, Lsn, lag_source};
 
@@ -118,20 +119,18 @@ const IDENTITY_ALONE: &str = identity!(" null::pg_catalog.pg_lsn", " 0::int8");
 const UNSEEN: &str = "which timeline it receives, so that behind a failover it serves reads again only after its next restart point: \
                       GRANT pg_read_all_stats to the login of this process";
 
-/// Which server is this?
-const WHO: &str = concat!("select", which_server!());
+/// Which server is this? A number for its place, or nothing, and one for its run.
+pub const WHICH_SERVER: &str = concat!("select", which_server!());
 
 /// Asks a new connection where it leads. Once for each connection, a round trip beside the several that opening one takes.
 pub(crate) async fn who(client: &Client) -> Result<ServerId, tokio_postgres::Error> {
-    server_of(&client.query_typed_one(WHO, &[]).await?, 0)
+    server_of(&client.query_typed_one(WHICH_SERVER, &[]).await?, 0)
 }
 
 /// From the column with this index on.
 fn server_of(row: &Row, index: usize) -> Result<ServerId, tokio_postgres::Error> {
-    let bits = |number: i64| u64::from_ne_bytes(number.to_ne_bytes());
     // By a socket it has no address.
-    let place = row.try_get::<_, Option<i64>>(index)?.map(bits);
-    Ok(ServerId::new(place, bits(row.try_get(index + 1)?)))
+    Ok(server_id(row.try_get(index)?, row.try_get(index + 1)?))
 }
 
 impl Backend for Postgres {

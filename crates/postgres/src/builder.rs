@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use millpond_cluster::sql::{Classifier, Dialect, FunctionNameError};
 use millpond_cluster::{
-    Cluster, Config as ClusterConfig, Discovery, DiscoveryError, Event, Mode, NodeConfig,
+    Backend, Cluster, Config as ClusterConfig, Discovery, DiscoveryError, Event, Mode, NodeConfig,
     connections_per_node,
 };
 use tokio::time::timeout;
@@ -487,24 +487,7 @@ impl Builder {
     ///
     /// Cancel safe: a dropped future closes what it opened.
     pub async fn connect(self) -> Result<Db> {
-        let patience = self.config.connect_timeout;
-        let Prepared { backend, nodes, config, discovery, switches_file } = self.prepare()?;
-        let nodes = match &discovery {
-            // Before anybody connects to a name that stands for several.
-            Some((found, _)) => match timeout(patience, found()).await {
-                Ok(Ok(found)) if !found.nodes.is_empty() => found.nodes,
-                _ => nodes,
-            },
-            None => nodes,
-        };
-        let cluster = Cluster::connect(backend, nodes, config).await?;
-        if let Some((found, interval)) = discovery {
-            cluster.discover(found, interval);
-        }
-        if let Some(file) = switches_file {
-            cluster.watch_switches(file);
-        }
-        Ok(Db::new(cluster.handle()))
+        Ok(Db::new(self.connect_backend(|postgres| postgres).await?.handle()))
     }
 
     /// The same without waiting for anybody: nodes are asked in the background, and the first statements wait for what they say, for as
@@ -514,15 +497,49 @@ impl Builder {
     ///
     /// A setting that cannot be.
     pub fn connect_lazy(self) -> Result<Db> {
+        Ok(Db::new(self.start_backend(|postgres| postgres)?.handle()))
+    }
+
+    /// [Connects](Self::connect) a cluster whose statements another driver runs: see [`foundation`](crate::foundation).
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_backend<B>(self, wrap: impl FnOnce(Postgres) -> B) -> Result<Cluster<B>>
+    where
+        B: Backend<Address = Server>,
+    {
+        let patience = self.config.connect_timeout;
+        let mut prepared = self.prepare()?;
+        if let Some((found, _)) = &prepared.discovery {
+            // Before anybody connects to a name that stands for several.
+            if let Ok(Ok(found)) = timeout(patience, found()).await {
+                if !found.nodes.is_empty() {
+                    prepared.nodes = found.nodes;
+                }
+            }
+        }
+        let Prepared { backend, nodes, config, discovery, switches_file } = prepared;
+        let cluster = Cluster::connect(wrap(backend), nodes, config).await?;
+        Ok(followed(cluster, discovery, switches_file))
+    }
+
+    /// The same without waiting for anybody, as [`connect_lazy`](Self::connect_lazy) does.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be.
+    pub fn start_backend<B>(self, wrap: impl FnOnce(Postgres) -> B) -> Result<Cluster<B>>
+    where
+        B: Backend<Address = Server>,
+    {
         let Prepared { backend, nodes, config, discovery, switches_file } = self.prepare()?;
-        let cluster = Cluster::start(backend, nodes, config)?;
-        if let Some((found, interval)) = discovery {
-            cluster.discover(found, interval);
-        }
-        if let Some(file) = switches_file {
-            cluster.watch_switches(file);
-        }
-        Ok(Db::new(cluster.handle()))
+        let cluster = Cluster::start(wrap(backend), nodes, config)?;
+        Ok(followed(cluster, discovery, switches_file))
     }
 
     fn prepare(self) -> Result<Prepared> {
@@ -569,6 +586,21 @@ impl Builder {
         let backend = Postgres { connectors: Some(connectors), segment_size, last_catalog: Arc::default() };
         Ok(Prepared { backend, nodes, config: self.config, discovery, switches_file: self.switches_file })
     }
+}
+
+/// The cluster, with what changes it while it is in use.
+fn followed<B: Backend<Address = Server>>(
+    cluster: Cluster<B>,
+    discovery: Option<(Discovery<Server>, Duration)>,
+    switches_file: Option<PathBuf>,
+) -> Cluster<B> {
+    if let Some((found, interval)) = discovery {
+        cluster.discover(found, interval);
+    }
+    if let Some(file) = switches_file {
+        cluster.watch_switches(file);
+    }
+    cluster
 }
 
 /// What a handle is made of.

@@ -441,13 +441,7 @@ impl Connection {
         let soil = self.soil_left();
         // The server warns of a ROLLBACK outside of a transaction.
         let may_be_open = self.reading.is_raw() || soil.intersects(OPENS);
-        let applies = |(effects, _): &&(Effects, &str)| {
-            if *effects == OPENS { may_be_open } else { is_unseen || soil.intersects(*effects) }
-        };
-        let mut text: Vec<_> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
-        if is_unseen || soil.intersects(TAKEN_AWAY) {
-            text.extend(self.setup.after_connect.as_deref());
-        }
+        let mut text = resets(soil, is_unseen, may_be_open, self.setup.after_connect.as_deref());
         if is_unseen {
             text.push(PREPARED);
         }
@@ -583,6 +577,20 @@ const RESETS: [(Effects, &str); 7] = [
     // Only for what was not seen: a session's sequence values do no harm but to who asks for them unasked.
     (Effects::NONE, "DISCARD SEQUENCES"),
 ];
+
+/// The texts that take away what was left in a session, in their order: what is known of it, or all but prepared statements where it was
+/// used unseen; a transaction, if one may be open. Behind them what every new connection runs first, if it may be gone.
+#[must_use]
+pub fn resets(soil: Effects, is_unseen: bool, may_be_open: bool, after_connect: Option<&str>) -> Vec<&str> {
+    let applies = |(effects, _): &&(Effects, &'static str)| {
+        if *effects == OPENS { may_be_open } else { is_unseen || soil.intersects(*effects) }
+    };
+    let mut texts: Vec<&str> = RESETS.iter().filter(applies).map(|(_, text)| *text).collect();
+    if is_unseen || soil.intersects(TAKEN_AWAY) {
+        texts.extend(after_connect);
+    }
+    texts
+}
 
 /// A call under way. Dropped before it is over, it leaves the connection unfit for anybody else.
 struct Interruption<'a> {

@@ -113,6 +113,10 @@ impl Connector {
         self.way_for(Purpose::Probe).address.stands_for().await
     }
 
+    pub(crate) const fn config(&self) -> &Config {
+        &self.way.config
+    }
+
     fn way_for(&self, purpose: Purpose) -> &Way {
         self.monitors.as_ref().filter(|_| purpose == Purpose::Probe).unwrap_or(&self.way)
     }

@@ -1,7 +1,7 @@
 use std::io;
 
 use millpond_cluster::{Failure, FailureKind};
-use tokio_postgres::error::{DbError, Severity, SqlState};
+use tokio_postgres::error::{DbError, Severity};
 
 /// What went wrong below the routing: in the driver, or in what it was given.
 ///
@@ -65,7 +65,10 @@ impl DriverError {
         let failure = |kind, hint| Failure { kind, code: None, hint };
         match self {
             Self::Driver(error) => match error.as_db_error() {
-                Some(said) => failure_of_server(said),
+                Some(said) => {
+                    let is_last = matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+                    failure_of_server(said.code().code(), said.message(), is_last)
+                }
                 None => failure_of_driver(error),
             },
             Self::AfterConnect(_) => {
@@ -88,12 +91,14 @@ impl DriverError {
     }
 }
 
-fn failure_of_server(said: &DbError) -> Failure {
-    let code = said.code();
-    let (kind, hint) = match code.code() {
+/// What follows from an error that the server told by this code (SQLSTATE) and message; with the last ones, of the severities FATAL and
+/// PANIC, it ends the connection.
+#[must_use]
+pub fn failure_of_server(code: &str, message: &str, is_last: bool) -> Failure {
+    let (kind, hint) = match code {
         "25006" => (FailureKind::ReadOnly, None),
         // These three have other meanings too; only the text tells (it may be translated: then the error stands).
-        "0A000" | "55000" | "XX000" if said.message().contains("recovery") => (FailureKind::ReadOnly, None),
+        "0A000" | "55000" | "XX000" if message.contains("recovery") => (FailureKind::ReadOnly, None),
         "40001" | "40P01" => (FailureKind::Conflict, None),
         "28P01" => {
             (FailureKind::Denied, Some("check the user name and the password, or the password callback"))
@@ -106,19 +111,17 @@ fn failure_of_server(said: &DbError) -> Failure {
             Some("the server has no connection left: lower max_size or raise max_connections"),
         ),
         // 57P05 and 25P03 end a connection that was idle too long.
-        "08P01" if said.message().contains("unsupported startup parameter") => (
+        "08P01" if message.contains("unsupported startup parameter") => (
             FailureKind::ConnectionLost,
             Some("a pooler stands in front of the server? Then say so: Builder::behind_pooler()"),
         ),
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => (FailureKind::ConnectionLost, None),
         // Whatever the reason, the connection ends with it, and nobody knows what became of a commit.
-        _ if matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => {
-            (FailureKind::ConnectionLost, None)
-        }
+        _ if is_last => (FailureKind::ConnectionLost, None),
         _ => (FailureKind::Rejected, None),
     };
-    debug_assert!(code != &SqlState::SUCCESSFUL_COMPLETION, "an error with the code of a success");
-    Failure { kind, code: Some(code.code().to_owned()), hint }
+    debug_assert!(code != "00000", "an error with the code of a success");
+    Failure { kind, code: Some(code.to_owned()), hint }
 }
 
 /// The driver keeps the kinds of its errors to itself; its texts are what tells them apart. A text that is not known

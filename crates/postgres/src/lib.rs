@@ -14,6 +14,7 @@ mod copy;
 mod db;
 mod discovery;
 mod error;
+pub mod foundation;
 mod frame;
 mod known;
 mod lag_source;

@@ -1,0 +1,65 @@
+//! For backends that run statements by another driver, and have all else from here: settings, monitors, what the database holds.
+//!
+//! Such a backend wraps [`Postgres`], which [`Builder::connect_backend`](crate::Builder::connect_backend) gives it, has its connections for
+//! [`Purpose::Probe`](millpond_cluster::Purpose::Probe) opened by it, and hands those back to it where they are asked something. Its connections
+//! for statements ask [`WHICH_SERVER`] when they are opened, so that one which leads elsewhere is found out.
+
+use std::sync::atomic::Ordering;
+
+use millpond_cluster::core::ServerId;
+
+use crate::backend::Source;
+use crate::frame::Kind;
+use crate::{Lsn, Postgres, Server};
+
+pub use crate::backend::WHICH_SERVER;
+pub use crate::beside::{REPLAYED, WRITTEN};
+pub use crate::connection::resets;
+pub use crate::error::failure_of_server;
+
+/// Whether a transaction is open, for one message of the simple protocol: without one it is as old as the statement. An aborted one answers with
+/// an error of code 25P02.
+pub const IN_TRANSACTION: &str =
+    "select pg_catalog.transaction_timestamp() <> pg_catalog.statement_timestamp()";
+
+/// What a row of [`WHICH_SERVER`] says, by its two columns.
+#[must_use]
+pub fn server_id(place: Option<i64>, run: i64) -> ServerId {
+    let bits = |number: i64| u64::from_ne_bytes(number.to_ne_bytes());
+    ServerId::new(place.map(bits), bits(run))
+}
+
+impl Server {
+    /// Where it is, for another driver: one host, which may be the folder of a socket, with its port, and its address if that is set apart. `None`
+    /// for the one of a test.
+    #[must_use]
+    pub const fn config(&self) -> Option<&tokio_postgres::Config> {
+        match &self.0 {
+            Source::Opened(connector) => Some(connector.config()),
+            Source::Test(_) => None,
+        }
+    }
+
+    /// What every new connection runs first: see [`Builder::after_connect`](crate::Builder::after_connect).
+    #[must_use]
+    pub fn after_connect(&self) -> Option<&str> {
+        match &self.0 {
+            Source::Opened(connector) => connector.setup.after_connect.as_deref(),
+            Source::Test(_) => None,
+        }
+    }
+}
+
+impl Postgres {
+    /// Whether its servers are [behind a pooler](crate::Builder::behind_pooler).
+    #[must_use]
+    pub fn is_behind_pooler(&self) -> bool {
+        self.kind() == Kind::Pooled
+    }
+
+    /// The place that the answer to [`WRITTEN`] names, in bytes from the start of the log.
+    #[must_use]
+    pub fn end_of_written(&self, insert: u64) -> Lsn {
+        Lsn::end_of_written(insert, self.segment_size.load(Ordering::Relaxed))
+    }
+}

@@ -81,6 +81,11 @@ const ADAPTERS: Ban = crates(
     &["deadpool-postgres", "diesel", "diesel-async", "millpond-mysql", "mysql_async", "sea-orm", "sqlx"],
 );
 
+const OTHER_ADAPTERS: Ban = crates(
+    "other adapters",
+    &["deadpool-postgres", "diesel", "diesel-async", "millpond-deadpool", "sea-orm"],
+);
+
 /// All published crates, the lowest first.
 pub(crate) const LAYERS: &[Layer] = &[
     Layer {
@@ -154,6 +159,25 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Uses::Only(&[any("deadpool"), any("millpond-pool"), any("thiserror")]),
         never: &[CORE_AND_SQL],
         why: "Pools what deadpool pools, and needs nothing else of ours.",
+    },
+    Layer {
+        name: "millpond-sqlx",
+        uses: Uses::Only(&[
+            any("async-stream"),
+            any("futures-core"),
+            any("futures-util"),
+            any("millpond-cluster"),
+            any("millpond-postgres"),
+            any("percent-encoding"),
+            any("sqlx"),
+            any("sqlx-core"),
+            any("sqlx-postgres"),
+            any("thiserror"),
+            only("tokio", &["macros", "rt", "sync", "time"]),
+            any("tracing"),
+        ]),
+        never: &[OTHER_ADAPTERS],
+        why: "Statements by sqlx's connections; monitors and settings are those of the backend.",
     },
     Layer {
         name: "millpond-lab",

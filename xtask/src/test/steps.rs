@@ -1,5 +1,6 @@
 //! The steps, in the order in which they run: what is quick to fail comes first.
 
+use std::collections::BTreeSet;
 use std::env;
 
 use anyhow::Result;
@@ -24,7 +25,7 @@ pub(super) struct Step {
 
 /// What starts servers, in nextest's language.
 const WITHOUT_SERVERS: &str =
-    "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool)$/) and kind(test)))";
+    "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool|sqlx)$/) and kind(test)))";
 
 /// What starts a pooler in front of them, left out.
 const WITHOUT_POOLER: &str = "not binary(pooler)";
@@ -130,11 +131,20 @@ fn alone(metadata: &Metadata) -> Vec<Step> {
     steps
 }
 
-/// The published crates by the oldest compiler that they say they take. It is installed where that is ours to do.
-fn oldest_rust(metadata: &Metadata) -> Option<Step> {
+/// The published crates by the oldest compilers that they say they take.
+fn oldest_rust(metadata: &Metadata) -> Vec<Step> {
     let published = || metadata.members.iter().filter(|package| package.published);
-    let version = published().find_map(|package| package.rust_version.clone())?;
-    let packages: Vec<_> = published().map(|package| format!("--package={}", package.name)).collect();
+    let versions: BTreeSet<_> = published().filter_map(|package| package.rust_version.clone()).collect();
+    let one = |version: String| {
+        let those = published().filter(|package| package.rust_version.as_ref() == Some(&version));
+        let packages = those.map(|package| format!("--package={}", package.name)).collect();
+        by_rust(version, packages)
+    };
+    versions.into_iter().map(one).collect()
+}
+
+/// Packages by a compiler, which is installed where that is ours to do.
+fn by_rust(version: String, packages: Vec<String>) -> Step {
     let name = format!("rust {version}");
     let run = move |workspace: &Workspace, kept: &Kept| {
         let rustup = |words: &str| Cmd::new("rustup").folder(&workspace.path("")).words(words);
@@ -147,11 +157,11 @@ fn oldest_rust(metadata: &Metadata) -> Option<Step> {
             return Ok(Outcome::PassedWithout(format!("no Rust {version}: `rustup {install}`")));
         }
         // Two compilers in one folder would build everything anew each time.
-        let folder = workspace.target().join("oldest-rust");
+        let folder = workspace.target().join(format!("rust-{version}"));
         let check = rustup(&format!("run {version} cargo check --all-features")).args(packages);
         check.env("CARGO_TARGET_DIR", folder).run_kept(kept).map(|()| Outcome::Passed)
     };
-    Some(Step { name, run: Box::new(run) })
+    Step { name, run: Box::new(run) }
 }
 
 /// Whether nobody watches.

@@ -1,0 +1,120 @@
+//! Connections on loan, and what takes them.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use futures_core::future::BoxFuture;
+use millpond_cluster::NodeLease;
+use sqlx::Acquire;
+use sqlx::postgres::{PgConnection, Postgres};
+
+use crate::backend::Sqlx;
+use crate::foreign::Out;
+use crate::pool::{Kind, PgPool, Routed, Session};
+use crate::writer::pid_of;
+
+/// A connection to the primary on loan; made by [`PgPool::acquire`]. It derefs to `PgConnection`.
+///
+/// Dropped, it is rolled back and set back in the background before anybody else gets it; its prepared statements stay.
+pub struct PoolConnection {
+    inner: Inner,
+}
+
+enum Inner {
+    // The connection goes back before what was out of it counts as written.
+    Routed { lease: NodeLease<Sqlx>, _out: Out },
+    Plain(sqlx::pool::PoolConnection<Postgres>),
+}
+
+impl PoolConnection {
+    pub(crate) const fn routed(lease: NodeLease<Sqlx>, out: Out) -> Self {
+        Self { inner: Inner::Routed { lease, _out: out } }
+    }
+
+    pub(crate) const fn plain(connection: sqlx::pool::PoolConnection<Postgres>) -> Self {
+        Self { inner: Inner::Plain(connection) }
+    }
+}
+
+impl Deref for PoolConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match &self.inner {
+            Inner::Routed { lease, .. } => lease.client(),
+            Inner::Plain(connection) => connection,
+        }
+    }
+}
+
+impl DerefMut for PoolConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match &mut self.inner {
+            Inner::Routed { lease, .. } => lease.client_mut(),
+            Inner::Plain(connection) => connection,
+        }
+    }
+}
+
+impl fmt::Debug for PoolConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolConnection").finish_non_exhaustive()
+    }
+}
+
+impl<'c> Acquire<'c> for &'c mut PoolConnection {
+    type Database = Postgres;
+    type Connection = &'c mut PgConnection;
+
+    fn acquire(self) -> BoxFuture<'c, Result<Self::Connection, sqlx::Error>> {
+        Box::pin(std::future::ready(Ok(&mut **self)))
+    }
+
+    fn begin(self) -> BoxFuture<'c, Result<sqlx::Transaction<'c, Postgres>, sqlx::Error>> {
+        Box::pin(sqlx::Connection::begin(&mut **self))
+    }
+}
+
+/// For code that takes any `Acquire`. Its transactions are sqlx's own, on connections of the [writer pool](PgPool::writer_pool): what they commit is not
+/// seen, so that reads of this pool, or of the session, go to the primary until they are over. [`PgPool::begin`] has one whose commit is
+/// seen.
+impl<'c> Acquire<'c> for &'_ PgPool {
+    type Database = Postgres;
+    type Connection = PoolConnection;
+
+    fn acquire(self) -> BoxFuture<'c, Result<PoolConnection, sqlx::Error>> {
+        let pool = self.clone();
+        Box::pin(async move { pool.acquire().await })
+    }
+
+    fn begin(self) -> BoxFuture<'c, Result<sqlx::Transaction<'c, Postgres>, sqlx::Error>> {
+        let pool = self.clone();
+        Box::pin(async move {
+            match pool.kind {
+                Kind::Routed(routed) => begin_foreign(&routed).await,
+                Kind::Plain(pool) => pool.begin().await,
+            }
+        })
+    }
+}
+
+impl<'c> Acquire<'c> for &'_ Session {
+    type Database = Postgres;
+    type Connection = PoolConnection;
+
+    fn acquire(self) -> BoxFuture<'c, Result<PoolConnection, sqlx::Error>> {
+        Acquire::acquire(&**self)
+    }
+
+    fn begin(self) -> BoxFuture<'c, Result<sqlx::Transaction<'c, Postgres>, sqlx::Error>> {
+        Acquire::begin(&**self)
+    }
+}
+
+async fn begin_foreign<'c>(routed: &Routed) -> Result<sqlx::Transaction<'c, Postgres>, sqlx::Error> {
+    let writer = routed.writer();
+    let mut connection = writer.pool.acquire().await?;
+    let pid = pid_of(&mut connection).await?;
+    writer.watched.begin(pid, routed.out());
+    sqlx::Transaction::begin(connection, None).await
+}

@@ -1,0 +1,569 @@
+//! The pool that stands in the place of sqlx's.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use millpond_cluster::core::{Access, Freshness};
+use millpond_cluster::sql::{Classification, Dialect, Effects};
+use millpond_cluster::{Explanation, Handle, Mode, Statement};
+use millpond_postgres::{Report, ShadowReport, Status, Switches, Token, TokenError};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions as SqlxPoolOptions, PgRow, Postgres};
+use sqlx::{SqlSafeStr, SqlStr};
+
+use crate::acquire::PoolConnection;
+use crate::backend::Sqlx;
+use crate::error::in_sqlx;
+use crate::foreign::{Foreign, Out};
+use crate::operation::{Begin, Begun, Failed, FetchAll, Run, Stream, Take, Verb};
+use crate::query::Query;
+use crate::transaction::Transaction;
+use crate::writer::Writer;
+
+/// A pool of connections to a PostgreSQL primary and its replicas, in the place of [`sqlx::PgPool`]: cheap to clone, `&PgPool` is an
+/// [`Executor`](sqlx::Executor) and [`Acquire`](sqlx::Acquire).
+///
+/// Each statement is read and, in [`Mode::Route`], sent where it may run: plain reads to a replica that is fresh enough, everything else to the
+/// primary. In [`Mode::Shadow`], which is how a pool starts unless told otherwise, everything goes to the primary, and
+/// [`shadow_report`](Self::shadow_report) says what would not. Reads show what this process has written, and are at most
+/// [`max_lag`](millpond_postgres::Builder::max_lag) old.
+///
+/// A statement that sets or needs the state of one connection (`SET`, an advisory lock, a temporary table) goes to the primary, and the
+/// log warns of it: what it leaves behind is taken away before anybody else gets the connection.
+#[derive(Clone)]
+pub struct PgPool {
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Routed(Routed),
+    /// One of sqlx's, as it is.
+    Plain(sqlx::PgPool),
+}
+
+/// A handle to the cluster, and what is out unseen of it.
+#[derive(Clone)]
+pub(crate) struct Routed {
+    pub(crate) handle: Handle<Sqlx>,
+    pub(crate) shared: Arc<Shared>,
+    /// What a session has out, where it is one.
+    pub(crate) session: Option<Arc<Foreign>>,
+    /// Whether its reads show its own writes, or the process's.
+    shows_own: bool,
+}
+
+/// What all clones of a pool have in common.
+pub(crate) struct Shared {
+    options: Arc<Mutex<PgConnectOptions>>,
+    writer_options: SqlxPoolOptions,
+    writer: OnceLock<Writer>,
+    foreign: Arc<Foreign>,
+}
+
+impl PgPool {
+    /// Connects to a cluster with the default settings, in [`Mode::Shadow`]. The URL is sqlx's, with all nodes in it:
+    /// `postgres://user:password@db-0,db-1,db-2/shop`. Roles are found by asking.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read, or no node that answers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped future closes what it opened.
+    pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
+        crate::PgPoolOptions::new().connect(url).await
+    }
+
+    /// The same from sqlx's options, which have one node.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
+        crate::PgPoolOptions::new().connect_with(options).await
+    }
+
+    /// The same without waiting for anybody. Call it inside a runtime.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read.
+    pub fn connect_lazy(url: &str) -> Result<Self, sqlx::Error> {
+        crate::PgPoolOptions::new().connect_lazy(url)
+    }
+
+    pub(crate) fn routed(
+        handle: Handle<Sqlx>,
+        options: Arc<Mutex<PgConnectOptions>>,
+        writer_options: SqlxPoolOptions,
+    ) -> Self {
+        let shared = Shared { options, writer_options, writer: OnceLock::new(), foreign: Arc::default() };
+        Self {
+            kind: Kind::Routed(Routed { handle, shared: Arc::new(shared), session: None, shows_own: true }),
+        }
+    }
+
+    /// Connects anew with these from now on, wherever the nodes are: for passwords that rotate. Where the server is they do not say. Monitors and
+    /// statements ask with the same.
+    pub fn set_connect_options(&self, options: PgConnectOptions) {
+        match &self.kind {
+            Kind::Routed(routed) => {
+                *routed.shared.options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+                if let Some(writer) = routed.shared.writer.get() {
+                    writer.look_again();
+                }
+            }
+            Kind::Plain(pool) => pool.set_connect_options(options),
+        }
+    }
+
+    /// A line of statements whose reads show its own writes, and those of the tokens that it was given.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        let session = |routed: &Routed| Routed {
+            handle: routed.handle.session(),
+            shared: Arc::clone(&routed.shared),
+            session: Some(Arc::default()),
+            shows_own: true,
+        };
+        Session { pool: self.with(session) }
+    }
+
+    fn with(&self, change: impl FnOnce(&Routed) -> Routed) -> Self {
+        match &self.kind {
+            Kind::Routed(routed) => Self { kind: Kind::Routed(change(routed)) },
+            Kind::Plain(pool) => Self { kind: Kind::Plain(pool.clone()) },
+        }
+    }
+
+    fn with_handle(&self, change: impl FnOnce(&Handle<Sqlx>) -> Handle<Sqlx>) -> Self {
+        self.with(|routed| Routed { handle: change(&routed.handle), ..routed.clone() })
+    }
+
+    /// With another freshness a plain handle's reads do not show its own writes any more; a session's do.
+    fn with_freshness(&self, freshness: Freshness) -> Self {
+        self.with(|routed| Routed {
+            handle: routed.handle.with_freshness(freshness),
+            shows_own: routed.is_session(),
+            ..routed.clone()
+        })
+    }
+
+    /// For reads that may be so old. **They need not show this process's writes**; those of a [session](Self::session) do.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        self.with_freshness(Freshness::Within(limit))
+    }
+
+    /// For reads from any replica that answers, however old.
+    #[must_use]
+    pub fn any(&self) -> Self {
+        self.with_freshness(Freshness::Any)
+    }
+
+    /// For reads from the primary.
+    #[must_use]
+    pub fn latest(&self) -> Self {
+        self.with_freshness(Freshness::Latest)
+    }
+
+    /// For reads that wait so long for a replica that may serve them, before they go to the primary.
+    #[must_use]
+    pub fn wait_for_replica(&self, limit: Duration) -> Self {
+        self.with_handle(|handle| handle.with_wait(limit))
+    }
+
+    /// For reads that never go to the primary.
+    #[must_use]
+    pub fn replicas_only(&self) -> Self {
+        self.with_handle(Handle::with_replicas_only)
+    }
+
+    /// For calls that may take so long in all, the wait for a connection included.
+    #[must_use]
+    pub fn timeout(&self, limit: Duration) -> Self {
+        self.with_handle(|handle| handle.with_timeout(limit))
+    }
+
+    /// For statements that say in `report` where they ran, and why there.
+    #[must_use]
+    pub fn with_report(&self, report: &Report) -> Self {
+        self.with_handle(|handle| handle.with_report(report))
+    }
+
+    /// Begins a transaction on the primary.
+    ///
+    /// # Errors
+    ///
+    /// No connection, or no primary, before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nobody else gets a connection in a transaction.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.begin_by(None, Access::Write).await
+    }
+
+    /// The same with a statement of its own in the place of `BEGIN`.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin), and what the server says to the statement.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`begin`](Self::begin).
+    pub async fn begin_with(
+        &self,
+        statement: impl SqlSafeStr,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.begin_by(Some(statement.into_sql_str()), Access::Write).await
+    }
+
+    /// Begins a transaction that only reads, on a replica that is fresh enough.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`begin`](Self::begin).
+    pub async fn begin_read_only(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.begin_by(Some(SqlStr::from_static("BEGIN READ ONLY")), Access::Read).await
+    }
+
+    async fn begin_by(
+        &self,
+        text: Option<SqlStr>,
+        access: Access,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let routed = match &self.kind {
+            Kind::Routed(routed) => routed,
+            Kind::Plain(pool) => {
+                let begun = match text {
+                    Some(text) => pool.begin_with(text).await,
+                    None => pool.begin().await,
+                };
+                return begun.map(Transaction::plain);
+            }
+        };
+        let statement = Statement::connection(access).seen_as("begin");
+        let mut begin = Begin { text, failed: Failed::default() };
+        let handle = routed.reading();
+        match handle.run(statement, &mut begin).await {
+            Ok((lease, purpose)) => {
+                Ok(Transaction::routed(lease, purpose, &routed.handle, routed.is_session()))
+            }
+            Err(error) => Err(begin.failed.instead_of(error)),
+        }
+    }
+
+    /// A connection to the primary, that derefs to `PgConnection`.
+    ///
+    /// What is done on it is not seen: as long as it is out, reads of this pool, or of the session that it was taken from, go to the primary. For
+    /// what holds connections for long, as listeners and job queues, there is [`writer_pool`](Self::writer_pool).
+    ///
+    /// # Errors
+    ///
+    /// No connection, or no primary, before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn acquire(&self) -> Result<PoolConnection, sqlx::Error> {
+        let routed = match &self.kind {
+            Kind::Routed(routed) => routed,
+            Kind::Plain(pool) => return Ok(PoolConnection::plain(pool.acquire().await?)),
+        };
+        let mut take = Take { failed: Failed::default() };
+        match routed.handle.run(Statement::connection(Access::Write), &mut take).await {
+            Ok((lease, _)) => Ok(PoolConnection::routed(lease, routed.out())),
+            Err(error) => Err(take.failed.instead_of(error)),
+        }
+    }
+
+    /// One pool of sqlx's that leads to whichever node is the primary, for code that takes an `sqlx::PgPool`: listeners, COPY, migrations, job queues,
+    /// session stores. It has connections of its own, as many as this one may have to the primary, and opens them when they are wanted.
+    ///
+    /// What it writes is not seen here: a reader that must show it asks for the [latest](Self::latest), or for a token.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime, the first time that it is called.
+    #[must_use]
+    pub fn writer_pool(&self) -> sqlx::PgPool {
+        match &self.kind {
+            Kind::Routed(routed) => routed.writer().pool.clone(),
+            Kind::Plain(pool) => pool.clone(),
+        }
+    }
+
+    /// Hands out no more connections, and waits until those that are out came back.
+    pub async fn close(&self) {
+        match &self.kind {
+            Kind::Routed(routed) => {
+                if let Some(writer) = routed.shared.writer.get() {
+                    writer.pool.close().await;
+                }
+                routed.handle.cluster().close(Duration::MAX).await;
+            }
+            Kind::Plain(pool) => pool.close().await,
+        }
+    }
+
+    /// Where a statement would go now, and why; nothing on a pool that was made of one of sqlx's.
+    #[must_use]
+    pub fn explain(&self, sql: &str) -> Option<Explanation> {
+        self.cluster().map(|handle| handle.explain(sql))
+    }
+
+    /// How the nodes stand; nothing on a pool that was made of one of sqlx's.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.cluster().map(|handle| handle.cluster().status())
+    }
+
+    /// What of the statements that ran in [`Mode::Shadow`] would have gone to replicas; nothing on a pool that was made of one of sqlx's.
+    #[must_use]
+    pub fn shadow_report(&self) -> Option<ShadowReport> {
+        self.cluster().map(|handle| handle.cluster().shadow_report())
+    }
+
+    /// Switches the mode, from the next statement on. Without meaning on a pool that was made of one of sqlx's.
+    pub fn set_mode(&self, mode: Mode) {
+        if let Some(handle) = self.cluster() {
+            handle.cluster().set_mode(mode);
+        }
+    }
+
+    /// Sets all switches for incidents, from the next statement on. Without meaning on a pool that was made of one of sqlx's.
+    pub fn set_switches(&self, switches: &Switches) {
+        if let Some(handle) = self.cluster() {
+            handle.cluster().set_switches(switches);
+        }
+    }
+
+    const fn cluster(&self) -> Option<&Handle<Sqlx>> {
+        match &self.kind {
+            Kind::Routed(routed) => Some(&routed.handle),
+            Kind::Plain(_) => None,
+        }
+    }
+}
+
+impl Routed {
+    pub(crate) const fn is_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// What is taken from it now is out unseen: of the session, if it is one, and of the process.
+    pub(crate) fn out(&self) -> Out {
+        let of = self.session.iter().chain([&self.shared.foreign]).cloned().collect();
+        Out::new(self.handle.clone(), of)
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        self.shared.writer.get_or_init(|| {
+            let options = self.shared.options.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Writer::new(self.shared.writer_options.clone(), options, self.handle.clone())
+        })
+    }
+
+    /// The handle for reads: of the primary, as long as something is out that may have written what they must show.
+    fn reading(&self) -> Handle<Sqlx> {
+        let foreign = self.session.as_ref().unwrap_or(&self.shared.foreign);
+        if self.shows_own && foreign.is_out() {
+            self.handle.with_freshness(Freshness::Latest)
+        } else {
+            self.handle.clone()
+        }
+    }
+
+    fn classify(&self, sql: &str) -> Classification {
+        let classification = self.handle.classify(sql);
+        let effects = classification.effects();
+        if effects.outlives_statement() || effects.contains(Effects::TRANSACTION) {
+            tracing::warn!(
+                target: "millpond",
+                %effects,
+                "a statement on the pool sets or needs the state of one connection, which is taken away behind it: use a transaction or acquire()"
+            );
+        }
+        classification
+    }
+
+    /// Runs a call where its statement may run.
+    pub(crate) async fn run<V: Verb>(&self, sql: &SqlStr, verb: V) -> Result<V::Output, sqlx::Error> {
+        let classification = self.classify(sql.as_str());
+        let statement = Statement::text(sql.as_str(), &classification, Dialect::Postgres);
+        let backend = self.handle.cluster().backend();
+        let (is_placed, failed) = (self.is_session(), Failed::default());
+        let handle = self.reading();
+        let mut run = Run { backend, verb, classification, is_placed, failed };
+        let answer = handle.run(statement, &mut run).await;
+        answer.map_err(|error| run.failed.instead_of(error))
+    }
+
+    /// The same for an answer that is read bit by bit.
+    pub(crate) async fn stream(&self, query: Query) -> Result<(Begun, WroteAtTheEnd), sqlx::Error> {
+        let sql = query.text();
+        let classification = self.classify(sql.as_str());
+        let statement = Statement::text(sql.as_str(), &classification, Dialect::Postgres);
+        let mut stream = Stream { query, classification, failed: Failed::default() };
+        let handle = self.reading();
+        match handle.run(statement, &mut stream).await {
+            Ok(begun) => {
+                let is_write = !begun.access.is_read();
+                Ok((begun, WroteAtTheEnd(is_write.then(|| self.handle.clone()))))
+            }
+            Err(error) => Err(stream.failed.instead_of(error)),
+        }
+    }
+}
+
+/// A statement that writes and gives rows is over when its rows are, or when nobody reads them any more.
+pub(crate) struct WroteAtTheEnd(Option<Handle<Sqlx>>);
+
+impl Drop for WroteAtTheEnd {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.0 {
+            handle.wrote();
+        }
+    }
+}
+
+/// The rows of a query of our own, from the primary.
+pub(crate) async fn run_on_primary(handle: &Handle<Sqlx>, query: Query) -> Result<Vec<PgRow>, sqlx::Error> {
+    let latest = handle.with_freshness(Freshness::Latest);
+    let sql = query.text();
+    let classification = latest.classify(sql.as_str());
+    let statement = Statement::text(sql.as_str(), &classification, Dialect::Postgres);
+    let backend = handle.cluster().backend();
+    let verb = FetchAll(query);
+    let mut run = Run { backend, verb, classification, is_placed: false, failed: Failed::default() };
+    let answer = latest.run(statement, &mut run).await;
+    answer.map_err(|error| run.failed.instead_of(error))
+}
+
+/// As it is: one node, without monitors, where nothing is read or routed. For tests that are given a pool of sqlx's, as by `#[sqlx::test]`.
+impl From<sqlx::PgPool> for PgPool {
+    fn from(pool: sqlx::PgPool) -> Self {
+        Self { kind: Kind::Plain(pool) }
+    }
+}
+
+impl fmt::Debug for PgPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Routed(routed) => f
+                .debug_struct("PgPool")
+                .field("freshness", &routed.handle.freshness())
+                .finish_non_exhaustive(),
+            Kind::Plain(pool) => f.debug_tuple("PgPool").field(pool).finish(),
+        }
+    }
+}
+
+/// A line of statements whose reads show its own writes: a [`PgPool`], with a token. `&session` is an executor too. Clones are the same session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pool: PgPool,
+}
+
+impl Session {
+    /// What a reader elsewhere must be able to see to see what was written here; nothing on a pool that was made of one of sqlx's. While what is not
+    /// seen is out, as a transaction of sqlx's own, that is everything that was written until now.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        let Kind::Routed(routed) = &self.pool.kind else { return None };
+        if routed.session.as_ref().is_some_and(|foreign| foreign.is_out()) {
+            routed.handle.wrote();
+        }
+        Some(routed.handle.token())
+    }
+
+    /// [`PgPool::begin`], whose commit the session shows. Not that of [`Acquire`](sqlx::Acquire), which would be found first.
+    ///
+    /// # Errors
+    ///
+    /// As [`PgPool::begin`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`PgPool::begin`].
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.pool.begin().await
+    }
+
+    /// [`PgPool::acquire`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PgPool::acquire`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`PgPool::acquire`].
+    pub async fn acquire(&self) -> Result<PoolConnection, sqlx::Error> {
+        self.pool.acquire().await
+    }
+
+    /// Reads show what `token` asks for from here on.
+    ///
+    /// # Errors
+    ///
+    /// A token of another cluster.
+    pub fn see(&self, token: Token) -> Result<(), sqlx::Error> {
+        self.pool.cluster().map_or(Ok(()), |handle| handle.see(token)).map_err(in_sqlx)
+    }
+
+    /// Reads show what the token in `text` asks for from here on, if it can be used; if it cannot, all that had been written when it came. Gives what was
+    /// wrong with it. See [`millpond_postgres::Session::see_or_latest`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn see_or_latest(&self, text: &str) -> Option<TokenError> {
+        self.pool.cluster()?.see_or_latest(text).await
+    }
+
+    /// The same session, for reads that never show less than one of its earlier ones did.
+    #[must_use]
+    pub fn monotonic(&self) -> Self {
+        Self { pool: self.pool.with_handle(Handle::with_monotonic_reads) }
+    }
+
+    /// The same session, for reads that may be so old; they still show its own writes.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { pool: self.pool.within(limit) }
+    }
+
+    /// The same session, for reads from any replica that has its own writes.
+    #[must_use]
+    pub fn any(&self) -> Self {
+        Self { pool: self.pool.any() }
+    }
+
+    /// The same session, for reads from the primary.
+    #[must_use]
+    pub fn latest(&self) -> Self {
+        Self { pool: self.pool.latest() }
+    }
+}
+
+impl Deref for Session {
+    type Target = PgPool;
+
+    fn deref(&self) -> &PgPool {
+        &self.pool
+    }
+}

@@ -1,0 +1,49 @@
+//! A query of sqlx's in its parts, so that its text can be read, and it can be sent once more.
+
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArguments, PgStatement, Postgres};
+use sqlx::{Execute, SqlStr};
+
+/// What any [`Execute`] is made of.
+#[derive(Clone)]
+pub(crate) struct Query {
+    sql: SqlStr,
+    statement: Option<PgStatement>,
+    arguments: Option<PgArguments>,
+    is_persistent: bool,
+}
+
+impl Query {
+    pub(crate) fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Result<Self, sqlx::Error> {
+        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
+        let (statement, is_persistent) = (query.statement().cloned(), query.persistent());
+        Ok(Self { sql: query.sql(), statement, arguments, is_persistent })
+    }
+
+    pub(crate) fn text(&self) -> SqlStr {
+        self.sql.clone()
+    }
+
+    /// The same once more. A text is shared, values are copied.
+    pub(crate) fn again(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Execute<'_, Postgres> for Query {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.statement.as_ref()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        Ok(self.arguments.take())
+    }
+
+    fn persistent(&self) -> bool {
+        self.is_persistent
+    }
+}

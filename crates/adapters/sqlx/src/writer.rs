@@ -1,0 +1,158 @@
+//! One pool of sqlx's whose connections lead to whichever node is the primary.
+
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use millpond_cluster::Handle;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _, Row as _};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use crate::backend::Sqlx;
+use crate::foreign::Watched;
+use crate::pool::run_on_primary;
+use crate::query::Query;
+
+/// A connection that was in use so short a time ago is handed out without being asked whether it is there.
+const BYPASS: Duration = Duration::from_millis(500);
+
+/// How often the server is asked which of its processes still run what nobody told the end of.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// The pool, and what has its connections lead to the primary of now.
+pub(crate) struct Writer {
+    pub(crate) pool: PgPool,
+    pub(crate) watched: Watched,
+    /// Has new connections opened as the options of now say.
+    again: Arc<Notify>,
+    follower: AbortHandle,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+impl Writer {
+    /// One of so many connections, which are opened when they are wanted. Call it inside a runtime.
+    pub(crate) fn new(options: PgPoolOptions, first: PgConnectOptions, handle: Handle<Sqlx>) -> Self {
+        let (changed, watched) = (Changed::default(), Watched::default());
+        let pool = options
+            .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(refuse_replica(connection)))
+            .before_acquire({
+                let changed = changed.clone();
+                move |connection, of| {
+                    let is_outdated = of.age > changed.elapsed();
+                    Box::pin(async move {
+                        // Opened before, it leads to another node, or to one that was lost.
+                        Ok(!is_outdated && (of.idle_for < BYPASS || connection.ping().await.is_ok()))
+                    })
+                }
+            })
+            .after_release({
+                let watched = watched.clone();
+                move |connection, _| {
+                    let watched = watched.clone();
+                    Box::pin(async move {
+                        if !watched.is_empty() {
+                            watched.over(pid_of(connection).await?);
+                        }
+                        Ok(true)
+                    })
+                }
+            })
+            .connect_lazy_with(first);
+        let again = Arc::<Notify>::default();
+        let follower =
+            Follower { pool: pool.clone(), watched: watched.clone(), changed, again: Arc::clone(&again) };
+        let follower = tokio::spawn(follower.run(handle)).abort_handle();
+        Self { pool, watched, again, follower }
+    }
+
+    /// The options are others now.
+    pub(crate) fn look_again(&self) {
+        self.again.notify_one();
+    }
+}
+
+/// When the connections of before became of no use.
+#[derive(Clone, Default)]
+struct Changed(Arc<Mutex<Option<Instant>>>);
+
+impl Changed {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn elapsed(&self) -> Duration {
+        let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        at.map_or(Duration::MAX, |at| at.elapsed())
+    }
+}
+
+/// Has the pool lead to the primary.
+struct Follower {
+    pool: PgPool,
+    watched: Watched,
+    changed: Changed,
+    again: Arc<Notify>,
+}
+
+impl Follower {
+    /// Runs until it is aborted, or the handle is closed.
+    async fn run(self, handle: Handle<Sqlx>) {
+        while let Ok((primary, _)) = handle.primary().await {
+            let options = || handle.cluster().backend().options(handle.address(primary));
+            self.pool.set_connect_options(options());
+            self.changed.now();
+            // What is committed on another one than this counts for nothing.
+            self.watched.all_over();
+            let mut replaced = pin!(handle.until_replaced(primary));
+            loop {
+                tokio::select! {
+                    () = replaced.as_mut() => break,
+                    () = self.again.notified() => self.pool.set_connect_options(options()),
+                    () = sleep(OFTEN) => self.look_for_gone(&handle).await,
+                }
+            }
+        }
+    }
+
+    async fn look_for_gone(&self, handle: &Handle<Sqlx>) {
+        let pids = self.watched.pids();
+        if !pids.is_empty() {
+            let gone = gone(handle, &pids).await.unwrap_or_default();
+            gone.into_iter().for_each(|pid| self.watched.over(pid));
+        }
+    }
+}
+
+/// Those of the processes that the primary has no more.
+async fn gone(handle: &Handle<Sqlx>, pids: &[i32]) -> Result<Vec<i32>, sqlx::Error> {
+    let query = sqlx::query(
+        "select pid from unnest($1::int4[]) as pid where pid not in (select pid from pg_catalog.pg_stat_get_activity(null))",
+    );
+    let rows = run_on_primary(handle, Query::of(query.bind(pids))?).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn refuse_replica(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let row = connection.fetch_one("select pg_catalog.pg_is_in_recovery()").await?;
+    if row.try_get(0)? {
+        return Err(sqlx::Error::Io(io::Error::other(
+            "the server is a replica, and this pool leads to the primary",
+        )));
+    }
+    Ok(())
+}
+
+/// The process of the server that a connection has.
+pub(crate) async fn pid_of(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    connection.fetch_one("select pg_catalog.pg_backend_pid()").await?.try_get(0)
+}

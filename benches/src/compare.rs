@@ -77,11 +77,8 @@ pub fn notes(report: &Report, bed: &Bed<'_>, rounds: usize) -> String {
 /// What millpond promises beside the reference, in one scenario.
 #[must_use]
 pub fn checks(measured: &Measured) -> Vec<Check> {
-    let (system, scenario) = (Millpond::NAME, &measured.scenario);
-    let check = |name: &str, holds, figure| {
-        let (name, system) = (format!("{scenario}: {name}"), system.to_owned());
-        Check { name, system, holds, figure }
-    };
+    let system = Millpond::NAME;
+    let check = |name: &str, holds, figure| check(measured, system, name, holds, figure);
     let mut checks = Vec::new();
     if let Some(rate) = ratio(measured, "qps", system, REFERENCE) {
         let name = format!("at least 0.97x the rate of {REFERENCE}");
@@ -96,4 +93,9 @@ pub fn checks(measured: &Measured) -> Vec<Check> {
         checks.push(check("no task starves", max == 0.0, format!("{max} % in the worst round")));
     }
     checks
+}
+
+/// What is promised of a system in a scenario, and whether it is so.
+pub(crate) fn check(measured: &Measured, system: &str, name: &str, holds: bool, figure: String) -> Check {
+    Check { name: format!("{}: {name}", measured.scenario), system: system.to_owned(), holds, figure }
 }

@@ -8,6 +8,7 @@
     reason = "unpublished: nobody else builds on these types"
 )]
 
+pub mod adapters;
 pub mod classify;
 pub mod compare;
 pub mod cpu;

@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod deadpool;
 pub mod millpond;
+pub mod sqlx;
 
 use std::fmt::Debug;
 use std::future::Future;

@@ -79,6 +79,12 @@ impl<P: Position> PrimaryHistory<P> {
         self.samples.get(next).map(|(asked, _)| *asked)
     }
 
+    /// When the oldest sample was taken.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Instant> {
+        self.samples.front().map(|(asked, _)| *asked)
+    }
+
     /// The latest sample.
     #[must_use]
     pub fn latest(&self) -> Option<(Instant, &P)> {

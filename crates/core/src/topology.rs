@@ -175,8 +175,14 @@ pub enum Event {
     PrimaryChanged(NodeId, Epoch),
     /// No node takes writes.
     PrimaryLost(NodeId),
+    /// No node takes writes, and none did since the start.
+    NoPrimary,
+    /// The last primary was seen so much further than where this one, which writes go to from here on, begins: what lies between is discarded.
+    Discarded(NodeId, u64),
     /// A node says that it takes writes; it gets none.
     SecondPrimary(NodeId, Refusal),
+    /// What was told of a node, as a second primary or as one of another cluster, is so no more.
+    NotRefused(NodeId, Refusal),
     /// Several nodes take writes and nothing tells which is right; none gets any.
     AmbiguousPrimary,
     /// A node belongs to another cluster; it gets nothing.
@@ -473,7 +479,6 @@ impl<P: Position> Topology<P> {
         }
         if observation.role == Role::Replica {
             node.has_followed = foreign.is_none();
-            node.refusal_told = None;
             // Before a primary was adopted nobody knows who is a stranger. Where a name decides, that which somebody follows does not.
             if foreign.is_none() && self.epoch != Epoch::default() && endpoint.is_none() {
                 self.highest = self.highest.max(observation.timeline);

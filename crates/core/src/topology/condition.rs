@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::node::Node;
-use super::{Action, Event, Topology};
+use super::{Action, Age, Event, Topology};
 use crate::{Health, Look, NodeId, Position, Role};
 
 /// A node is slow from so many times the time on that the others take to answer.
@@ -64,10 +64,13 @@ impl<P: Position> Topology<P> {
             return if is_replica { Look::Between } else { Look::Good };
         }
         // What is old since nobody asked the primary for long says nothing of the replica.
-        let is_asked_seldom = self.history.latest().is_some_and(|(asked, _)| {
-            now.saturating_duration_since(asked) > self.max_lag.mul_f64(CAUGHT_UP_AT)
-        });
-        if is_asked_seldom {
+        let is_long_ago =
+            |at: Instant| now.saturating_duration_since(at) > self.max_lag.mul_f64(CAUGHT_UP_AT);
+        let writer = self.writer.and_then(|writer| self.nodes[writer.index()].latest.as_ref());
+        // Nor does a mark that was there before the first look: nobody knows since when.
+        let by_mark = node.latest.as_ref().is_some_and(|(_, seen)| matches!(seen.age, Age::ByMark(_)));
+        let is_new = by_mark && !self.marks.oldest().is_some_and(is_long_ago);
+        if is_new || writer.is_some_and(|(asked, _)| is_long_ago(*asked)) {
             return Look::Between;
         }
         let age = self.as_of(node).map(|as_of| now.saturating_duration_since(as_of));

@@ -88,6 +88,7 @@ impl<P: Position> Topology<P> {
         };
         let rivals = self.one_name_each(rivals, incumbent);
         match (rivals.as_slice(), incumbent) {
+            ([], None) if !self.is_settled => self.tell_none(),
             ([], _) => self.look_for_demotion(),
             ([one], _) => self.adopt(*one),
             (_, Some(_)) => {}
@@ -112,8 +113,10 @@ impl<P: Position> Topology<P> {
     fn elect_named(&mut self, endpoint: NodeId) {
         if self.is_writable(endpoint) {
             self.adopt(endpoint);
-        } else {
+        } else if self.is_settled {
             self.look_for_demotion();
+        } else if self.nodes.iter().all(|node| node.health != Health::Unknown) {
+            self.tell_none();
         }
         self.tell_refusals();
     }
@@ -123,6 +126,13 @@ impl<P: Position> Topology<P> {
         if let Some(writer) = self.writer.filter(|writer| self.is_replica(*writer)) {
             self.writer = None;
             self.tell_lost(writer);
+        }
+    }
+
+    /// Nobody takes writes, and nobody did before: once, until somebody does.
+    fn tell_none(&mut self) {
+        if !std::mem::replace(&mut self.is_lost, true) {
+            self.actions.push_back(Action::Tell(Event::NoPrimary));
         }
     }
 
@@ -226,11 +236,11 @@ impl<P: Position> Topology<P> {
         }
         self.writer = Some(id);
         self.is_lost = false;
-        self.nodes[id.index()].refusal_told = None;
         self.writer_server = observation.server;
         self.is_settled = true;
         self.epoch = self.epoch.next();
         self.cluster = self.cluster.or(observation.cluster);
+        self.tell_discarded(id, &observation);
         self.timeline = observation.timeline;
         let followed = self.followed_in(observation.cluster).filter(|_| self.endpoint().is_none());
         self.highest = self.highest.max(observation.timeline).max(followed);
@@ -244,6 +254,16 @@ impl<P: Position> Topology<P> {
         }
         self.actions.push_back(Action::Tell(Event::PrimaryChanged(id, self.epoch)));
         self.tell_foreigners();
+    }
+
+    /// The last primary was seen further than where this one goes on: what lies between is discarded.
+    fn tell_discarded(&mut self, id: NodeId, observation: &Observation<P>) {
+        let is_promotion = observation.timeline > self.timeline && self.timeline.is_some();
+        let end = self.history.latest().map(|(_, end)| end).filter(|_| is_promotion);
+        let distance = end.zip(observation.position.as_ref()).map(|(end, begins)| end.distance(begins));
+        if let Some(distance) = distance.filter(|distance| *distance > 0) {
+            self.actions.push_back(Action::Tell(Event::Discarded(id, distance)));
+        }
     }
 
     /// Once the cluster is known: who of those that answered before does not belong to it.
@@ -296,7 +316,15 @@ impl<P: Position> Topology<P> {
     fn tell_refusals(&mut self) {
         for index in 0..self.nodes.len() {
             let id = self.nodes[index].id;
-            let Some(why) = self.refusal(id) else { continue };
+            let Some(why) = self.refusal(id) else {
+                // One that does not answer has not changed its mind.
+                if self.nodes[index].health == Health::Up {
+                    if let Some(told) = self.nodes[index].refusal_told.take() {
+                        self.actions.push_back(Action::Tell(Event::NotRefused(id, told)));
+                    }
+                }
+                continue;
+            };
             // They are no news, or have an event for both.
             let is_told_otherwise =
                 why == Refusal::Undecided || (why == Refusal::Rivals && self.ambiguity_told);

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use millpond::postgres::Db;
-use millpond::{Event, NodeStatus};
-use millpond_lab::Lab;
+use millpond::{ErrorKind, Event, Lag, NodeStatus, Outcome};
+use millpond_lab::{Lab, StopMode};
 use millpond_tests::{Cluster, Events, Readers, until, with_events};
 
 fn node(cluster: &Cluster, index: usize) -> NodeStatus {
@@ -151,4 +151,73 @@ async fn a_right_that_is_missing_is_told_once_for_each_replica_with_its_name() {
     until("it is over", async || events.any(is_over)).await;
     let _again = connect().await.unwrap();
     assert_eq!(told(), 1, "it has the right");
+}
+
+#[tokio::test]
+async fn connections_that_could_not_be_opened_to_a_lone_node_and_can_again_end_their_alert() {
+    let lab = Lab::builder().replicas(0).up().await.unwrap();
+    let ask = async |sql: &str| lab.primary().ask("postgres", sql).await.unwrap();
+    for sql in ["create role app login", "create table t (n int)", "grant all on t to app"] {
+        ask(sql).await;
+    }
+    let events = Events::default();
+    let db = Db::builder(&lab.url_for("app", "", "postgres")).unwrap().max_size(1);
+    let db = with_events(db, &events).acquire_timeout(Duration::from_millis(300)).connect().await.unwrap();
+    let write = async || db.execute("insert into t values (1)", &[]).await;
+    write().await.unwrap();
+    ask("revoke connect on database postgres from public").await;
+    ask("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'").await;
+    let is_told = |event: &Event| matches!(event, Event::ConnectFailed { .. });
+    until("it is told", async || {
+        let _ = write().await;
+        events.any(is_told)
+    })
+    .await;
+    ask("grant connect on database postgres to public").await;
+    until("it can be written to", async || write().await.is_ok()).await;
+    let is_over = |event: &Event| matches!(event, Event::Over { what: "connect_failed", node: Some(_) });
+    until("it is over", async || events.any(is_over)).await;
+}
+
+#[tokio::test]
+async fn that_no_node_takes_writes_at_the_start_is_told() {
+    let cluster = Cluster::up(1).await;
+    let (events, replica) = (Events::default(), cluster.lab.node("db-1").unwrap());
+    let db = with_events(Db::builder(&replica.url("postgres")).unwrap(), &events);
+    let db = db.acquire_timeout(Duration::from_millis(200)).connect().await.unwrap();
+    until("it is told", async || events.any(|event| *event == Event::NoPrimary)).await;
+    let error = db.query("select 1", &[]).await.unwrap_err().to_string();
+    assert!(error.contains("any() takes such an answer") && !error.contains("within()"), "{error}");
+    assert_eq!(db.any().query("select 1", &[]).await.unwrap().len(), 1);
+    cluster.lab.primary().stop(StopMode::Immediate).await.unwrap();
+    replica.promote().await.unwrap();
+    until("one does", async || events.any(|event| matches!(event, Event::PrimaryChanged { .. }))).await;
+    assert_eq!(events.count(|event| **event == Event::NoPrimary), 1);
+}
+
+#[tokio::test]
+async fn what_a_failover_discards_is_told() {
+    let cluster = Cluster::up(1).await;
+    let replica = cluster.lab.node("db-1").unwrap();
+    replica.replication().stall();
+    cluster.db.execute("insert into item select generate_series(1, 1000)", &[]).await.unwrap();
+    let wrote = cluster.ask("db-0", "select pg_current_wal_insert_lsn()").await;
+    until("the monitor has seen it", async || {
+        let behind = "select pg_last_wal_replay_lsn() < '{}'".replace("{}", &wrote);
+        assert_eq!(cluster.ask("db-1", &behind).await, "t");
+        matches!(cluster.db.status().nodes[1].lag, Lag::Known { distance: Some(1_000..), .. } | Lag::Unknown)
+    })
+    .await;
+    cluster.lab.primary().kill().await.unwrap();
+    replica.promote().await.unwrap();
+    let is_told = |event: &Event| matches!(event, Event::Discarded { distance: 1_000.., .. });
+    until("it is told", async || cluster.events.any(is_told)).await;
+}
+
+#[tokio::test]
+async fn a_call_has_a_limit_where_that_is_set_for_all() {
+    let cluster = Cluster::up_with(0, |builder| builder.call_timeout(Some(Duration::from_millis(200)))).await;
+    let error = cluster.db.execute("select pg_sleep(60)", &[]).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::MayHaveRun), "{error}");
+    cluster.db.timeout(Duration::from_secs(20)).execute("select pg_sleep(0.4)", &[]).await.unwrap();
 }

@@ -49,7 +49,7 @@ async fn a_status_is_one_plain_value() {
         let of = &status.nodes[node];
         json!({
             "name": &*of.name, "found_as": null, "zone": null, "weight": 1.0, "is_drained": false, "role": role, "health": "up", "lag": lag,
-            "last_failure": null, "refusal": null,
+            "last_failure": null, "refusal": null, "timeline": 1,
             "is_slow": false, "is_lagging": false, "is_saturated": false,
             "in_flight": 0, "connections": of.connections, "idle": of.idle, "connect_failures": 0, "waiting": 0, "reads": of.reads,
             "primary_statements": of.primary_statements,
@@ -58,7 +58,7 @@ async fn a_status_is_one_plain_value() {
     };
     let silent = json!({
         "name": "127.0.0.1:1", "found_as": null, "zone": null, "weight": 1.0, "is_drained": false, "role": null, "health": "down", "lag": null,
-        "last_failure": &*status.nodes[2].last_failure.clone().unwrap(), "refusal": null,
+        "last_failure": &*status.nodes[2].last_failure.clone().unwrap(), "refusal": null, "timeline": null,
         "is_slow": false, "is_lagging": false, "is_saturated": false,
         "in_flight": 0, "connections": 0, "idle": 0, "connect_failures": null, "waiting": 0, "reads": 0, "primary_statements": 0,
         "latencies": {"count": 0, "p50_ms": null, "p90_ms": null, "p99_ms": null, "p999_ms": null},

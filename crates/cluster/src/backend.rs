@@ -69,6 +69,11 @@ pub trait Backend: Send + Sync + 'static {
     /// [`Target::must_show`](crate::Target::must_show).
     fn can_prove(&self) -> bool;
 
+    /// Whether servers tell positions, and the timelines of those. Where they do not, what was written is shown by time alone.
+    fn has_positions(&self) -> bool {
+        true
+    }
+
     /// The server that a connection leads to, where that can be told: connections that lead to another one than the monitor's do not count as
     /// ones to its node.
     fn server(&self, connection: &Self::Connection) -> Option<ServerId> {

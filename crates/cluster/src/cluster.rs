@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use millpond_core::{
-    Action, Event as Change, Health, Input, MAX_NODES, Membership, NodeId, Observation, Refusal, RetryBudget,
-    Role, Timeline,
+    Action, Event as Change, Health, Input, MAX_NODES, Membership, NodeId, NodeView, Observation, Refusal,
+    RetryBudget, Role, Timeline,
 };
 use millpond_sql::{Classifier, Digest, digest};
 use tokio::sync::watch;
@@ -157,6 +157,7 @@ impl<B: Backend> Cluster<B> {
                 refusal: refusal.map(|refusal| refusal.to_string().into()),
                 is_slow: view.is_some_and(|view| view.slow_since.is_some()),
                 is_lagging: view.is_some_and(|view| view.is_lagging),
+                timeline: view.and_then(|view| view.timeline).map(Timeline::get),
                 is_saturated: node.is_saturated.load(Ordering::Relaxed),
                 lag: view.map_or(millpond_core::Lag::Unknown, |view| view.lag(now)),
                 in_flight: node.in_flight(),
@@ -369,6 +370,10 @@ impl<B: Backend> Shared<B> {
         state.topology.handle(input);
         let mut todos = Vec::new();
         let view = Arc::new(state.view());
+        if is_other_choice(&self.view.load(), &view) {
+            // Whatever is told of it or not: who waits for it looks only then.
+            todos.push(Todo::Wake);
+        }
         // In this order: what is opened from here on is held against what is known now, what was opened before is not handed out any more, and
         // only then anybody chooses by it. Listeners take their time.
         for node in self.members(&view) {
@@ -401,6 +406,7 @@ impl<B: Backend> Shared<B> {
                 // What reads on it holds a connection that may never answer.
                 Todo::EvictReads(node) => self.node_of(node).pool(Purpose::Read).evict(),
                 Todo::Tell(event) => self.tell(&event),
+                Todo::Wake => {}
             }
         }
         // Only then: every statement in flight listens.
@@ -462,7 +468,16 @@ impl<B: Backend> Shared<B> {
                 Event::PrimaryChanged { node: name(node), epoch: epoch.get() }
             }
             Change::PrimaryLost(node) => Event::PrimaryLost { node: name(node) },
+            Change::NoPrimary => Event::NoPrimary,
+            Change::Discarded(node, distance) => Event::Discarded { node: name(node), distance },
             Change::SecondPrimary(node, why) => Event::SecondPrimary { node: name(node), why },
+            Change::NotRefused(node, why) => {
+                let name = name(node);
+                match why {
+                    Refusal::OtherCluster => Event::over("other_cluster", Some(name)),
+                    _ => Event::over("second_primary", Some(name)),
+                }
+            }
             Change::AmbiguousPrimary => Event::AmbiguousPrimary,
             Change::OtherCluster(node, cluster) => Event::OtherCluster { node: name(node), cluster },
             Change::Slow(node, is_slow) => Event::NodeSlow { node: name(node), is_slow },
@@ -502,10 +517,23 @@ impl<B: Backend> Shared<B> {
     }
 }
 
+/// Whether another node may be chosen by one view than by the other, ages aside.
+fn is_other_choice<P>(before: &View<P>, now: &View<P>) -> bool {
+    let of = |view: &View<P>| (view.primary, view.epoch, view.timeline);
+    let is_like = |a: &NodeView<P>, b: &NodeView<P>| {
+        (a.health, a.role, a.timeline, a.membership) == (b.health, b.role, b.timeline, b.membership)
+    };
+    of(before) != of(now)
+        || before.nodes.len() != now.nodes.len()
+        || !before.nodes.iter().zip(&now.nodes).all(|(a, b)| is_like(a, b))
+}
+
 /// What has to be done about what happened.
 pub(crate) enum Todo {
     /// Close a node's pooled connections for reads.
     EvictReads(NodeKey),
+    /// Have everybody who waits look, which follows in any case.
+    Wake,
     /// Tell whoever listens.
     Tell(Event),
 }

@@ -23,6 +23,9 @@ pub struct Config {
     /// part of the wait for a connection then. Zero: it fails at once. Default `None`: the [`acquire_timeout`](Self::acquire_timeout)
     /// is for both waits together, as it always is until each node has been asked once.
     pub failover_timeout: Option<Duration>,
+    /// How long a call may take in all, the wait for a connection included, unless its handle [says otherwise](crate::Handle::with_timeout). Default
+    /// `None`: no limit.
+    pub call_timeout: Option<Duration>,
     /// How long opening one connection may take, login included. Default 5 s.
     pub connect_timeout: Duration,
     /// The most connections to one node that are being opened at a time. Default 2.
@@ -74,6 +77,7 @@ impl Default for Config {
             processes: 1,
             acquire_timeout: Duration::from_secs(5),
             failover_timeout: None,
+            call_timeout: None,
             connect_timeout: Duration::from_secs(5),
             max_connecting: 2,
             max_waiting: None,
@@ -113,6 +117,7 @@ impl Config {
         }
         Limits::of(self).check()?;
         let durations = [
+            ("call_timeout", self.call_timeout.unwrap_or(LONGEST)),
             ("connect_timeout", self.connect_timeout),
             ("probe_interval", self.probe_interval.unwrap_or(LONGEST)),
             ("idle_probe_interval", self.idle_probe_interval),
@@ -140,6 +145,7 @@ impl fmt::Debug for Config {
             .field("processes", &self.processes)
             .field("acquire_timeout", &self.acquire_timeout)
             .field("failover_timeout", &self.failover_timeout)
+            .field("call_timeout", &self.call_timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_connecting", &self.max_connecting)
             .field("max_waiting", &self.max_waiting)

@@ -142,6 +142,14 @@ impl Error {
         self
     }
 
+    /// There are replicas, and none is known to show what the primary does, or did.
+    pub(crate) fn about_strange_replicas(mut self) -> Self {
+        self.0.message.push_str(
+            "; of no replica is it known how old it is, since none follows a primary that this process has seen: any() takes such an answer",
+        );
+        self
+    }
+
     /// So long was waited, as a setting allows.
     pub(crate) fn after_wait(mut self, waited: Duration, limit: &str) -> Self {
         let millis = waited.as_millis();

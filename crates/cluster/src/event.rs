@@ -29,7 +29,7 @@ pub enum Event {
         /// What it or the network said.
         cause: Arc<str>,
     },
-    /// A node has fewer connections than all [processes](crate::Config::processes) together may open. Told once, until it has enough.
+    /// A node has fewer connections than all [processes](crate::Config::processes) together may open. Told again when either number is another.
     TooFewConnections {
         /// Which node.
         node: Arc<str>,
@@ -56,6 +56,16 @@ pub enum Event {
     PrimaryLost {
         /// The one that did.
         node: Arc<str>,
+    },
+    /// No node takes writes, and none did since the start. Told once, until [`PrimaryChanged`](Self::PrimaryChanged) says that one does.
+    NoPrimary,
+    /// The last primary was seen further than where the new one begins: a failover discards what lies between. What had not been acknowledged is among it,
+    /// and what the last primary wrote behind its last answer is not.
+    Discarded {
+        /// The new primary.
+        node: Arc<str>,
+        /// How much at least, in bytes or transactions, as the backend counts.
+        distance: u64,
     },
     /// A node says that it takes writes, and gets none. Told once for each reason.
     SecondPrimary {
@@ -181,9 +191,10 @@ pub enum Event {
         /// To what.
         mode: Mode,
     },
-    /// What an event told before is so no more: [`ConnectFailed`](Self::ConnectFailed), [`MonitorTurnedAway`](Self::MonitorTurnedAway),
-    /// [`ProbeIncomplete`](Self::ProbeIncomplete), [`DiscoveryFailed`](Self::DiscoveryFailed) or
-    /// [`SwitchesUnreadable`](Self::SwitchesUnreadable). The others have their own end, as [`NodeUp`](Self::NodeUp) is that of [`NodeDown`](Self::NodeDown).
+    /// What an event told before is so no more: [`ConnectFailed`](Self::ConnectFailed), [`TooFewConnections`](Self::TooFewConnections),
+    /// [`MonitorTurnedAway`](Self::MonitorTurnedAway), [`ProbeIncomplete`](Self::ProbeIncomplete), [`SecondPrimary`](Self::SecondPrimary),
+    /// [`OtherCluster`](Self::OtherCluster), [`DiscoveryFailed`](Self::DiscoveryFailed) or [`SwitchesUnreadable`](Self::SwitchesUnreadable). Others end by an
+    /// event of their own: what is of a node by [`NodeRemoved`](Self::NodeRemoved), too.
     Over {
         /// The word of that event: see [`as_str`](Self::as_str).
         what: &'static str,
@@ -204,6 +215,8 @@ impl Event {
             Self::RoleChanged { .. } => "role_changed",
             Self::PrimaryChanged { .. } => "primary_changed",
             Self::PrimaryLost { .. } => "primary_lost",
+            Self::NoPrimary => "no_primary",
+            Self::Discarded { .. } => "discarded",
             Self::SecondPrimary { .. } => "second_primary",
             Self::AmbiguousPrimary => "ambiguous_primary",
             Self::OtherCluster { .. } => "other_cluster",
@@ -240,6 +253,7 @@ impl Event {
             | Self::RoleChanged { node, .. }
             | Self::PrimaryChanged { node, .. }
             | Self::PrimaryLost { node, .. }
+            | Self::Discarded { node, .. }
             | Self::SecondPrimary { node, .. }
             | Self::OtherCluster { node, .. }
             | Self::Healed { node, .. }
@@ -253,7 +267,8 @@ impl Event {
             | Self::NodeRemoved { node, .. }
             | Self::NodeDrained { node, .. }
             | Self::Over { node: Some(node), .. } => Some(node),
-            Self::AmbiguousPrimary
+            Self::NoPrimary
+            | Self::AmbiguousPrimary
             | Self::CatalogMissing { .. }
             | Self::CatalogKept { .. }
             | Self::CatalogLoaded
@@ -290,7 +305,11 @@ impl Event {
 
     /// That what it tells is so no more.
     pub(crate) fn is_over(&self) -> Self {
-        Self::Over { what: self.as_str(), node: self.node().map(Into::into) }
+        Self::over(self.as_str(), self.node().map(Into::into))
+    }
+
+    pub(crate) const fn over(what: &'static str, node: Option<Arc<str>>) -> Self {
+        Self::Over { what, node }
     }
 }
 
@@ -313,6 +332,11 @@ impl fmt::Display for Event {
             Self::PrimaryLost { node } => {
                 write!(f, "{node} takes no writes any more: they wait for a node that does, as long as they may")
             }
+            Self::NoPrimary => f.write_str("no node takes writes: they wait for one that does, as long as they may"),
+            Self::Discarded { node, distance } => write!(
+                f,
+                "{node} takes writes and begins before where the last primary was seen: {distance} bytes of its log at least are discarded"
+            ),
             Self::SecondPrimary { node, why } => {
                 write!(f, "{node} says that it takes writes, and gets none: {why}")
             }

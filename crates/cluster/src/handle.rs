@@ -227,7 +227,8 @@ impl<B: Backend> Handle<B> {
     /// When a call that begins now has to be over, if there is a limit.
     pub(crate) fn end_of_call(&self) -> Option<Instant> {
         // A limit past the end of time is none.
-        self.timeout.and_then(|limit| Instant::now().checked_add(limit))
+        let limit = self.timeout.or_else(|| self.shared().config.call_timeout);
+        limit.and_then(|limit| Instant::now().checked_add(limit))
     }
 
     /// A handle whose reads show what was written through it and its clones, and nobody else's writes in particular.
@@ -467,7 +468,7 @@ impl<B: Backend> Handle<B> {
 
     fn add_seen(&self, seen: &Seen<B::Position>, changes: &Changes) {
         if let Sees::Session(line) = &self.sees {
-            line.add(seen);
+            line.wrote(seen);
         }
         // A session's writes are the process's too.
         self.shared().written.add(seen, changes);

@@ -1,5 +1,6 @@
 //! A session: what it has written and was told, and what its reads have shown.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -17,6 +18,8 @@ pub(crate) struct Line<P> {
     seen: ArcSwap<Seen<P>>,
     /// A token that could not be used here and may be elsewhere.
     carried: ArcSwapOption<Token<P>>,
+    /// Whether anything was written here.
+    has_written: AtomicBool,
     shown: Mutex<Reads>,
 }
 
@@ -63,6 +66,7 @@ impl<P> Default for Line<P> {
         Self {
             seen: ArcSwap::from_pointee(Seen::default()),
             carried: ArcSwapOption::empty(),
+            has_written: AtomicBool::new(false),
             shown: Mutex::default(),
         }
     }
@@ -71,6 +75,15 @@ impl<P> Default for Line<P> {
 impl<P: Position> Line<P> {
     pub(crate) fn seen(&self) -> Guard<Arc<Seen<P>>> {
         self.seen.load()
+    }
+
+    pub(crate) fn wrote(&self, seen: &Seen<P>) {
+        self.has_written.store(true, Ordering::Release);
+        self.add(seen);
+    }
+
+    pub(crate) fn has_written(&self) -> bool {
+        self.has_written.load(Ordering::Acquire)
     }
 
     pub(crate) fn add(&self, seen: &Seen<P>) {

@@ -36,7 +36,8 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
     let mut connection = None;
     let (mut pace, mut name, mut strain) = (Pace::default(), Name::default(), Hysteresis::NO);
     let mut backoff = Backoff::default();
-    let (mut away, mut incomplete, mut connects) = (Told::default(), Told::default(), Told::default());
+    let (mut away, mut incomplete) = (Told::default(), Told::default());
+    let (mut connects, mut few) = (Told::default(), Told::default());
     let mut asks_anew = false;
     'probes: loop {
         if let Some((at, server)) = node.identity.take_elsewhere() {
@@ -61,18 +62,17 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
         node.was_asked_at(begun);
         shared.take_in(node, input);
         look_at_load(&shared, node, &mut strain);
-        look_at_limit(&shared, node);
+        few.is(&shared, look_at_limit(&shared, node));
         if !turned_away {
             away.is(&shared, None);
         } else if is_in_use(&shared, node) {
             let cause = node.last_failure().unwrap_or_default();
-            away.is(&shared, Some(Event::MonitorTurnedAway { node: Arc::clone(&node.name), cause }));
+            away.began(&shared, Some(Event::MonitorTurnedAway { node: Arc::clone(&node.name), cause }));
         }
         let complaint = shared.backend.complaint(&node.address);
         let event = |cause| Event::ProbeIncomplete { node: Arc::clone(&node.name), cause };
         incomplete.is(&shared, complaint.map(event));
-        let event = |cause| Event::ConnectFailed { node: Arc::clone(&node.name), cause };
-        connects.is(&shared, node.connects.failing().map(event));
+        look_at_connects(&shared, node, &mut connects);
         sleep(backoff.behind(is_refused, SHORTEST_INTERVAL, LONGEST_PAUSE.min(2 * shared.probe_interval())))
             .await;
         if is_silent && is_in_use(&shared, node) {
@@ -80,11 +80,12 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
             continue;
         }
         // Nothing to choose and nobody to follow: only evidence of a change makes a lone node worth asking.
-        while is_settled(&shared) && !node.is_endpoint {
+        while is_settled(&shared) && !node.is_endpoint && away.is_over() && incomplete.is_over() {
             if timeout(LOOK_INTERVAL, node.nudged.notified()).await.is_ok() {
                 continue 'probes;
             }
             look_at_load(&shared, node, &mut strain);
+            look_at_connects(&shared, node, &mut connects);
         }
         // Either way the next probe is due.
         let _ = timeout(pace.next(&shared), node.nudged.notified()).await;
@@ -100,15 +101,19 @@ fn look_at_load<B: Backend>(shared: &Shared<B>, node: &Node<B>, strain: &mut Hys
     }
 }
 
-/// Warns where a node cannot have as many connections as may be opened to it.
-fn look_at_limit<B: Backend>(shared: &Shared<B>, node: &Node<B>) {
-    let Some(limit) = shared.backend.connection_limit(&node.address) else { return };
+/// Tells where connections for statements cannot be opened.
+fn look_at_connects<B: Backend>(shared: &Shared<B>, node: &Node<B>, told: &mut Told) {
+    let event = |cause| Event::ConnectFailed { node: Arc::clone(&node.name), cause };
+    told.began(shared, node.connects.failing().map(event));
+}
+
+/// Whether a node cannot have as many connections as may be opened to it.
+fn look_at_limit<B: Backend>(shared: &Shared<B>, node: &Node<B>) -> Option<Event> {
+    let limit = shared.backend.connection_limit(&node.address)?;
     let names = names_of_replica(&shared.view.load(), node);
     let wanted = names * connections_per_node(shared.limits.max_size(), shared.config.processes);
-    // Told once, and again when it is more.
-    if wanted > limit && wanted > node.wanted_told.fetch_max(wanted, Ordering::Relaxed) {
-        shared.tell(&Event::TooFewConnections { node: Arc::clone(&node.name), wanted, limit });
-    }
+    let event = || Event::TooFewConnections { node: Arc::clone(&node.name), wanted, limit };
+    (wanted > limit).then(event)
 }
 
 /// Under how many names a node's server serves reads, with a pool for each. As the primary it is known by one of them.

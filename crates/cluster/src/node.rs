@@ -103,8 +103,6 @@ pub(crate) struct Node<B: Backend> {
     read: Pool<NodeManager<B>>,
     /// Plain connections, for when it is the primary.
     write: Pool<NodeManager<B>>,
-    /// How many connections it was told last that may be opened, and that its server has fewer: zero, where it was not.
-    pub(crate) wanted_told: AtomicUsize,
     /// Asks the monitor to probe now.
     pub(crate) nudged: Arc<Notify>,
     pub(crate) identity: Arc<Identity>,
@@ -123,12 +121,15 @@ pub(crate) struct Node<B: Backend> {
     counts: Shards<Counts>,
 }
 
+/// So long after the last failure nothing is said of opening connections any more.
+const FORGOTTEN: Duration = Duration::from_secs(10);
+
 /// How opening connections to a node goes, as its pools tell it.
 #[derive(Debug, Default)]
 pub(crate) struct Connects {
     failures: AtomicU64,
-    /// Why none can be opened, as it was said first since one could.
-    failing: Mutex<Option<Arc<str>>>,
+    /// Why none can be opened, as it was said first since one could, and when it was said last.
+    failing: Mutex<Option<(Arc<str>, Instant)>>,
 }
 
 impl Connects {
@@ -143,12 +144,15 @@ impl Connects {
     fn failed(&self, cause: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        failing.get_or_insert_with(|| cause.into());
+        let cause = failing.take().map_or_else(|| cause.into(), |(cause, _)| cause);
+        *failing = Some((cause, now()));
     }
 
-    /// Why connections cannot be opened, if they cannot.
+    /// Why connections cannot be opened, if they cannot. Where none was tried for a while, those that are there do, and nobody knows.
     pub(crate) fn failing(&self) -> Option<Arc<str>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.take_if(|(_, last)| now().saturating_duration_since(*last) > FORGOTTEN);
+        failing.as_ref().map(|(cause, _)| Arc::clone(cause))
     }
 }
 
@@ -215,7 +219,6 @@ impl<B: Backend> Node<B> {
             weight: AtomicU64::new(weight.to_bits()),
             monitor: OnceLock::new(),
             is_cut_off: AtomicBool::new(false),
-            wanted_told: AtomicUsize::new(0),
             nudged,
             identity: Arc::clone(&identity),
             is_saturated: AtomicBool::new(false),

@@ -641,6 +641,9 @@ impl<'a, B: Backend> Search<'a, B> {
         let reason = decided.decision.reason;
         self.reason = Some(reason);
         self.shadow = decided.shadow;
+        if !reason.is_fallback() {
+            self.fallback = None;
+        }
         tracing::trace!(target: "millpond", reason = reason.as_str(), "decided");
         match reason {
             Reason::ShadowMode => {
@@ -690,6 +693,9 @@ impl<'a, B: Backend> Search<'a, B> {
         if self.is_hopeless || self.reason == Some(Reason::OtherCluster) {
             return Err(self.fruitless(None));
         }
+        if shared.is_closed() {
+            return Err(self.closed());
+        }
         self.forgive();
         let since = self.now;
         let patience = if is_without_node { self.patience_without_node() } else { None };
@@ -706,7 +712,9 @@ impl<'a, B: Backend> Search<'a, B> {
             // Every node has had its chance.
             return Err(self.fruitless(None));
         }
-        if is_without_node && self.waiting.is_none() {
+        // A token of a later timeline may be made up: who has one must not take the places of others.
+        let is_counted = is_without_node && self.reason != Some(Reason::LaterTimeline);
+        if is_counted && self.waiting.is_none() {
             let most = shared.limits.max_waiting();
             let Some(counted) = Counted::one_more(&shared.waiting_for_node, most) else {
                 return Err(self.too_many_wait());

@@ -74,6 +74,8 @@ pub struct NodeStatus {
     pub is_slow: bool,
     /// Whether it is a replica that is too old for most reads, or of an unknown age.
     pub is_lagging: bool,
+    /// The timeline that it is on, as far as it said. A replica on another than the primary's serves nothing until it follows.
+    pub timeline: Option<u32>,
     /// Whether all our connections to it are in use and callers wait, which says nothing against the node.
     pub is_saturated: bool,
     /// How far it is behind.

@@ -188,7 +188,7 @@ impl<B: Backend> Cluster<B> {
     /// Reads the switches from a file, before it returns and whenever it changes, within half a second. A mode that it says is in force then, and
     /// statements and tables that it names are, and no others. What it says nothing of stays as it is; when it says something no more, or
     /// is gone, what was in force before it is again, unless somebody has set another since. With one that cannot be read the last ones stay in
-    /// force, and an event says why. A change counts when it was read twice, so that nobody sees a file that is half written. Call it inside a
+    /// force, and an event says why; where there are none, at the start, it counts as `primary-only`. A change counts when it was read twice, so that nobody sees a file that is half written. Call it inside a
     /// runtime.
     pub fn watch_switches(&self, file: PathBuf) {
         let shared = Arc::clone(&self.shared);
@@ -198,6 +198,12 @@ impl<B: Backend> Cluster<B> {
             tracing::info!(target: "millpond", file = %watched.file.display(), "no file of switches yet");
         }
         watched.take(&shared, read(&watched.file));
+        if !watched.told.is_over() {
+            // Whoever wrote it meant something, which nobody knows.
+            watched.mode_before = Some(shared.mode.get());
+            shared.set_mode(Mode::PrimaryOnly);
+            watched.switchings = shared.switchings.load(Ordering::Relaxed);
+        }
         self.keep(watch(shared, watched));
     }
 }
@@ -227,8 +233,8 @@ struct Watched {
     file: Arc<Path>,
     /// What it held when it was looked at last.
     seen: Text,
-    /// What was taken from it last.
-    taken: String,
+    /// What was taken from it last; nothing, where it could not be read since.
+    taken: Option<String>,
     /// The mode from before it said one, and how often switches had been set when it was said: who sets some since means the mode, too.
     mode_before: Option<Mode>,
     switchings: u64,
@@ -243,7 +249,7 @@ impl Watched {
         Self {
             file: file.into(),
             seen: Ok(String::new()),
-            taken: String::new(),
+            taken: Some(String::new()),
             mode_before: None,
             switchings: 0,
             named_before: None,
@@ -262,12 +268,15 @@ impl Watched {
             Ok((text, said))
         });
         match said {
-            Ok((text, said)) if self.taken != *text => {
+            Ok((text, said)) if self.taken.as_deref() != Some(text) => {
                 self.switch(shared, said);
-                text.clone_into(&mut self.taken);
+                self.taken = Some(text.clone());
             }
             Ok(_) => {}
-            Err(why) => trouble = Some(why),
+            Err(why) => {
+                self.taken = None;
+                trouble = Some(why);
+            }
         }
         let named = |why| format!("{}: {why}", self.file.display());
         let trouble = trouble.map(|why| Event::SwitchesUnreadable { cause: named(why).into() });

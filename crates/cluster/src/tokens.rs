@@ -21,7 +21,11 @@ impl<B: Backend> Handle<B> {
             if let Some(carried) =
                 line.carried().as_ref().filter(|carried| carried.timeline() > own.timeline())
             {
-                return Token::clone(carried);
+                if !line.has_written() {
+                    return Token::clone(carried);
+                }
+                // It may be made up, or of who knows less: what was written here lies at no place that it names.
+                return Token::new(carried.cluster(), carried.timeline(), TokenPosition::Everything);
             }
         }
         own
@@ -50,6 +54,7 @@ impl<B: Backend> Handle<B> {
         }
         self.is_of_this_cluster(&token)
             .map_err(|error| Error::new(ErrorKind::Token, Outcome::NotSent, error.to_string()))?;
+        let token = self.as_far_as_places_are_known(token);
         self.was_told(&Seen::told(token, now()));
         Ok(())
     }
@@ -67,9 +72,9 @@ impl<B: Backend> Handle<B> {
         let came = now();
         let error = match text.parse::<Token<B::Position>>() {
             Ok(token) if *token.position() == TokenPosition::Nothing => return None,
-            Ok(token) => match self.is_usable(&token, came).await {
+            Ok(token) => match self.is_usable(&self.as_far_as_places_are_known(token.clone()), came).await {
                 Ok(()) => {
-                    self.was_told(&Seen::told(token, came));
+                    self.was_told(&Seen::told(self.as_far_as_places_are_known(token), came));
                     return None;
                 }
                 Err(error) => {
@@ -83,6 +88,15 @@ impl<B: Backend> Handle<B> {
         };
         self.was_told(&Seen::written(self.token_at(TokenPosition::Everything), came));
         Some(error)
+    }
+
+    /// Where servers tell no positions, a token of who knows them asks for all that had been written when it came.
+    fn as_far_as_places_are_known(&self, token: Token<B::Position>) -> Token<B::Position> {
+        if self.shared().backend.has_positions() {
+            return token;
+        }
+        let timeline = self.shared().view.load().timeline.unwrap_or(Timeline::new(0));
+        Token::new(token.cluster(), timeline, TokenPosition::Everything)
     }
 
     fn was_told(&self, seen: &Seen<B::Position>) {

@@ -20,4 +20,15 @@ impl Told {
             (None, None) => {}
         }
     }
+
+    /// The same for what is told once from its beginning to its end, whatever becomes of it meanwhile.
+    pub(crate) fn began<B: Backend>(&mut self, shared: &Shared<B>, now: Option<Event>) {
+        if self.0.is_none() || now.is_none() {
+            self.is(shared, now);
+        }
+    }
+
+    pub(crate) const fn is_over(&self) -> bool {
+        self.0.is_none()
+    }
 }

@@ -8,8 +8,9 @@ pub use millpond_cluster::core::{
 pub use millpond_cluster::sql;
 pub use millpond_cluster::sql::Digest;
 pub use millpond_cluster::{
-    Error, ErrorKind, Event, Explanation, Latencies, Mode, NodeStatus, Outcome, ParseSwitchesError, Report,
-    Result, Served, ShadowCounts, ShadowReport, ShadowedStatement, Status, Switches,
+    DiscoveryError, Error, ErrorKind, Event, Explanation, Latencies, Limits, Mode, NodeStatus, Outcome,
+    ParseSwitchesError, Report, Result, Served, ShadowCounts, ShadowReport, ShadowedStatement, Status,
+    Switches,
 };
 
 /// PostgreSQL, on tokio-postgres.

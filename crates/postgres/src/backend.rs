@@ -208,6 +208,11 @@ impl Backend for Postgres {
         self.kind() == Kind::Direct
     }
 
+    fn has_positions(&self) -> bool {
+        let source = self.connectors.as_ref().and_then(|connectors| connectors.lag_source.as_deref());
+        source.is_none_or(crate::LagSource::has_positions)
+    }
+
     fn server(&self, connection: &Connection) -> Option<ServerId> {
         connection.server
     }

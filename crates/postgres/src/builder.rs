@@ -259,6 +259,15 @@ impl Builder {
         self
     }
 
+    /// How long a call may take in all, the wait for a connection included, unless its handle says otherwise ([`Db::timeout`]): where a server
+    /// goes silent and no other takes its place, nothing else ends a write that runs there, since nobody can tell whether it did. Default `None`: no
+    /// limit.
+    #[must_use]
+    pub const fn call_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.config.call_timeout = limit;
+        self
+    }
+
     /// How many processes connect with these settings, as the instances of a service do. Where a server has fewer connections than all of them
     /// together may open, an event says so ([`Event::TooFewConnections`](crate::Event::TooFewConnections)). Default 1.
     #[must_use]
@@ -462,7 +471,8 @@ impl Builder {
     /// A file that the switches are read from, before the handle is given out and whenever it changes, within half a second: see [`Switches`] for
     /// how they are written. A mode that it says is in force then, and statements and tables that it names are, and no others. What it says nothing of
     /// stays as it is; when it says something no more, or is gone, what was in force before it is again, unless somebody has set another
-    /// since. With one that cannot be read the last ones stay, and an event says why ([`Event::SwitchesUnreadable`]). A change counts when it was
+    /// since. With one that cannot be read the last ones stay, and an event says why ([`Event::SwitchesUnreadable`]); at the start it counts as
+    /// `primary-only`. A change counts when it was
     /// read twice, so that nobody sees a file that is half written.
     #[must_use]
     pub fn switches_file(mut self, file: impl Into<PathBuf>) -> Self {

@@ -38,7 +38,8 @@ pub trait LagSource: Send + Sync + 'static {
     /// none that they tell, as behind some managed services, say no: they count as unreachable otherwise. Then reads see what was written as soon as the age
     /// says so; no position is asked for behind a write, nor before a read; nothing is within a distance
     /// ([`within_bytes`](crate::Db::within_bytes)); and nobody can tell by timelines what a failover discarded, or an old primary that comes
-    /// back: name a [writer endpoint](crate::NodeSettings::writer_endpoint).
+    /// back: name a [writer endpoint](crate::NodeSettings::writer_endpoint). A token of a process
+    /// that knows positions asks here for all that had been written when it came.
     fn has_positions(&self) -> bool {
         true
     }

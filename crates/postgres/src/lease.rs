@@ -25,6 +25,9 @@ use crate::{DriverError, Error, Postgres, Result};
 /// for written: later reads of the handle that gave the lease wait for a replica that shows it, or go to the primary. A statement that
 /// was sent through the client and given up runs on for a second at most: then the connection is closed, and it is cancelled.
 ///
+/// Where leases come and go all the time, reads of plain handles seldom find a replica that shows what each may have written: it takes the next
+/// answers of the monitors. Sessions of their own are not held up by it, and what the verbs run that only reads is no write.
+///
 /// What is done through the verbs of [`GenericClient`](crate::GenericClient) is seen, and only what it left behind is taken away.
 ///
 /// Nor are definitions seen that are made through the client: to be safe from a view that is made on it, no read could go to a replica

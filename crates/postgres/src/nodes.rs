@@ -47,7 +47,7 @@ impl NodeSettings {
 
     /// Where its monitor asks, and what the database holds is asked, if not at the node's own address: the server itself behind a
     /// [pooler](crate::Builder::behind_pooler). Through that a question waits for a connection as everything else does, so that a full pool looks like
-    /// a server that does not answer.
+    /// a server that does not answer. The way through the pooler is seen by nobody then: see [`call_timeout`](crate::Builder::call_timeout).
     #[must_use]
     pub fn monitored_at(mut self, address: &str) -> Self {
         self.monitored_at = Some(Address::parse(address));
@@ -153,7 +153,8 @@ impl<'a> Nodes<'a> {
     /// Takes a node out. It gets nothing more from now on; what runs on it may go on for as long as `patience`. Then its reads go on to
     /// another node, and its writes and transactions are given up. Says whether all came back in time.
     ///
-    /// When it was the primary, writes wait for another one, as in a failover.
+    /// When it was the primary, writes wait for another one, as in a failover. Where nodes are [found](crate::Builder::discovery), one that is still
+    /// named comes back.
     ///
     /// # Errors
     ///

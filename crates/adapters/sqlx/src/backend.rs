@@ -165,6 +165,10 @@ impl Backend for Sqlx {
         true
     }
 
+    fn has_positions(&self) -> bool {
+        self.own.has_positions()
+    }
+
     fn server(&self, connection: &AnyConnection) -> Option<ServerId> {
         match connection {
             AnyConnection::ForStatements(connection) => Some(connection.server),

@@ -21,9 +21,13 @@ impl<B: Backend> Search<'_, B> {
             Duration::ZERO => String::new(),
             wait => format!(" within {wait:?}"),
         };
+        let older = match reason {
+            Reason::OtherTimeline => "any() takes an answer of which nobody knows how old it is",
+            _ => "within() and any() take older answers",
+        };
         let text = format!(
             "no replica may serve the read{waited}: {reason}; the primary is ruled out by the handle: wait_for_replica() gives replicas time, \
-             within() and any() take older answers"
+             {older}"
         );
         Error::new(ErrorKind::NoReplica, Outcome::NotSent, text)
     }
@@ -112,9 +116,18 @@ impl<B: Backend> Search<'_, B> {
             if let Some(limit) = limit {
                 error = error.after_wait(self.now.saturating_duration_since(self.begun), limit);
             }
-            if self.access.is_read() && is_old { error.about_old_replicas() } else { error }
+            match self.reason {
+                _ if !self.access.is_read() => error,
+                Some(Reason::OtherTimeline) => error.about_strange_replicas(),
+                _ if is_old => error.about_old_replicas(),
+                _ => error,
+            }
         };
         self.last_error.take().unwrap_or_else(no_primary)
+    }
+
+    pub(super) fn closed(&self) -> Error {
+        Error::new(ErrorKind::Closed, Outcome::NotSent, "the handle is closed")
     }
 
     /// As many reads as may run on the primary already for want of a replica.

@@ -154,6 +154,64 @@ async fn as_many_wait_for_a_primary_as_may_and_others_are_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_hears_of_a_primary_that_comes_back_again_and_again() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    // A replica follows another: by the primary's name there is one on either timeline now, by turns.
+    answers(&cluster, "b", Role::Replica, 2);
+    for _ in 0..3 {
+        answers(&cluster, "a", Role::Primary, 1);
+        assert_eq!(cluster.status().primary, None);
+        let handle = cluster.handle();
+        let write =
+            tokio::spawn(async move { handle.run(Statement::connection(Access::Write), &mut Where).await });
+        while cluster.status().waiting == 0 {
+            yield_now().await;
+        }
+        let begun = Instant::now();
+        answers(&cluster, "a", Role::Primary, 2);
+        assert_eq!((write.await.unwrap().unwrap(), begun.elapsed()), (server(1), Duration::ZERO));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_closed_has_nobody_wait_for_a_primary() {
+    let (cluster, write) =
+        write_without_a_primary(|limits| limits.failover_timeout = Some(Duration::from_secs(60))).await;
+    let begun = Instant::now();
+    assert!(cluster.close(Duration::from_secs(1)).await);
+    assert_eq!(write.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+    let error = cluster.handle().run(Statement::connection(Access::Write), &mut Where).await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::Closed, Duration::ZERO), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_a_token_that_nobody_can_serve_takes_no_place_of_those_that_wait_for_a_primary() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    cluster
+        .change_limits(|limits| {
+            (limits.max_waiting, limits.acquire_timeout) = (Some(0), Duration::from_secs(2));
+        })
+        .unwrap();
+    let session = cluster.handle().session();
+    let cluster_id = cluster.shared.view.load().cluster.unwrap();
+    session.see(Token::new(cluster_id, Timeline::new(9), TokenPosition::UpTo(1))).unwrap();
+    let error = session.run(Statement::connection(Access::Read), &mut Where).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Token, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_handed_on_asks_for_what_was_written_here_too() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    let session = cluster.handle().session();
+    let cluster_id = cluster.shared.view.load().cluster.unwrap();
+    let later = Token::new(cluster_id, Timeline::new(9), TokenPosition::UpTo(1_u64));
+    assert!(session.see_or_latest(&later.to_string()).await.is_some());
+    assert_eq!(session.token(), later, "as it came");
+    session.wrote();
+    assert_eq!(session.token(), Token::new(cluster_id, Timeline::new(9), TokenPosition::Everything));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_waits_longer_for_a_primary_where_that_is_said_and_for_its_connection_behind_that() {
     let (cluster, write) = write_without_a_primary(|limits| {
         limits.acquire_timeout = Duration::from_secs(2);

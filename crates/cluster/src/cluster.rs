@@ -28,6 +28,7 @@ use crate::node::{Node, in_time, now};
 use crate::on_primary::ReadsOnPrimary;
 use crate::shadow::Shadow;
 use crate::switches::Board;
+use crate::unseen::Out;
 use crate::watchers::{Place, Watchers};
 use crate::written::Written;
 use crate::{
@@ -254,6 +255,8 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) fallback_reads: AtomicUsize,
     /// Callers that wait while no node may run their statement.
     pub(crate) waiting_for_node: AtomicUsize,
+    /// Work that is out of which nobody sees what it writes.
+    pub(crate) unseen: Out,
     /// Those of every statement in flight.
     watchers: Watchers,
     is_closed: AtomicBool,
@@ -312,6 +315,7 @@ impl<B: Backend> Shared<B> {
             answers: watch::Sender::new(()),
             fallback_reads: AtomicUsize::new(0),
             waiting_for_node: AtomicUsize::new(0),
+            unseen: Out::default(),
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),
             mode: ModeSwitch::new(config.switches.mode),

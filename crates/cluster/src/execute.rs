@@ -15,6 +15,7 @@ use crate::definition::{is_several_transactions, may_define};
 use crate::node::Node;
 use crate::search::{Leased, Search};
 use crate::sight::StatementSpan;
+use crate::unseen::turned_away;
 use crate::written::Changes;
 use crate::{Backend, Error, ErrorKind, FailureKind, Handle, NodeLease, Outcome, Purpose};
 
@@ -207,7 +208,12 @@ impl<B: Backend> Handle<B> {
     ) -> Result<O::Output, Error> {
         let seen_as = || statement.seen_as.map(Cow::Borrowed);
         let mut sight = StatementSpan::of(&*self.shared().backend, seen_as);
-        let result = self.run_seen(&statement, operation, &mut sight).await;
+        let current = self.in_current();
+        let this = current.as_ref().unwrap_or(self);
+        let result = this.run_seen(&statement, operation, &mut sight).await;
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Overloaded) {
+            turned_away();
+        }
         sight.ended(&result);
         result
     }

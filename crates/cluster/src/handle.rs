@@ -26,6 +26,8 @@ pub struct Handle<B: Backend> {
     pub(crate) sees: Sees<B::Position>,
     /// How long a call may take in all.
     timeout: Option<Duration>,
+    /// When all calls have to be over.
+    deadline: Option<Instant>,
     /// How long a read waits for a replica that may serve it.
     pub(crate) wait: Duration,
     /// Whether reads go to no primary.
@@ -111,6 +113,7 @@ impl<B: Backend> Clone for Handle<B> {
             asked: self.asked,
             sees: self.sees.clone(),
             timeout: self.timeout,
+            deadline: self.deadline,
             wait: self.wait,
             is_replicas_only: self.is_replicas_only,
             is_monotonic: self.is_monotonic,
@@ -133,6 +136,7 @@ impl<B: Backend> Handle<B> {
             asked: Asked::Usual { distance: None },
             sees,
             timeout: None,
+            deadline: None,
             wait: Duration::ZERO,
             is_replicas_only: false,
             is_monotonic: false,
@@ -150,6 +154,13 @@ impl<B: Backend> Handle<B> {
     /// How fresh its reads must be.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
+        if self.has_unseen_out() {
+            return Freshness::Latest;
+        }
+        self.asked_freshness()
+    }
+
+    fn asked_freshness(&self) -> Freshness {
         match self.asked {
             Asked::This(freshness) => freshness,
             Asked::Usual { distance: None } => Freshness::Within(self.shared().limits.max_lag()),
@@ -157,6 +168,24 @@ impl<B: Backend> Handle<B> {
                 Freshness::Behind { time: self.shared().limits.max_lag(), distance }
             }
         }
+    }
+
+    /// A handle of no session in a task that [is in](Self::scope) one of its cluster: that session, as the handle otherwise is.
+    pub(crate) fn in_current(&self) -> Option<Self> {
+        if self.is_session() {
+            return None;
+        }
+        self.current().map(|session| Self {
+            sees: session.sees,
+            is_monotonic: session.is_monotonic,
+            timeout: self.timeout.or(session.timeout),
+            deadline: self.deadline.or(session.deadline),
+            ..self.clone()
+        })
+    }
+
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.cluster.shared, &other.cluster.shared)
     }
 
     /// The same handle for reads of another freshness. A session's still show its own writes; a plain handle's do
@@ -186,6 +215,19 @@ impl<B: Backend> Handle<B> {
     #[must_use]
     pub fn with_timeout(&self, limit: Duration) -> Self {
         Self { timeout: Some(limit), ..self.clone() }
+    }
+
+    /// The same handle with a time at which all calls have to be over, as those of a request that has one.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// This handle as it acts in the task that runs now: as the session that the task [is in](Self::scope), if it is none itself. For what notes at its
+    /// end, perhaps in another task, what it has written.
+    #[must_use]
+    pub fn here(&self) -> Self {
+        self.in_current().unwrap_or_else(|| self.clone())
     }
 
     /// The same handle for reads that may be so far behind where the primary was when it was last asked, in bytes or transactions, as the
@@ -228,7 +270,11 @@ impl<B: Backend> Handle<B> {
     pub(crate) fn end_of_call(&self) -> Option<Instant> {
         // A limit past the end of time is none.
         let limit = self.timeout.or_else(|| self.shared().config.call_timeout);
-        limit.and_then(|limit| Instant::now().checked_add(limit))
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+        match (end, self.deadline) {
+            (Some(end), Some(deadline)) => Some(end.min(deadline)),
+            (end, deadline) => end.or(deadline),
+        }
     }
 
     /// A handle whose reads show what was written through it and its clones, and nobody else's writes in particular.
@@ -467,14 +513,17 @@ impl<B: Backend> Handle<B> {
     }
 
     fn add_seen(&self, seen: &Seen<B::Position>, changes: &Changes) {
-        if let Sees::Session(line) = &self.sees {
+        let current = self.in_current();
+        if let Sees::Session(line) = &current.as_ref().unwrap_or(self).sees {
             line.wrote(seen);
         }
         // A session's writes are the process's too.
         self.shared().written.add(seen, changes);
     }
 
-    pub(crate) const fn is_session(&self) -> bool {
+    /// Whether its reads show what a session has written, and not the process.
+    #[must_use]
+    pub const fn is_session(&self) -> bool {
         matches!(self.sees, Sees::Session(_))
     }
 
@@ -518,6 +567,11 @@ impl<B: Backend> Handle<B> {
     pub(crate) fn decide(&self, snapshot: &Snapshot<B::Position>, ask: &Ask<'_>) -> Decided<B::Position> {
         let (seen, nothing) = (self.seen(), Seen::default());
         let mut decided = self.decide_for(seen.as_ref().map_or(&nothing, |seen| seen), snapshot, ask);
+        if decided.decision.reason == Reason::AskedForPrimary && self.asked_freshness() != Freshness::Latest {
+            // Nobody knows what the work that is out has written.
+            decided.decision.reason = Reason::OwnWrite;
+            return decided;
+        }
         // Mostly every replica shows all that was written; only where not, it is worth a look what the read needs of that.
         let is_held_up = matches!(decided.shadow, Some(Reason::OwnWrite | Reason::ProvingReplica))
             || decided.decision.reason == Reason::OwnWrite

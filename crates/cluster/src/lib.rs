@@ -24,6 +24,7 @@ mod node;
 mod on_primary;
 mod report;
 mod search;
+mod sessions;
 mod shadow;
 mod shards;
 mod sight;
@@ -33,6 +34,7 @@ mod switches;
 mod testing;
 mod tokens;
 mod told;
+mod unseen;
 mod watchers;
 mod written;
 
@@ -50,10 +52,12 @@ pub use members::{NodeConfig, NodeKey};
 pub use mode::Mode;
 pub use node::{NodeLease, NodeManager};
 pub use report::{Report, Served};
+pub use sessions::Sessions;
 pub use shadow::{ShadowCounts, ShadowReport, ShadowedStatement};
 pub use sight::StatementSpan;
 pub use status::{NodeStatus, Status};
 pub use switches::{ParseSwitchesError, Switches};
+pub use unseen::{Unseen, was_turned_away};
 pub use written::Changes;
 
 pub use millpond_core as core;

@@ -10,6 +10,7 @@ use millpond_core::{LastRead, Position, Seen, Token, TokenPosition};
 use crate::NodeKey;
 use crate::members::View;
 use crate::node::now;
+use crate::unseen::Out;
 use crate::written::merge;
 
 /// A causal line of reads and writes.
@@ -20,6 +21,7 @@ pub(crate) struct Line<P> {
     carried: ArcSwapOption<Token<P>>,
     /// Whether anything was written here.
     has_written: AtomicBool,
+    pub(crate) unseen: Out,
     shown: Mutex<Reads>,
 }
 
@@ -67,6 +69,7 @@ impl<P> Default for Line<P> {
             seen: ArcSwap::from_pointee(Seen::default()),
             carried: ArcSwapOption::empty(),
             has_written: AtomicBool::new(false),
+            unseen: Out::default(),
             shown: Mutex::default(),
         }
     }

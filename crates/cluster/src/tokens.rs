@@ -16,6 +16,10 @@ impl<B: Backend> Handle<B> {
     /// later timeline than is known here, is handed on as it came: elsewhere it may be of use.
     #[must_use]
     pub fn token(&self) -> Token<B::Position> {
+        if self.is_session() && self.has_unseen_out() {
+            // Whatever that has committed by now.
+            self.wrote();
+        }
         let own = self.own_token();
         if let Sees::Session(line) = &self.sees {
             if let Some(carried) =

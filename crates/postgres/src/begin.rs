@@ -97,7 +97,7 @@ impl<'d> TransactionBuilder<'d> {
         };
         let opened = handle.run(statement, &mut begin).await?;
         let is_on_primary = opened.purpose == Purpose::Write;
-        Ok(Transaction::new(opened.lease, handle.clone(), access, is_on_primary, opened.id))
+        Ok(Transaction::new(opened.lease, handle.here(), access, is_on_primary, opened.id))
     }
 
     /// Runs it: begins, does the work, and commits; or rolls back when the work fails, with its error.

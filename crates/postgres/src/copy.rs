@@ -39,7 +39,7 @@ impl Db {
         let statement = Statement::connection(Access::Write).seen_as(sql);
         let started = handle.run(statement, &mut start).await?;
         let held = Held::Own(started.lease);
-        Ok(CopyIn::new(started.sink, held, started.close, handle.clone(), true))
+        Ok(CopyIn::new(started.sink, held, started.close, handle.here(), true))
     }
 
     /// The rows of a table or query as the server writes them: `copy item to stdout`, `copy (select …) to stdout`. Where that only reads

@@ -1,11 +1,13 @@
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
 use millpond_cluster::sql::{Analysis, Catalog, Classification, Dialect};
-use millpond_cluster::{Explanation, Handle, Mode, Statement, Status};
+use millpond_cluster::{Explanation, Handle, Mode, Sessions, Statement, Status};
+use tokio::time::Instant;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use crate::admit::{admit, behind_pooler, refuse, transaction_commands};
@@ -86,6 +88,24 @@ impl Db {
     #[must_use]
     pub fn session(&self) -> Session {
         Session { db: self.with(self.handle.session()) }
+    }
+
+    /// The session that the task [is in](Session::scope), if it is in one: to bring it into a task that is spawned.
+    ///
+    /// ```
+    /// # use millpond_postgres::Db;
+    /// # fn later(db: &Db) {
+    /// let (db, session) = (db.clone(), db.current_session());
+    /// let work = async move { db.execute("update visit set times = times + 1", &[]).await };
+    /// match session {
+    ///     Some(session) => tokio::spawn(async move { session.scope(work).await }),
+    ///     None => tokio::spawn(work),
+    /// };
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn current_session(&self) -> Option<Session> {
+        self.handle.current().map(|handle| Session { db: self.with(handle) })
     }
 
     /// For statements that run with settings of their own, as for row security or a tenant's schema: variables of the application,
@@ -403,7 +423,7 @@ impl Db {
         self.may_lease()?;
         let (connection, purpose) =
             self.handle.run(Statement::connection(Access::Write), &mut Take { scope: self.scope() }).await?;
-        Ok(Lease::new(connection, self.handle.clone(), purpose))
+        Ok(Lease::new(connection, self.handle.here(), purpose))
     }
 
     /// A connection for reads, to a replica that is fresh enough now, or to the primary. A replica's refuses writes.
@@ -419,7 +439,7 @@ impl Db {
         self.may_lease()?;
         let (connection, purpose) =
             self.handle.run(Statement::connection(Access::Read), &mut Take { scope: self.scope() }).await?;
-        Ok(Lease::new(connection, self.handle.clone(), purpose))
+        Ok(Lease::new(connection, self.handle.here(), purpose))
     }
 
     /// A plain pool of connections to whichever node is the primary, for code that wants no more.
@@ -640,6 +660,25 @@ impl Session {
         self.db.handle.see_or_latest(text).await
     }
 
+    /// Runs a future in this session: in it plain handles of the same cluster act as the session, whatever freshness they ask for, so that code that is
+    /// given those needs no other. A task that is spawned in it is not in it: see [`Db::current_session`].
+    ///
+    /// ```
+    /// # use millpond_postgres::{Db, Result};
+    /// # async fn count(db: &Db) -> Result<i64> { Ok(db.query_one("select count(*) from visit", &[]).await?.get(0)) }
+    /// # async fn of_request(db: &Db) -> Result<()> {
+    /// let session = db.session();
+    /// session.scope(async {
+    ///     db.execute("insert into visit values ('/')", &[]).await?;
+    ///     assert!(count(db).await? > 0);
+    ///     Ok(())
+    /// }).await
+    /// # }
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        self.db.handle.scope(future)
+    }
+
     /// The same session, for reads that may be so old; they still show its own writes.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
@@ -721,6 +760,30 @@ impl Deref for Session {
 
     fn deref(&self) -> &Db {
         &self.db
+    }
+}
+
+impl Sessions for Db {
+    type Session = Session;
+
+    fn begin_session(&self, deadline: Option<Instant>) -> Session {
+        Session { db: self.with(self.handle.begin_session(deadline)) }
+    }
+
+    async fn take_token(session: &Session, text: &str) -> Option<TokenError> {
+        session.see_or_latest(text).await
+    }
+
+    fn give_token(session: &Session) -> Option<String> {
+        Some(session.token().to_string())
+    }
+
+    fn run_in<F>(session: &Session, future: F) -> impl Future<Output = F::Output> + Send
+    where
+        F: Future + Send,
+        F::Output: Send,
+    {
+        session.scope(future)
     }
 }
 

@@ -74,7 +74,7 @@ impl<T, S> Rest<'static, T, S> {
     /// An answer with its own connection, of which the first bit is read.
     pub(crate) fn own(begun: Begun<T, S>, handle: &Handle<Postgres>) -> Self {
         let Begun { first, rest, lease, close, access } = begun;
-        let writes = WritesAtTheEnd::new(handle.clone(), !access.is_read());
+        let writes = WritesAtTheEnd::new(handle.here(), !access.is_read());
         let mut this = Self::new(rest, Held::Own(lease), close, writes, None);
         this.is_read = first.is_none();
         this.first = first;

@@ -4,12 +4,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use futures_core::future::BoxFuture;
-use millpond_cluster::NodeLease;
+use millpond_cluster::{NodeLease, Unseen};
 use sqlx::Acquire;
 use sqlx::postgres::{PgConnection, Postgres};
 
 use crate::backend::Sqlx;
-use crate::foreign::Out;
 use crate::pool::{Kind, PgPool, Routed, Session};
 use crate::writer::pid_of;
 
@@ -22,12 +21,12 @@ pub struct PoolConnection {
 
 enum Inner {
     // The connection goes back before what was out of it counts as written.
-    Routed { lease: NodeLease<Sqlx>, _out: Out },
+    Routed { lease: NodeLease<Sqlx>, _out: Unseen<Sqlx> },
     Plain(sqlx::pool::PoolConnection<Postgres>),
 }
 
 impl PoolConnection {
-    pub(crate) const fn routed(lease: NodeLease<Sqlx>, out: Out) -> Self {
+    pub(crate) const fn routed(lease: NodeLease<Sqlx>, out: Unseen<Sqlx>) -> Self {
         Self { inner: Inner::Routed { lease, _out: out } }
     }
 
@@ -115,6 +114,6 @@ async fn begin_foreign<'c>(routed: &Routed) -> Result<sqlx::Transaction<'c, Post
     let writer = routed.writer();
     let mut connection = writer.pool.acquire().await?;
     let pid = pid_of(&mut connection).await?;
-    writer.watched.begin(pid, routed.out());
+    writer.watched.begin(pid, routed.handle.unseen());
     sqlx::Transaction::begin(connection, None).await
 }

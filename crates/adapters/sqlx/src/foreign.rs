@@ -1,56 +1,19 @@
-//! Work that is not seen while it is out: sqlx's own transactions, and connections that were given out.
+//! Transactions of sqlx's own, which end where nobody tells us.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millpond_cluster::Handle;
+use millpond_cluster::Unseen;
 
 use crate::backend::Sqlx;
 
-/// How much of it is out, of one session or of the process. As long as any is, nobody knows what it has committed, and reads go to the primary.
-#[derive(Debug, Default)]
-pub(crate) struct Foreign(AtomicUsize);
-
-impl Foreign {
-    pub(crate) fn is_out(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
-    }
-}
-
-/// One piece of it, until it is dropped: then it counts as written.
-pub(crate) struct Out {
-    handle: Handle<Sqlx>,
-    of: Vec<Arc<Foreign>>,
-}
-
-impl Out {
-    /// Of a session and of the process, or of that alone.
-    pub(crate) fn new(handle: Handle<Sqlx>, of: Vec<Arc<Foreign>>) -> Self {
-        of.iter().for_each(|foreign| {
-            foreign.0.fetch_add(1, Ordering::AcqRel);
-        });
-        Self { handle, of }
-    }
-}
-
-impl Drop for Out {
-    fn drop(&mut self) {
-        // In this order: who sees it over must see what it wrote.
-        self.handle.wrote();
-        self.of.iter().for_each(|foreign| {
-            foreign.0.fetch_sub(1, Ordering::AcqRel);
-        });
-    }
-}
-
-/// Pieces that end where nobody tells us, by the process of the server that runs them: the pool that they came from sees their connection come
-/// back, or the server has no such process any more.
+/// Those that are out, by the process of the server that runs them: the pool that they came from sees their connection come back, or the server has
+/// no such process any more.
 #[derive(Clone, Default)]
-pub(crate) struct Watched(Arc<Mutex<HashMap<i32, Out>>>);
+pub(crate) struct Watched(Arc<Mutex<HashMap<i32, Unseen<Sqlx>>>>);
 
 impl Watched {
-    pub(crate) fn begin(&self, pid: i32, out: Out) {
+    pub(crate) fn begin(&self, pid: i32, out: Unseen<Sqlx>) {
         let before = self.all().insert(pid, out);
         drop(before);
     }
@@ -75,7 +38,7 @@ impl Watched {
         self.all().keys().copied().collect()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<i32, Out>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<i32, Unseen<Sqlx>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,21 +1,22 @@
 //! The pool that stands in the place of sqlx's.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use millpond_cluster::core::{Access, Freshness};
 use millpond_cluster::sql::{Classification, Dialect, Effects};
-use millpond_cluster::{Explanation, Handle, Mode, Statement};
+use millpond_cluster::{Explanation, Handle, Mode, Sessions, Statement};
 use millpond_postgres::{Report, ShadowReport, Status, Switches, Token, TokenError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions as SqlxPoolOptions, PgRow, Postgres};
 use sqlx::{SqlSafeStr, SqlStr};
+use tokio::time::Instant;
 
 use crate::acquire::PoolConnection;
 use crate::backend::Sqlx;
 use crate::error::in_sqlx;
-use crate::foreign::{Foreign, Out};
 use crate::operation::{Begin, Begun, Failed, FetchAll, Run, Stream, Take, Verb};
 use crate::query::Query;
 use crate::transaction::Transaction;
@@ -43,15 +44,11 @@ pub(crate) enum Kind {
     Plain(sqlx::PgPool),
 }
 
-/// A handle to the cluster, and what is out unseen of it.
+/// A handle to the cluster, and what all have in common.
 #[derive(Clone)]
 pub(crate) struct Routed {
     pub(crate) handle: Handle<Sqlx>,
     pub(crate) shared: Arc<Shared>,
-    /// What a session has out, where it is one.
-    pub(crate) session: Option<Arc<Foreign>>,
-    /// Whether its reads show its own writes, or the process's.
-    shows_own: bool,
 }
 
 /// What all clones of a pool have in common.
@@ -59,7 +56,6 @@ pub(crate) struct Shared {
     options: Arc<Mutex<PgConnectOptions>>,
     writer_options: SqlxPoolOptions,
     writer: OnceLock<Writer>,
-    foreign: Arc<Foreign>,
 }
 
 impl PgPool {
@@ -104,10 +100,8 @@ impl PgPool {
         options: Arc<Mutex<PgConnectOptions>>,
         writer_options: SqlxPoolOptions,
     ) -> Self {
-        let shared = Shared { options, writer_options, writer: OnceLock::new(), foreign: Arc::default() };
-        Self {
-            kind: Kind::Routed(Routed { handle, shared: Arc::new(shared), session: None, shows_own: true }),
-        }
+        let shared = Shared { options, writer_options, writer: OnceLock::new() };
+        Self { kind: Kind::Routed(Routed { handle, shared: Arc::new(shared) }) }
     }
 
     /// Connects anew with these from now on, wherever the nodes are: for passwords that rotate. Where the server is they do not say. Monitors and
@@ -127,13 +121,7 @@ impl PgPool {
     /// A line of statements whose reads show its own writes, and those of the tokens that it was given.
     #[must_use]
     pub fn session(&self) -> Session {
-        let session = |routed: &Routed| Routed {
-            handle: routed.handle.session(),
-            shared: Arc::clone(&routed.shared),
-            session: Some(Arc::default()),
-            shows_own: true,
-        };
-        Session { pool: self.with(session) }
+        Session { pool: self.with_handle(Handle::session) }
     }
 
     fn with(&self, change: impl FnOnce(&Routed) -> Routed) -> Self {
@@ -147,31 +135,22 @@ impl PgPool {
         self.with(|routed| Routed { handle: change(&routed.handle), ..routed.clone() })
     }
 
-    /// With another freshness a plain handle's reads do not show its own writes any more; a session's do.
-    fn with_freshness(&self, freshness: Freshness) -> Self {
-        self.with(|routed| Routed {
-            handle: routed.handle.with_freshness(freshness),
-            shows_own: routed.is_session(),
-            ..routed.clone()
-        })
-    }
-
     /// For reads that may be so old. **They need not show this process's writes**; those of a [session](Self::session) do.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
-        self.with_freshness(Freshness::Within(limit))
+        self.with_handle(|handle| handle.with_freshness(Freshness::Within(limit)))
     }
 
     /// For reads from any replica that answers, however old.
     #[must_use]
     pub fn any(&self) -> Self {
-        self.with_freshness(Freshness::Any)
+        self.with_handle(|handle| handle.with_freshness(Freshness::Any))
     }
 
     /// For reads from the primary.
     #[must_use]
     pub fn latest(&self) -> Self {
-        self.with_freshness(Freshness::Latest)
+        self.with_handle(|handle| handle.with_freshness(Freshness::Latest))
     }
 
     /// For reads that wait so long for a replica that may serve them, before they go to the primary.
@@ -257,10 +236,9 @@ impl PgPool {
         };
         let statement = Statement::connection(access).seen_as("begin");
         let mut begin = Begin { text, failed: Failed::default() };
-        let handle = routed.reading();
-        match handle.run(statement, &mut begin).await {
+        match routed.handle.run(statement, &mut begin).await {
             Ok((lease, purpose)) => {
-                Ok(Transaction::routed(lease, purpose, &routed.handle, routed.is_session()))
+                Ok(Transaction::routed(lease, purpose, &routed.handle, routed.is_placed()))
             }
             Err(error) => Err(begin.failed.instead_of(error)),
         }
@@ -285,7 +263,7 @@ impl PgPool {
         };
         let mut take = Take { failed: Failed::default() };
         match routed.handle.run(Statement::connection(Access::Write), &mut take).await {
-            Ok((lease, _)) => Ok(PoolConnection::routed(lease, routed.out())),
+            Ok((lease, _)) => Ok(PoolConnection::routed(lease, routed.handle.unseen())),
             Err(error) => Err(take.failed.instead_of(error)),
         }
     }
@@ -360,14 +338,9 @@ impl PgPool {
 }
 
 impl Routed {
-    pub(crate) const fn is_session(&self) -> bool {
-        self.session.is_some()
-    }
-
-    /// What is taken from it now is out unseen: of the session, if it is one, and of the process.
-    pub(crate) fn out(&self) -> Out {
-        let of = self.session.iter().chain([&self.shared.foreign]).cloned().collect();
-        Out::new(self.handle.clone(), of)
+    /// Whether the primary is asked where it is behind a write: for a session, whose token says so.
+    fn is_placed(&self) -> bool {
+        self.handle.is_session() || self.handle.current().is_some()
     }
 
     pub(crate) fn writer(&self) -> &Writer {
@@ -375,16 +348,6 @@ impl Routed {
             let options = self.shared.options.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Writer::new(self.shared.writer_options.clone(), options, self.handle.clone())
         })
-    }
-
-    /// The handle for reads: of the primary, as long as something is out that may have written what they must show.
-    fn reading(&self) -> Handle<Sqlx> {
-        let foreign = self.session.as_ref().unwrap_or(&self.shared.foreign);
-        if self.shows_own && foreign.is_out() {
-            self.handle.with_freshness(Freshness::Latest)
-        } else {
-            self.handle.clone()
-        }
     }
 
     fn classify(&self, sql: &str) -> Classification {
@@ -405,10 +368,9 @@ impl Routed {
         let classification = self.classify(sql.as_str());
         let statement = Statement::text(sql.as_str(), &classification, Dialect::Postgres);
         let backend = self.handle.cluster().backend();
-        let (is_placed, failed) = (self.is_session(), Failed::default());
-        let handle = self.reading();
+        let (is_placed, failed) = (self.is_placed(), Failed::default());
         let mut run = Run { backend, verb, classification, is_placed, failed };
-        let answer = handle.run(statement, &mut run).await;
+        let answer = self.handle.run(statement, &mut run).await;
         answer.map_err(|error| run.failed.instead_of(error))
     }
 
@@ -418,11 +380,10 @@ impl Routed {
         let classification = self.classify(sql.as_str());
         let statement = Statement::text(sql.as_str(), &classification, Dialect::Postgres);
         let mut stream = Stream { query, classification, failed: Failed::default() };
-        let handle = self.reading();
-        match handle.run(statement, &mut stream).await {
+        match self.handle.run(statement, &mut stream).await {
             Ok(begun) => {
                 let is_write = !begun.access.is_read();
-                Ok((begun, WroteAtTheEnd(is_write.then(|| self.handle.clone()))))
+                Ok((begun, WroteAtTheEnd(is_write.then(|| self.handle.here()))))
             }
             Err(error) => Err(stream.failed.instead_of(error)),
         }
@@ -483,11 +444,7 @@ impl Session {
     /// seen is out, as a transaction of sqlx's own, that is everything that was written until now.
     #[must_use]
     pub fn token(&self) -> Option<Token> {
-        let Kind::Routed(routed) = &self.pool.kind else { return None };
-        if routed.session.as_ref().is_some_and(|foreign| foreign.is_out()) {
-            routed.handle.wrote();
-        }
-        Some(routed.handle.token())
+        self.pool.cluster().map(Handle::token)
     }
 
     /// [`PgPool::begin`], whose commit the session shows. Not that of [`Acquire`](sqlx::Acquire), which would be found first.
@@ -565,5 +522,32 @@ impl Deref for Session {
 
     fn deref(&self) -> &PgPool {
         &self.pool
+    }
+}
+
+impl Sessions for PgPool {
+    type Session = Session;
+
+    fn begin_session(&self, deadline: Option<Instant>) -> Session {
+        Session { pool: self.with_handle(|handle| handle.begin_session(deadline)) }
+    }
+
+    async fn take_token(session: &Session, text: &str) -> Option<TokenError> {
+        session.see_or_latest(text).await
+    }
+
+    fn give_token(session: &Session) -> Option<String> {
+        session.token().map(|token| token.to_string())
+    }
+
+    async fn run_in<F>(session: &Session, future: F) -> F::Output
+    where
+        F: Future + Send,
+        F::Output: Send,
+    {
+        match session.pool.cluster() {
+            Some(handle) => handle.scope(future).await,
+            None => future.await,
+        }
     }
 }

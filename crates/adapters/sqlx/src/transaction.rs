@@ -61,7 +61,7 @@ impl<'c> Transaction<'c, Postgres> {
         let epoch = Some(handle.epoch()).filter(|_| !lease.is_evicted());
         let routed = Routed {
             lease,
-            handle: handle.clone(),
+            handle: handle.here(),
             is_placed,
             is_on_primary: purpose == Purpose::Write,
             epoch,

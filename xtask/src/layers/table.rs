@@ -180,6 +180,21 @@ pub(crate) const LAYERS: &[Layer] = &[
         why: "Statements by sqlx's connections; monitors and settings are those of the backend.",
     },
     Layer {
+        name: "millpond-tower",
+        uses: Uses::Only(&[
+            any("axum-core"),
+            any("cookie"),
+            any("http"),
+            any("millpond-cluster"),
+            only("tokio", &["time"]),
+            any("tower-layer"),
+            any("tower-service"),
+            any("tracing"),
+        ]),
+        never: &[DRIVERS, OTHER_ADAPTERS],
+        why: "Sessions of whichever backend, so it knows none.",
+    },
+    Layer {
         name: "millpond-lab",
         uses: Uses::Anything,
         never: &[crates(

@@ -25,7 +25,7 @@ pub(super) struct Step {
 
 /// What starts servers, in nextest's language.
 const WITHOUT_SERVERS: &str =
-    "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool|sqlx)$/) and kind(test)))";
+    "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool|sqlx|tower)$/) and kind(test)))";
 
 /// What starts a pooler in front of them, left out.
 const WITHOUT_POOLER: &str = "not binary(pooler)";
@@ -71,6 +71,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(xtask("demo", &["demo", "--seconds", "8"]));
         steps.push(xtask("chaos", &["chaos", "--quick"]));
         steps.push(xtask("bench compare", &["bench", "compare", "--quick"]));
+        steps.push(xtask("bench adapters", &["bench", "adapters", "--quick"]));
         steps.push(xtask("bench own-writes", &["bench", "own-writes", "--quick"]));
         steps.push(xtask("bench shop-mix", &["bench", "shop-mix", "--quick"]));
     }

@@ -27,3 +27,4 @@ pub mod spread;
 pub mod statements;
 pub mod systems;
 pub mod table;
+pub mod throttle;

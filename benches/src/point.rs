@@ -21,14 +21,21 @@ pub const POINT_READ: &str = "select id, stock, name from item where id = $1";
 ///
 /// What the server says.
 pub fn fill(server: &Server, rows: i32) -> Result<()> {
-    server.ask("create table item (id int primary key, stock int not null, name text not null)")?;
-    let rows =
-        format!("insert into item select i, {STOCK}, 'item number ' || i from generate_series(1, {rows}) i");
-    server.ask(&rows)?;
-    // So that no reader finds the first one's work left to do.
-    server.ask("vacuum (freeze, analyze) item")?;
-    server.ask("checkpoint")?;
+    for sql in filling(rows) {
+        server.ask(&sql)?;
+    }
     Ok(())
+}
+
+/// The statements that fill it.
+pub(crate) fn filling(rows: i32) -> [String; 4] {
+    [
+        "create table item (id int primary key, stock int not null, name text not null)".to_owned(),
+        format!("insert into item select i, {STOCK}, 'item number ' || i from generate_series(1, {rows}) i"),
+        // So that no reader finds the first one's work left to do.
+        "vacuum (freeze, analyze) item".to_owned(),
+        "checkpoint".to_owned(),
+    ]
 }
 
 /// The stock of item `i`, in SQL.
@@ -67,9 +74,9 @@ pub const fn contender<'a, S: System>() -> Contender<Bed<'a>> {
     Contender { name: S::NAME, turn: turn::<S> }
 }
 
-struct PointReads<S> {
-    system: S,
-    rows: i32,
+pub(crate) struct PointReads<S> {
+    pub(crate) system: S,
+    pub(crate) rows: i32,
 }
 
 impl<S: System> Work for PointReads<S> {

@@ -27,7 +27,12 @@ enum Needs {
 /// How the program of a group is told that libpg_query can be built.
 const PG_QUERY: &str = "--pg-query";
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
+    Group {
+        name: "adapters",
+        what: "point reads by sqlx's pool and by ours in its place, on one node and over two replicas",
+        needs: Needs::Servers,
+    },
     Group {
         name: "classify",
         what: "reading a statement: millpond beside sqlparser, libpg_query, a scan and a look-up",

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use millpond_benches::adapters::{PACKAGES, REFERENCE, checks, notes, scenario, systems};
+use millpond_benches::adapters::{
+    PACKAGES, REFERENCE, Replicated, SHARE, checks, checks_of_replicated, notes, replicated, scenario,
+    systems,
+};
 use millpond_benches::compare::{COLUMNS, CONNECTIONS};
 use millpond_benches::figures::Report;
 use millpond_benches::load::Shape;
@@ -14,6 +17,7 @@ use millpond_benches::point::{Bed, fill};
 use millpond_benches::rounds::interleave;
 use millpond_benches::server::Server;
 use millpond_benches::table::table;
+use millpond_benches::throttle::Throttle;
 
 /// Measures point reads on one server by sqlx's pool and by ours: a table on standard output, and target/figures/adapters.json.
 #[derive(Debug, Parser)]
@@ -79,6 +83,19 @@ impl Plan {
     }
 }
 
+/// The most tasks that the plan has, over two replicas.
+fn with_replicas(plan: &Plan, report: &mut Report) -> Result<()> {
+    let tasks = plan.tasks.iter().copied().max().unwrap_or(1);
+    let shape = Shape { tasks, warm_up: plan.warm_up, window: plan.window };
+    let bed = Replicated::up(plan.rows, shape)?;
+    println!("two replicas; each server may use {SHARE} of a core; sqlx knows the primary only");
+    let measured = interleave(bed.scenario(), &bed, &replicated(), plan.rounds)?;
+    println!("{}", table(&measured, &COLUMNS, REFERENCE));
+    report.figures.extend(measured.figures());
+    report.checks.extend(checks_of_replicated(&measured));
+    bed.down()
+}
+
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let plan = Plan::of(&arguments)?;
@@ -108,6 +125,15 @@ fn main() -> Result<ExitCode> {
     }
     drop(contenders);
     server.down()?;
+    if names.len() == systems().len() {
+        if Throttle::is_possible() {
+            with_replicas(&plan, &mut report)?;
+        } else {
+            println!(
+                "sqlx-r2: left out: it takes control groups for CPU time (version 1) that can be made here, as by root on Linux"
+            );
+        }
+    }
     if names.len() < systems().len() {
         report.print_checks();
         // It would stand in the place of a whole one, and compare nothing.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use millpond_core::{
-    Access, Decision, Epoch, Freshness, Health, LastRead, NodeSet, Reason, Request, Role, Seen, Snapshot,
-    Token, TokenPosition, decide,
+    Access, Decision, Epoch, Freshness, Health, LastRead, Membership, NodeSet, NodeView, Reason, Request,
+    Role, Seen, Snapshot, Token, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
 use tokio::time::Instant;
@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use crate::catalog::SearchPath;
 use crate::cluster::Shared;
 use crate::definition::may_define;
+use crate::latency::Tick;
 use crate::line::{Line, Shown};
 use crate::members::View;
 use crate::node::now;
+use crate::shards::Shard;
 use crate::written::{Changes, Written};
 use crate::{Backend, Cluster, Error, ErrorKind, Mode, NodeKey, Outcome, Report, Statement};
 
@@ -369,6 +371,47 @@ impl<B: Backend> Handle<B> {
             is_down || (view.primary.is_some() && !view.is_primary(node))
         };
         self.shared().wait_until(is_replaced).await;
+    }
+
+    /// A replica that reads of this handle may go to now, the less busy of two, if there is one; and its name.
+    #[must_use]
+    pub fn replica(&self) -> Option<(NodeKey, Arc<str>)> {
+        let shared = self.shared();
+        let view = shared.view.load();
+        let ask = Ask {
+            access: Access::Read,
+            text: None,
+            is_switched: false,
+            last_read: None,
+            may_wait: NodeSet::EMPTY,
+            seed: fastrand::u64(..),
+            now: now(),
+        };
+        let mut plan = self.decide(&view, &ask).decision.plan;
+        let (shard, tick) = (Shard::own(), Tick::of(now()));
+        let chosen = plan.next(|id| shared.node(&view, id).load(shard, tick));
+        let chosen = chosen.filter(|id| view.primary != Some(*id)).map(|id| shared.node(&view, id));
+        chosen.map(|node| (node.key, Arc::clone(&node.name)))
+    }
+
+    /// Waits until a node is no replica that should be read from: it is down, drained, taken out, too old for most, or another's; or the handle is
+    /// closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn until_unfit(&self, replica: NodeKey) {
+        let node = self.shared().node_of(replica);
+        let is_fit = |view: &NodeView<B::Position>| {
+            let is_replica = view.role == Some(Role::Replica) && view.same_cluster;
+            is_replica
+                && view.health == Health::Up
+                && view.membership == Membership::Member
+                && !view.is_lagging
+        };
+        let is_unfit =
+            |view: &View<B::Position>| self.shared().is_closed() || !view.of(node).is_some_and(is_fit);
+        self.shared().wait_until(is_unfit).await;
     }
 
     /// Where a node is.

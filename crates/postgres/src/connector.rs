@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millpond_cluster::Purpose;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Config, Error, NoTls, Socket};
 
@@ -131,7 +131,7 @@ impl Connector {
         let watched = (purpose == Purpose::Read && self.setup.kind == Kind::Direct).then(|| promoted.clone());
         let Opened { client, task, version } = self.open(purpose, watched.map(Watched::Role)).await?;
         let tls = self.way_for(purpose).tls.clone();
-        let canceller = Canceller { token: client.cancel_token(), tls, task };
+        let canceller = Canceller { token: client.cancel_token(), tls, task: task.abort_handle() };
         // A monitor asks with all else, and behind a pooler the next statement may be another server's.
         let is_asked = purpose != Purpose::Probe && self.setup.kind == Kind::Direct;
         let server = if is_asked { Some(who(&client).await?) } else { None };
@@ -146,6 +146,15 @@ impl Connector {
         notes: Notes,
     ) -> Result<tokio_postgres::Client, DriverError> {
         Ok(self.open(Purpose::Write, Some(Watched::Notes(notes))).await?.client)
+    }
+
+    /// A connection of the driver's that is in no pool of ours, and what drives it.
+    pub(crate) async fn connect_apart(
+        &self,
+        purpose: Purpose,
+    ) -> Result<(tokio_postgres::Client, JoinHandle<()>), DriverError> {
+        let opened = self.open(purpose, None).await?;
+        Ok((opened.client, opened.task))
     }
 
     async fn open(&self, purpose: Purpose, watched: Option<Watched>) -> Result<Opened, DriverError> {
@@ -228,7 +237,7 @@ impl Promoted {
 struct Opened {
     client: tokio_postgres::Client,
     /// What drives it.
-    task: AbortHandle,
+    task: JoinHandle<()>,
     /// The server's major version, if it says one.
     version: Option<u32>,
 }
@@ -264,7 +273,7 @@ where
             tracing::debug!(target: "millpond", %error, "a connection ended");
         }
     });
-    Ok(Opened { client, task: task.abort_handle(), version })
+    Ok(Opened { client, task, version })
 }
 
 /// Cancels what runs on one connection.

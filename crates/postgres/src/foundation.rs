@@ -7,10 +7,12 @@
 use std::sync::atomic::Ordering;
 
 use millpond_cluster::core::ServerId;
+use millpond_cluster::{Handle, Purpose};
+use tokio::task::JoinHandle;
 
 use crate::backend::Source;
 use crate::frame::Kind;
-use crate::{Lsn, Postgres, Server};
+use crate::{Db, DriverError, Lsn, Postgres, Server};
 
 pub use crate::backend::WHICH_SERVER;
 pub use crate::beside::{REPLAYED, WRITTEN};
@@ -50,7 +52,33 @@ impl Server {
     }
 }
 
+/// The handle behind one for callers, which knows the nodes.
+#[must_use]
+pub const fn handle_of(db: &Db) -> &Handle<Postgres> {
+    db.handle()
+}
+
 impl Postgres {
+    /// Opens a connection of the driver's that is in no pool of ours, and what drives it: for pools that others have. One for reads refuses writes.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a dropped future closes what it opened.
+    pub async fn open_apart(
+        &self,
+        server: &Server,
+        purpose: Purpose,
+    ) -> Result<(tokio_postgres::Client, JoinHandle<()>), DriverError> {
+        match &server.0 {
+            Source::Opened(connector) => connector.connect_apart(purpose).await,
+            Source::Test(_) => Err(DriverError::TestOver),
+        }
+    }
+
     /// Whether its servers are [behind a pooler](crate::Builder::behind_pooler).
     #[must_use]
     pub fn is_behind_pooler(&self) -> bool {

@@ -156,9 +156,17 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "millpond-deadpool",
-        uses: Uses::Only(&[any("deadpool"), any("millpond-pool"), any("thiserror")]),
-        never: &[CORE_AND_SQL],
-        why: "Pools what deadpool pools, and needs nothing else of ours.",
+        uses: Uses::Only(&[
+            any("deadpool"),
+            any("deadpool-postgres"),
+            any("millpond-cluster"),
+            any("millpond-pool"),
+            any("millpond-postgres"),
+            any("thiserror"),
+            only("tokio", &["macros", "rt", "time"]),
+        ]),
+        never: &[],
+        why: "Pools what deadpool pools; only who has pools of deadpool-postgres follow roles needs a cluster.",
     },
     Layer {
         name: "millpond-sqlx",

@@ -1,5 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "postgres")]
+mod postgres;
+
+#[cfg(feature = "postgres")]
+pub use postgres::{FollowPrimary, FollowReplica, primary, replica, verifies_role};
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};

@@ -70,7 +70,7 @@ async fn a_status_is_one_plain_value() {
     );
     let expected = json!({
         "mode": "route", "switches": "route", "epoch": 1, "primary": &*status.nodes[0].name, "timeline": 1,
-        "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0, "reads_on_primary": null, "no_reads": null, "waiting": 0,
+        "healed": 0, "retried": 0, "over_budget": 0, "shadowed": 0, "failed": {}, "reads_on_primary": null, "no_reads": null, "waiting": 0,
         "nodes": [node(0, "primary", json!({"time_ms": 0.0, "distance": 0, "observed_ago_ms": 0.0, "uncertainty_ms": 0.0})), replica, silent],
     });
     assert_eq!(told, expected);
@@ -87,6 +87,9 @@ async fn a_status_is_one_plain_value() {
         assert_eq!(json(&status)["reads_on_primary"][reason.as_str()], count);
         assert!(status.to_string().contains(&format!("{count} {}", reason.as_str())), "{status}");
     }
+    db.query("select nothing", &[]).await.unwrap_err();
+    assert_eq!(json(&db.status())["failed"], json!({"rejected": 1}));
+    assert!(db.status().to_string().contains("failed calls: 1 rejected"), "{}", db.status());
 }
 
 #[tokio::test]

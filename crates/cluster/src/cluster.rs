@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::catalog::{self, Knowledge};
+use crate::failed::Failed;
 use crate::growing::Growing;
 use crate::handle::Sees;
 use crate::limits::LiveLimits;
@@ -181,6 +182,7 @@ impl<B: Backend> Cluster<B> {
             retried: shared.retried.load(Ordering::Relaxed),
             over_budget: shared.over_budget.load(Ordering::Relaxed),
             shadowed: shared.shadowed.load(Ordering::Relaxed),
+            failed: shared.failed.read(),
             reads_on_primary: shared.reads_on_primary.read(),
             no_reads: shared.why_no_reads(&snapshot),
             waiting: shared.waiting_for_node.load(Ordering::Relaxed),
@@ -255,6 +257,8 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) fallback_reads: AtomicUsize,
     /// Callers that wait while no node may run their statement.
     pub(crate) waiting_for_node: AtomicUsize,
+    /// Calls that failed.
+    pub(crate) failed: Failed,
     /// Work that is out of which nobody sees what it writes.
     pub(crate) unseen: Out,
     /// Those of every statement in flight.
@@ -315,6 +319,7 @@ impl<B: Backend> Shared<B> {
             answers: watch::Sender::new(()),
             fallback_reads: AtomicUsize::new(0),
             waiting_for_node: AtomicUsize::new(0),
+            failed: Failed::default(),
             unseen: Out::default(),
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),

@@ -66,6 +66,30 @@ pub enum ErrorKind {
     Token,
 }
 
+impl ErrorKind {
+    /// The word that metrics and the status use: the name of the variant, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Start => "start",
+            Self::NoPrimary => "no_primary",
+            Self::NoReplica => "no_replica",
+            Self::Acquire => "acquire",
+            Self::Closed => "closed",
+            Self::Overloaded => "overloaded",
+            Self::Rejected => "rejected",
+            Self::ConnectionLost => "connection_lost",
+            Self::Timeout => "timeout",
+            Self::SessionStatement => "session_statement",
+            Self::SeveralStatements => "several_statements",
+            Self::RowCount => "row_count",
+            Self::Conversion => "conversion",
+            Self::Token => "token",
+        }
+    }
+}
+
 /// Whether the statement took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "callers decide on a retry by it and must see all three")]

@@ -211,8 +211,11 @@ impl<B: Backend> Handle<B> {
         let current = self.in_current();
         let this = current.as_ref().unwrap_or(self);
         let result = this.run_seen(&statement, operation, &mut sight).await;
-        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Overloaded) {
-            turned_away();
+        if let Err(error) = &result {
+            self.shared().failed.count(error.kind());
+            if error.kind() == ErrorKind::Overloaded {
+                turned_away();
+            }
         }
         sight.ended(&result);
         result

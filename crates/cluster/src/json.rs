@@ -7,7 +7,7 @@ use std::time::Duration;
 use millpond_core::Reason;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use crate::{Latencies, Mode};
+use crate::{ErrorKind, Latencies, Mode};
 
 /// A time in milliseconds, with a fraction.
 pub(crate) fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -31,6 +31,11 @@ pub(crate) fn by_reason<S: Serializer>(counts: &[(Reason, u64)], serializer: S) 
         *words.entry(reason.as_str()).or_insert(0) += count;
     }
     serializer.collect_map(words)
+}
+
+/// Counts by the words of what went wrong.
+pub(crate) fn by_kind<S: Serializer>(counts: &[(ErrorKind, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().map(|(kind, count)| (kind.as_str(), count)))
 }
 
 impl Serialize for Mode {

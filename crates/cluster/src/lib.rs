@@ -9,6 +9,7 @@ mod discovery;
 mod error;
 mod event;
 mod execute;
+mod failed;
 mod growing;
 mod handle;
 mod identity;

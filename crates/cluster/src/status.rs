@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use millpond_core::{Epoch, Health, Lag, Reason, Role};
 
-use crate::{Latencies, Mode, Switches};
+use crate::{ErrorKind, Latencies, Mode, Switches};
 
 /// How a cluster stands at one moment. `Display` draws it as a table.
 ///
@@ -34,6 +34,10 @@ pub struct Status {
     pub over_budget: u64,
     /// Statements that [`Mode::Shadow`] kept on the primary and [`Mode::Route`] would have sent to a replica.
     pub shadowed: u64,
+    /// Calls that failed, by what went wrong, since the start; what happens most stands first. Statements of transactions and on leases are not among
+    /// them. Serialised, it is a map from the kinds' words to counts.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::by_kind"))]
+    pub failed: Vec<(ErrorKind, u64)>,
     /// Reads that ran on the primary although there are other nodes, by why, since the start; what happens most stands first. `FreshReplica` and
     /// `ProvingReplica` are those that a replica could have served, which gave no connection. Serialised, it is a map from the reasons'
     /// words to counts.
@@ -149,6 +153,10 @@ impl fmt::Display for Status {
             let counts =
                 self.reads_on_primary.iter().map(|(reason, count)| format!("{count} {}", reason.as_str()));
             writeln!(f, "reads on the primary: {}", counts.collect::<Vec<_>>().join(", "))?;
+        }
+        if !self.failed.is_empty() {
+            let counts = self.failed.iter().map(|(kind, count)| format!("{count} {}", kind.as_str()));
+            writeln!(f, "failed calls: {}", counts.collect::<Vec<_>>().join(", "))?;
         }
         if self.switches.names_statements() {
             writeln!(f, "switches: {}", self.switches)?;

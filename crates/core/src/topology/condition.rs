@@ -69,7 +69,7 @@ impl<P: Position> Topology<P> {
         let writer = self.writer.and_then(|writer| self.nodes[writer.index()].latest.as_ref());
         // Nor does a mark that was there before the first look: nobody knows since when.
         let by_mark = node.latest.as_ref().is_some_and(|(_, seen)| matches!(seen.age, Age::ByMark(_)));
-        let is_new = by_mark && !self.marks.oldest().is_some_and(is_long_ago);
+        let is_new = by_mark && self.marks.oldest().is_some_and(|at| !is_long_ago(at));
         if is_new || writer.is_some_and(|(asked, _)| is_long_ago(*asked)) {
             return Look::Between;
         }

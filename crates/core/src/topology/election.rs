@@ -331,7 +331,11 @@ impl<P: Position> Topology<P> {
             if is_told_otherwise || self.nodes[index].refusal_told == Some(why) {
                 continue;
             }
-            self.nodes[index].refusal_told = Some(why);
+            let told = self.nodes[index].refusal_told.replace(why);
+            // They have events of their own.
+            if let Some(told) = told.filter(|told| is_of_others(*told) != is_of_others(why)) {
+                self.actions.push_back(Action::Tell(Event::NotRefused(id, told)));
+            }
             if self.writer == Some(id) {
                 self.tell_lost(id);
             }
@@ -419,4 +423,8 @@ impl<P: Position> Topology<P> {
         let named = observation.and_then(|seen| seen.cluster);
         named.zip(self.cluster).is_none_or(|(named, cluster)| named == cluster)
     }
+}
+
+fn is_of_others(refusal: Refusal) -> bool {
+    refusal == Refusal::OtherCluster
 }

@@ -646,3 +646,18 @@ fn a_proof_of_one_server_behind_a_name_of_many_counts_for_none_without_timelines
     assert!(snapshot.nodes[1].hides_many);
     assert_eq!(snapshot.nodes[1].proven, None);
 }
+
+#[test]
+fn a_refusal_is_told_over_when_it_is_another_kind_and_when_it_is_none() {
+    let mut cluster = three();
+    let over = |cluster: &Cluster, refusal| {
+        cluster.told.iter().filter(|event| **event == Event::NotRefused(id(2), refusal)).count()
+    };
+    let foreign = Observation { cluster: Some(ClusterId::new(99)), ..observation(Role::Primary, 1, 100) };
+    cluster.says(2, observation(Role::Primary, 1, 100));
+    cluster.says(2, foreign);
+    assert_eq!(cluster.told.iter().filter(|event| matches!(event, Event::SecondPrimary(..))).count(), 1);
+    assert_eq!(cluster.told.iter().filter(|event| matches!(event, Event::NotRefused(..))).count(), 1);
+    cluster.says(2, observation(Role::Replica, 1, 100));
+    assert_eq!(over(&cluster, Refusal::OtherCluster), 1);
+}

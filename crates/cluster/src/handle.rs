@@ -86,6 +86,8 @@ pub(crate) struct Decided<P> {
     pub(crate) wanted: Wanted<P>,
     /// What it has to show, if that is less than what its handle's reads show.
     pub(crate) seen: Option<Box<Seen<P>>>,
+    /// Whether a replica could serve it, but for work that is out of which nobody knows what it writes.
+    pub(crate) is_held_up: bool,
 }
 
 /// What a read has to show of the caller's writes, as a replica can be asked for it.
@@ -156,13 +158,6 @@ impl<B: Backend> Handle<B> {
     /// How fresh its reads must be.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
-        if self.has_unseen_out() {
-            return Freshness::Latest;
-        }
-        self.asked_freshness()
-    }
-
-    fn asked_freshness(&self) -> Freshness {
         match self.asked {
             Asked::This(freshness) => freshness,
             Asked::Usual { distance: None } => Freshness::Within(self.shared().limits.max_lag()),
@@ -479,6 +474,10 @@ impl<B: Backend> Handle<B> {
     /// Where a statement would go now, and why.
     #[must_use]
     pub fn explain(&self, sql: &str) -> Explanation {
+        self.here().explain_here(sql)
+    }
+
+    fn explain_here(&self, sql: &str) -> Explanation {
         let classification = self.classify(sql);
         let shared = self.shared();
         let snapshot = shared.view.load();
@@ -608,11 +607,12 @@ impl<B: Backend> Handle<B> {
     /// Decides by what is known now, and by the switches.
     #[inline(always)]
     pub(crate) fn decide(&self, snapshot: &Snapshot<B::Position>, ask: &Ask<'_>) -> Decided<B::Position> {
+        // Looked at first: what was out and is over was noted before.
+        let is_unseen_out = self.has_unseen_out();
         let (seen, nothing) = (self.seen(), Seen::default());
-        let mut decided = self.decide_for(seen.as_ref().map_or(&nothing, |seen| seen), snapshot, ask);
-        if decided.decision.reason == Reason::AskedForPrimary && self.asked_freshness() != Freshness::Latest {
-            // Nobody knows what the work that is out has written.
-            decided.decision.reason = Reason::OwnWrite;
+        let seen_by_all = seen.as_ref().map_or(&nothing, |seen| seen);
+        let mut decided = self.decide_for(seen_by_all, snapshot, ask, is_unseen_out);
+        if is_unseen_out {
             return decided;
         }
         // Mostly every replica shows all that was written; only where not, it is worth a look what the read needs of that.
@@ -620,7 +620,7 @@ impl<B: Backend> Handle<B> {
             || decided.decision.reason == Reason::OwnWrite
             || !decided.decision.to_prove.is_empty();
         if let Some(less) = ask.text.filter(|_| is_held_up).and_then(|text| self.seen_by_tables_of(text)) {
-            decided = self.decide_for(&less, snapshot, ask);
+            decided = self.decide_for(&less, snapshot, ask, false);
             decided.seen = Some(Box::new(less));
         }
         decided
@@ -632,21 +632,29 @@ impl<B: Backend> Handle<B> {
         seen: &Seen<B::Position>,
         snapshot: &Snapshot<B::Position>,
         ask: &Ask<'_>,
+        is_unseen_out: bool,
     ) -> Decided<B::Position> {
         let Ask { access, is_switched, last_read, may_wait, seed, now, .. } = *ask;
         let request = Request::new(access, self.freshness(), seen, seed).behind(last_read).waiting(may_wait);
-        let decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
+        let mut decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
+        let on_primary = || decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
+        let is_held_up =
+            is_unseen_out && matches!(decision.reason, Reason::FreshReplica | Reason::ProvingReplica);
+        if is_held_up {
+            // Nobody knows what the work that is out has written.
+            decision = on_primary();
+            decision.reason = Reason::OwnWrite;
+        }
         let wanted = match seen.position_on(snapshot.timeline) {
             Some(position) => Wanted::Position(position.clone()),
             None if seen.is_nothing() => Wanted::Nothing,
             None => Wanted::Unknown,
         };
-        let decided = Decided { decision, shadow: None, wanted, seen: None };
+        let decided = Decided { decision, shadow: None, wanted, seen: None, is_held_up };
         let mode = self.shared().mode.get();
         if mode == Mode::Route && !is_switched {
             return decided;
         }
-        let on_primary = || decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
         overrule(decided, mode, is_switched, on_primary)
     }
 }

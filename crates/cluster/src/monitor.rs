@@ -86,6 +86,7 @@ pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, key: NodeKey) {
             }
             look_at_load(&shared, node, &mut strain);
             look_at_connects(&shared, node, &mut connects);
+            few.is(&shared, look_at_limit(&shared, node));
         }
         // Either way the next probe is due.
         let _ = timeout(pace.next(&shared), node.nudged.notified()).await;

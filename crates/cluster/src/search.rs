@@ -252,7 +252,7 @@ impl<'a, B: Backend> Search<'a, B> {
             return Ok(false);
         }
         // Who may go to the primary waits only for what may come soon.
-        let is_worth_it = reason.may_pass() || self.handle.is_replicas_only;
+        let is_worth_it = (reason.may_pass() && !decided.is_held_up) || self.handle.is_replicas_only;
         let waits = is_worth_it && self.is_patient() && !self.handle.shared().is_closed();
         if !waits && self.handle.is_replicas_only { Err(reason) } else { Ok(waits) }
     }
@@ -650,7 +650,7 @@ impl<'a, B: Backend> Search<'a, B> {
                 shared.shadowed.fetch_add(1, Ordering::Relaxed);
             }
             // Fresher answers from the monitors let the next read go to a replica.
-            Reason::OwnWrite | Reason::LastRead | Reason::TooOld => shared.nudge_all(),
+            Reason::OwnWrite | Reason::LastRead | Reason::TooOld if !decided.is_held_up => shared.nudge_all(),
             _ => {}
         }
         decided
@@ -724,7 +724,7 @@ impl<'a, B: Backend> Search<'a, B> {
         shared.nudge_all();
         // Without a change a replica may show what a read has to, and a node that is up and gives no connection (it has none left, say) may
         // give one. What has no node to write to need not look.
-        let looks_again = self.access.is_read() || !is_without_node;
+        let looks_again = self.access.is_read() || !is_counted;
         let next_try = if looks_again { end.min(self.now + RETRY) } else { end };
         let is_changed = timeout_at(next_try, changes.changed()).await.is_ok();
         self.changes = Some(changes);

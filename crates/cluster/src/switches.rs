@@ -274,7 +274,10 @@ impl Watched {
             }
             Ok(_) => {}
             Err(why) => {
-                self.taken = None;
+                if text.is_ok() {
+                    // Whoever corrects it means what it says then.
+                    self.taken = None;
+                }
                 trouble = Some(why);
             }
         }

@@ -11,12 +11,19 @@ use crate::node::{in_time, now};
 use crate::written::Changes;
 use crate::{Backend, Error, ErrorKind, Handle, Outcome};
 
+/// Where servers tell no positions all are on this one, which is none.
+const NO_TIMELINE: Timeline = Timeline::new(0);
+
 impl<B: Backend> Handle<B> {
     /// What a reader elsewhere must be able to see to see what was written here. A token that [could not be used](Self::see_or_latest), since it is of a
     /// later timeline than is known here, is handed on as it came: elsewhere it may be of use.
     #[must_use]
     pub fn token(&self) -> Token<B::Position> {
-        if self.is_session() && self.has_unseen_out() {
+        self.here().token_here()
+    }
+
+    fn token_here(&self) -> Token<B::Position> {
+        if self.has_unseen_out() {
             // Whatever that has committed by now.
             self.wrote();
         }
@@ -44,7 +51,7 @@ impl<B: Backend> Handle<B> {
         let snapshot = self.shared().view.load();
         let position = if is_nothing { TokenPosition::Nothing } else { TokenPosition::Everything };
         let cluster = snapshot.cluster.unwrap_or(ClusterId::new(0));
-        Token::new(cluster, snapshot.timeline.unwrap_or(Timeline::new(0)), position)
+        Token::new(cluster, snapshot.timeline.unwrap_or(NO_TIMELINE), position)
     }
 
     /// Reads show what `token` asks for from here on.
@@ -82,7 +89,9 @@ impl<B: Backend> Handle<B> {
                     return None;
                 }
                 Err(error) => {
-                    if let (TokenError::LaterTimeline { .. }, Sees::Session(line)) = (&error, &self.sees) {
+                    if let (TokenError::LaterTimeline { .. }, Sees::Session(line)) =
+                        (&error, &self.here().sees)
+                    {
                         line.carry(token);
                     }
                     error
@@ -94,17 +103,18 @@ impl<B: Backend> Handle<B> {
         Some(error)
     }
 
-    /// Where servers tell no positions, a token of who knows them asks for all that had been written when it came.
+    /// Where servers tell no positions, a token of who knows them asks for all that had been written when it came; and so does one of who does not, where
+    /// they do: its timeline is none, and lies before no fork.
     fn as_far_as_places_are_known(&self, token: Token<B::Position>) -> Token<B::Position> {
-        if self.shared().backend.has_positions() {
+        if self.shared().backend.has_positions() && token.timeline() != NO_TIMELINE {
             return token;
         }
-        let timeline = self.shared().view.load().timeline.unwrap_or(Timeline::new(0));
+        let timeline = self.shared().view.load().timeline.unwrap_or(NO_TIMELINE);
         Token::new(token.cluster(), timeline, TokenPosition::Everything)
     }
 
     fn was_told(&self, seen: &Seen<B::Position>) {
-        match &self.sees {
+        match &self.here().sees {
             Sees::Session(line) => line.add(seen),
             Sees::Process => self.shared().written.add(seen, &Changes::Anything),
             Sees::Nothing => {}

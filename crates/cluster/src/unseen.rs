@@ -213,6 +213,13 @@ mod tests {
         assert_eq!((run(&plain, Access::Read).await, run(&session, Access::Read).await), (1, 1));
         let other = plain.session();
         assert_eq!(run(&other, Access::Read).await, 2, "it is none of its business");
+        // Nobody waits for what no replica can show by waiting; who reads from replicas alone does.
+        let begun = tokio::time::Instant::now();
+        assert_eq!(run(&session.with_wait(Duration::from_secs(9)), Access::Read).await, 1);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let only = session.with_replicas_only();
+        let error = only.run(Statement::connection(Access::Read), &mut Where).await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::NoReplica, "{error}");
         assert!(!is_nothing(&session), "whatever it has committed so far");
         tokio::time::advance(Duration::from_millis(1)).await;
         drop(work);

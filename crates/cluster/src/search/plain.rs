@@ -16,6 +16,8 @@ impl<'a, B: Backend> Search<'a, B> {
         let is_overruled = self.is_switched || shared.mode.get() != Mode::Route;
         let is_judged = self.text.is_none()
             || (shared.knowledge.definitions() == self.definitions && shared.knows_catalog(view));
+        // Before what was written is looked at: what was out and is over was noted before.
+        let is_overruled = is_overruled || handle.has_unseen_out();
         if is_overruled || self.shown.is_some() || !self.tried.is_empty() || !is_judged {
             return None;
         }

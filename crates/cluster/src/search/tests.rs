@@ -212,6 +212,16 @@ async fn a_token_that_is_handed_on_asks_for_what_was_written_here_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_of_who_knows_no_timelines_lies_before_no_fork() {
+    let cluster = cluster(|address| Box::pin(ready(Ok(server(address)))));
+    let session = cluster.handle().session();
+    let cluster_id = cluster.shared.view.load().cluster.unwrap();
+    session.see(Token::new(cluster_id, Timeline::new(1), TokenPosition::UpTo(1))).unwrap();
+    session.see(Token::new(cluster_id, Timeline::new(0), TokenPosition::Everything)).unwrap();
+    assert_eq!(session.token(), Token::new(cluster_id, Timeline::new(1), TokenPosition::Everything));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_waits_longer_for_a_primary_where_that_is_said_and_for_its_connection_behind_that() {
     let (cluster, write) = write_without_a_primary(|limits| {
         limits.acquire_timeout = Duration::from_secs(2);

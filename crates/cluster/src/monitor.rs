@@ -167,11 +167,14 @@ async fn probe<B: Backend>(
     } else {
         shared.config.connect_timeout
     };
-    let open = match connection.take().filter(|open| !asks_anew && shared.backend.is_open(open)) {
-        Some(open) => Ok(Ok(open)),
-        None => timeout(patience, shared.backend.connect(&node.address, Purpose::Probe)).await,
-    };
-    let mut open = match open {
+    if let Some(open) = connection.take().filter(|open| !asks_anew && shared.backend.is_open(open)) {
+        // Somebody may have ended that one, and nothing else: then the server answers by another.
+        if let Ok(probe) = ask(shared, node, open, connection).await {
+            return probe;
+        }
+    }
+    let opening = timeout(patience, shared.backend.connect(&node.address, Purpose::Probe)).await;
+    let open = match opening {
         Ok(Ok(open)) => open,
         Ok(Err(error)) => {
             let mut probe = unreachable(shared, node, "connecting", &error);
@@ -182,6 +185,17 @@ async fn probe<B: Backend>(
         }
         Err(_) => return silent(node, "no connection", patience),
     };
+    let asked = ask(shared, node, open, connection).await;
+    asked.unwrap_or_else(|error| unreachable(shared, node, "asking who it is", &error))
+}
+
+/// Asks over a connection, which is kept where it answers.
+async fn ask<B: Backend>(
+    shared: &Shared<B>,
+    node: &Node<B>,
+    mut open: B::Connection,
+    connection: &mut Option<B::Connection>,
+) -> Result<Probe<B::Position>, B::Error> {
     let asked = Instant::now();
     match timeout(shared.config.probe_timeout, shared.backend.observe(&mut open)).await {
         Ok(Ok(observation)) => {
@@ -189,10 +203,10 @@ async fn probe<B: Backend>(
             node.probe_failed(None);
             let (took, asked) = (asked.elapsed(), asked.into_std());
             let input = Input::Answered { node: node.id, asked, took, observation };
-            Probe { input, is_refused: false }
+            Ok(Probe { input, is_refused: false })
         }
-        Ok(Err(error)) => unreachable(shared, node, "asking who it is", &error),
-        Err(_) => silent(node, "no answer to a probe", shared.config.probe_timeout),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Ok(silent(node, "no answer to a probe", shared.config.probe_timeout)),
     }
 }
 

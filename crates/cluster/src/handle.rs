@@ -5,7 +5,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 use millpond_core::{
     Access, Decision, Epoch, Freshness, Health, LastRead, Membership, NodeSet, NodeView, Reason, Request,
-    Role, Seen, Snapshot, Token, TokenPosition, decide,
+    Role, Seen, ServerId, Snapshot, Token, TokenPosition, decide,
 };
 use millpond_sql::{Analysis, Catalog, Classification};
 use tokio::time::Instant;
@@ -366,6 +366,36 @@ impl<B: Backend> Handle<B> {
             is_down || (view.primary.is_some() && !view.is_primary(node))
         };
         self.shared().wait_until(is_replaced).await;
+    }
+
+    /// Whether the cluster was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared().is_closed()
+    }
+
+    /// The primary, if there is one now.
+    #[must_use]
+    pub fn primary_now(&self) -> Option<NodeKey> {
+        let view = self.shared().view.load();
+        view.primary.map(|primary| self.shared().node(&view, primary).key)
+    }
+
+    /// Waits until another primary was adopted than in this epoch, by its own name too, or the handle is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn until_other_epoch(&self, epoch: Epoch) {
+        self.shared().wait_until(|view| view.epoch != epoch || self.shared().is_closed()).await;
+    }
+
+    /// The server that is the primary, as its last answer tells, where it can be told apart from others.
+    #[must_use]
+    pub fn primary_server(&self) -> Option<ServerId> {
+        let view = self.shared().view.load();
+        let primary = view.primary?;
+        view.members().find(|node| node.id == primary)?.server
     }
 
     /// A replica that reads of this handle may go to now, the less busy of two, if there is one; and its name.

@@ -7,8 +7,10 @@ use futures_core::future::BoxFuture;
 use millpond_cluster::{NodeLease, Unseen};
 use sqlx::Acquire;
 use sqlx::postgres::{PgConnection, Postgres};
+use tokio::time::timeout;
 
 use crate::backend::Sqlx;
+use crate::error::in_sqlx;
 use crate::pool::{Kind, PgPool, Routed, Session};
 use crate::writer::pid_of;
 
@@ -111,9 +113,26 @@ impl<'c> Acquire<'c> for &'_ Session {
 }
 
 async fn begin_foreign<'c>(routed: &Routed) -> Result<sqlx::Transaction<'c, Postgres>, sqlx::Error> {
+    let limit = routed.handle.longest_wait();
+    match timeout(limit, routed.handle.primary()).await {
+        Ok(primary) => drop(primary.map_err(in_sqlx)?),
+        Err(_) => return Err(sqlx::Error::PoolTimedOut),
+    }
     let writer = routed.writer();
     let mut connection = writer.pool.acquire().await?;
     let pid = pid_of(&mut connection).await?;
     writer.watched.begin(pid, routed.handle.unseen());
     sqlx::Transaction::begin(connection, None).await
+}
+
+impl AsRef<PgConnection> for PoolConnection {
+    fn as_ref(&self) -> &PgConnection {
+        self
+    }
+}
+
+impl AsMut<PgConnection> for PoolConnection {
+    fn as_mut(&mut self) -> &mut PgConnection {
+        self
+    }
 }

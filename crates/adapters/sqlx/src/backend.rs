@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millpond_cluster::core::{Observation, ServerId};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
-use millpond_cluster::{Backend, Failure, FailureKind, Purpose};
+use millpond_cluster::{Backend, Failure, FailureKind, Handle, Purpose};
 use millpond_postgres::foundation::{WHICH_SERVER, server_id};
 use millpond_postgres::{Connection as OwnConnection, DriverError, Lsn, Postgres, Server};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Row as _};
 use tokio_postgres::config::Host;
 
@@ -84,11 +84,22 @@ impl Sqlx {
             Some(port) => options.port(*port),
             None => options,
         };
+        // A certificate is of a name, and not of one of its addresses.
+        let checks_names = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
         match (config.get_hosts().first(), config.get_hostaddrs().first()) {
             (Some(Host::Unix(folder)), _) => options.socket(folder),
+            (Some(Host::Tcp(_)), Some(address)) if !checks_names => options.host(&address.to_string()),
             (Some(Host::Tcp(host)), _) => options.host(host),
             (None, Some(address)) => options.host(&address.to_string()),
             (None, None) => options,
+        }
+    }
+
+    /// How the primary is connected to; where none is known yet, nobody is, until one is.
+    pub(crate) fn options_of_primary(&self, handle: &Handle<Self>) -> PgConnectOptions {
+        match handle.primary_now() {
+            Some(node) => self.options(handle.address(node)),
+            None => self.options.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::TryStreamExt as _;
-use millpond_cluster::core::ServerId;
+use millpond_cluster::core::{Access, ServerId};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classification, Effects};
 use millpond_postgres::foundation::{IN_TRANSACTION, resets};
@@ -93,6 +93,8 @@ impl Connection {
     /// Notes what a statement will leave behind, before it is sent.
     pub(crate) fn soil_by(&mut self, classification: &Classification) {
         self.soil = self.soil.union(classification.effects());
+        // What a function of the user's or a block does no text shows.
+        self.is_unseen |= classification.runs_hidden_code() || classification.access() == Access::Definition;
     }
 
     /// What turned out to be no read, whatever its text shows, may leave anything.
@@ -161,6 +163,10 @@ impl Connection {
             if is_in_transaction(raw).await? {
                 sqlx::raw_sql("ROLLBACK").execute(&mut *raw).await?;
             }
+        }
+        if soil.intersects(Effects::SETTING.union(Effects::TEMPORARY)) {
+            // Prepared then, a statement was read by what is taken away now.
+            raw.clear_cached_statements().await?;
         }
         let number = RESETS_SO_FAR.fetch_add(1, Ordering::Relaxed);
         let mut texts = resets(soil, anything, false, after_connect.as_deref());

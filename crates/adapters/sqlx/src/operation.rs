@@ -7,7 +7,7 @@ use futures_core::stream::BoxStream;
 use futures_util::TryStreamExt as _;
 use millpond_cluster::core::Access;
 use millpond_cluster::sql::Classification;
-use millpond_cluster::{Answer, NodeLease, Operation, Purpose, Target};
+use millpond_cluster::{Answer, Backend as _, NodeLease, Operation, Purpose, Target};
 use millpond_postgres::Lsn;
 use millpond_postgres::foundation::{REPLAYED, WRITTEN};
 use sqlx::postgres::{
@@ -22,16 +22,23 @@ use crate::error::BackendError;
 use crate::query::Query;
 
 /// What one call asks of the driver.
-pub(crate) trait Verb: Send + Sync {
+pub(crate) trait Verb: Send + Sync + Sized {
     type Output: Send;
 
     fn run(&self, raw: &mut PgConnection) -> impl Future<Output = Result<Self::Output, sqlx::Error>> + Send;
+
+    /// The same behind a change of the statement's tables, if it can be run once more.
+    fn anew(&self) -> Option<Self>;
 }
 
 /// How many rows it affected.
 pub(crate) struct Execute(pub(crate) Query);
 
 impl Verb for Execute {
+    fn anew(&self) -> Option<Self> {
+        self.0.anew().map(Self)
+    }
+
     type Output = PgQueryResult;
 
     async fn run(&self, raw: &mut PgConnection) -> Result<PgQueryResult, sqlx::Error> {
@@ -43,6 +50,10 @@ impl Verb for Execute {
 pub(crate) struct FetchAll(pub(crate) Query);
 
 impl Verb for FetchAll {
+    fn anew(&self) -> Option<Self> {
+        self.0.anew().map(Self)
+    }
+
     type Output = Vec<PgRow>;
 
     async fn run(&self, raw: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -54,6 +65,10 @@ impl Verb for FetchAll {
 pub(crate) struct FetchOptional(pub(crate) Query);
 
 impl Verb for FetchOptional {
+    fn anew(&self) -> Option<Self> {
+        self.0.anew().map(Self)
+    }
+
     type Output = Option<PgRow>;
 
     async fn run(&self, raw: &mut PgConnection) -> Result<Option<PgRow>, sqlx::Error> {
@@ -68,6 +83,10 @@ pub(crate) struct Prepare<'a> {
 }
 
 impl Verb for Prepare<'_> {
+    fn anew(&self) -> Option<Self> {
+        None
+    }
+
     type Output = PgStatement;
 
     async fn run(&self, raw: &mut PgConnection) -> Result<PgStatement, sqlx::Error> {
@@ -79,6 +98,10 @@ impl Verb for Prepare<'_> {
 pub(crate) struct DescribeText(pub(crate) SqlStr);
 
 impl Verb for DescribeText {
+    fn anew(&self) -> Option<Self> {
+        None
+    }
+
     type Output = Describe<Postgres>;
 
     async fn run(&self, raw: &mut PgConnection) -> Result<Describe<Postgres>, sqlx::Error> {
@@ -126,7 +149,7 @@ impl<V: Verb> Operation<Sqlx> for Run<'_, V> {
         let mut position = prove(connection, &target, &mut self.failed).await?;
         soil(connection, &self.classification, &target);
         let value = once_more(connection, &self.verb).await.map_err(|error| self.failed.with(error))?;
-        if is_asked(&target, self.is_placed) {
+        if is_asked(&target, self.is_placed && self.backend.has_positions()) {
             position = written(connection, self.backend).await;
         }
         Ok(Answer::new(value, position).with_lease_back(lease, target.untimed))
@@ -150,7 +173,7 @@ fn soil(connection: &mut Connection, classification: &Classification, target: &T
 async fn once_more<V: Verb>(connection: &mut Connection, verb: &V) -> Result<V::Output, sqlx::Error> {
     connection.begun();
     let mut answer = verb.run(connection.raw()?).await;
-    if answer.as_ref().is_err_and(is_outdated) {
+    if let Some(verb) = verb.anew().filter(|_| answer.as_ref().is_err_and(is_outdated)) {
         connection.raw()?.clear_cached_statements().await?;
         answer = verb.run(connection.raw()?).await;
     }
@@ -173,7 +196,12 @@ async fn prove(
     failed: &mut Failed,
 ) -> Result<Option<Lsn>, BackendError> {
     let Some(wanted) = target.must_show else { return Ok(None) };
-    let reached = place(connection, REPLAYED).await.map_err(|error| failed.with(error))?;
+    let reached = match place(connection, REPLAYED).await {
+        Ok(reached) => reached,
+        // It does not say: then another has to.
+        Err(sqlx::Error::Database(_)) => None,
+        Err(error) => return Err(failed.with(error)),
+    };
     let reached = reached.filter(|reached| *reached >= wanted);
     reached.map(Some).ok_or(BackendError::Behind)
 }
@@ -238,7 +266,7 @@ impl Operation<Sqlx> for Stream {
 fn items(mut lease: NodeLease<Sqlx>, query: Query) -> BoxStream<'static, Result<Item, sqlx::Error>> {
     Box::pin(try_stream! {
         let connection = lease.statements().map_err(|_| sqlx::Error::WorkerCrashed)?;
-        let mut tries = 0;
+        let (mut query, mut is_first) = (query, true);
         let answer = loop {
             connection.begun();
             let mut has_begun = false;
@@ -255,12 +283,13 @@ fn items(mut lease: NodeLease<Sqlx>, query: Query) -> BoxStream<'static, Result<
                     }
                 }
             };
-            if tries == 0 && !has_begun && answer.as_ref().is_err_and(is_outdated) {
-                tries += 1;
-                connection.raw()?.clear_cached_statements().await?;
-                continue;
+            match query.anew().filter(|_| is_first && !has_begun && answer.as_ref().is_err_and(is_outdated)) {
+                Some(anew) => {
+                    (query, is_first) = (anew, false);
+                    connection.raw()?.clear_cached_statements().await?;
+                }
+                None => break answer,
             }
-            break answer;
         };
         connection.answered(&answer);
         drop(lease);

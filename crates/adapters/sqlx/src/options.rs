@@ -1,5 +1,6 @@
 //! The settings of a pool, by sqlx's names.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -140,12 +141,28 @@ impl PgPoolOptions {
         options: Arc<Mutex<PgConnectOptions>>,
         writer: SqlxPoolOptions,
     ) -> Result<PgPool, sqlx::Error> {
-        Ok(PgPool::routed(cluster.map_err(in_sqlx)?.handle(), options, writer))
+        let cluster = cluster.map_err(in_sqlx)?;
+        if cluster.backend().own().is_behind_pooler() {
+            let text = "behind_pooler() means nothing here: sqlx's connections rely on their sessions; use millpond's own handle there, or connect to the servers";
+            return Err(in_sqlx(Error::config(text)));
+        }
+        Ok(PgPool::routed(cluster.handle(), options, writer))
+    }
+
+    /// What others stand over.
+    fn settings_first(mut self, settings: impl FnOnce(Builder) -> Builder + Send + 'static) -> Self {
+        self.settings.insert(0, Box::new(settings));
+        self
     }
 
     fn prepare_url(self, url: &str) -> Result<Prepared, sqlx::Error> {
         let (one, hosts) = split_hosts(url)?;
-        self.prepare(one.parse()?, &hosts)
+        let root_cert = root_cert_of(url);
+        let this = match root_cert {
+            Some(file) => self.settings_first(move |builder| builder.ssl_root_cert(file)),
+            None => self,
+        };
+        this.prepare(one.parse()?, &hosts)
     }
 
     fn prepare(self, options: PgConnectOptions, hosts: &[(String, u16)]) -> Result<Prepared, sqlx::Error> {
@@ -159,6 +176,8 @@ impl PgPoolOptions {
                 std::future::ready(Ok::<_, Error>(password.unwrap_or_default()))
             }
         });
+        // sqlx asks each time; one that was in use just now is there.
+        builder = builder.check_after(Some(Duration::from_millis(500)));
         for settings in self.settings {
             builder = settings(builder);
         }
@@ -224,10 +243,21 @@ fn split_hosts(url: &str) -> Result<(String, Vec<(String, u16)>), sqlx::Error> {
     Ok((one, hosts))
 }
 
+/// The file of root certificates that a URL names, by whichever of sqlx's words.
+fn root_cert_of(url: &str) -> Option<PathBuf> {
+    let (_, query) = url.split_once('?')?;
+    let value = query.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        matches!(name, "sslrootcert" | "ssl-root-cert" | "ssl-ca").then_some(value)
+    })?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned().into())
+}
+
 /// Where the options lead: a host, or the folder of a socket.
 fn host_of(options: &PgConnectOptions) -> (String, u16) {
     let socket = options.get_socket().map(|folder| folder.to_string_lossy().into_owned());
-    (socket.unwrap_or_else(|| options.get_host().to_owned()), options.get_port())
+    let host = || options.get_host().trim_matches(['[', ']']).to_owned();
+    (socket.unwrap_or_else(host), options.get_port())
 }
 
 /// The same for the monitors' driver, but for the password, which is asked for each time.
@@ -245,7 +275,8 @@ fn config_of(options: &PgConnectOptions, hosts: &[(String, u16)]) -> Config {
 
 /// sqlx tells its password in a URL only.
 fn password_of(options: &PgConnectOptions) -> Option<String> {
-    let url = options.to_url_lossy();
+    // Of a socket, say, it makes no URL, and panics.
+    let url = options.clone().host("localhost").username("nobody").to_url_lossy();
     url.password().map(|password| percent_decode_str(password).decode_utf8_lossy().into_owned())
 }
 

@@ -6,10 +6,11 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join;
 use millpond_cluster::core::{Access, Freshness};
 use millpond_cluster::sql::{Classification, Dialect, Effects};
 use millpond_cluster::{Explanation, Handle, Mode, Sessions, Statement};
-use millpond_postgres::{Report, ShadowReport, Status, Switches, Token, TokenError};
+use millpond_postgres::{NodeStatus, Report, ShadowReport, Status, Switches, Token, TokenError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions as SqlxPoolOptions, PgRow, Postgres};
 use sqlx::{SqlSafeStr, SqlStr};
 use tokio::time::Instant;
@@ -104,8 +105,8 @@ impl PgPool {
         Self { kind: Kind::Routed(Routed { handle, shared: Arc::new(shared) }) }
     }
 
-    /// Connects anew with these from now on, wherever the nodes are: for passwords that rotate. Where the server is they do not say. Monitors and
-    /// statements ask with the same.
+    /// Connects anew with these from now on, wherever the nodes are: for passwords that rotate. Where the server is they do not say. Monitors take the
+    /// password alone.
     pub fn set_connect_options(&self, options: PgConnectOptions) {
         match &self.kind {
             Kind::Routed(routed) => {
@@ -177,7 +178,8 @@ impl PgPool {
         self.with_handle(|handle| handle.with_report(report))
     }
 
-    /// Begins a transaction on the primary.
+    /// Begins a transaction on the primary. What it runs is not seen: where it defines something, as a migration does, say so with
+    /// [`defined`](Self::defined).
     ///
     /// # Errors
     ///
@@ -288,12 +290,55 @@ impl PgPool {
     pub async fn close(&self) {
         match &self.kind {
             Kind::Routed(routed) => {
-                if let Some(writer) = routed.shared.writer.get() {
-                    writer.pool.close().await;
-                }
-                routed.handle.cluster().close(Duration::MAX).await;
+                let writer = async {
+                    if let Some(writer) = routed.shared.writer.get() {
+                        writer.pool.close().await;
+                    }
+                };
+                join(writer, routed.handle.cluster().close(Duration::MAX)).await;
             }
             Kind::Plain(pool) => pool.close().await,
+        }
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match &self.kind {
+            Kind::Routed(routed) => routed.handle.is_closed(),
+            Kind::Plain(pool) => pool.is_closed(),
+        }
+    }
+
+    /// How many connections there are, to all nodes, those of the [writer pool](Self::writer_pool) among them.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.count(|status| status.connections, sqlx::PgPool::size)
+    }
+
+    /// How many of them nobody uses.
+    #[must_use]
+    pub fn num_idle(&self) -> usize {
+        let idle = |pool: &sqlx::PgPool| u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        usize::try_from(self.count(|status| status.idle, idle)).unwrap_or(usize::MAX)
+    }
+
+    fn count(&self, of: fn(&NodeStatus) -> usize, of_pool: impl Fn(&sqlx::PgPool) -> u32) -> u32 {
+        match &self.kind {
+            Kind::Routed(routed) => {
+                let nodes: usize = routed.handle.cluster().status().nodes.iter().map(of).sum();
+                let writer = routed.shared.writer.get().map_or(0, |writer| of_pool(&writer.pool));
+                u32::try_from(nodes).unwrap_or(u32::MAX).saturating_add(writer)
+            }
+            Kind::Plain(pool) => of_pool(pool),
+        }
+    }
+
+    /// Says that something was defined by what is not seen: on a connection, in a transaction, by a migration. Until the catalog shows it no text is
+    /// taken for a read; otherwise it is known with the next time that the catalog is loaded, within a minute.
+    pub fn defined(&self) {
+        if let Some(handle) = self.cluster() {
+            handle.defined();
         }
     }
 
@@ -345,8 +390,9 @@ impl Routed {
 
     pub(crate) fn writer(&self) -> &Writer {
         self.shared.writer.get_or_init(|| {
-            let options = self.shared.options.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Writer::new(self.shared.writer_options.clone(), options, self.handle.clone())
+            // Not what this handle was told of limits and ages.
+            let handle = self.handle.cluster().handle();
+            Writer::new(self.shared.writer_options.clone(), handle)
         })
     }
 

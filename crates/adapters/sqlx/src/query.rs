@@ -24,6 +24,12 @@ impl Query {
         self.sql.clone()
     }
 
+    /// The same behind a change of its tables: what was known of its columns is not so any more. Not one without values, which may be several statements, of
+    /// which some ran.
+    pub(crate) fn anew(&self) -> Option<Self> {
+        self.arguments.is_some().then(|| Self { statement: None, ..self.clone() })
+    }
+
     /// The same once more. A text is shared, values are copied.
     pub(crate) fn again(&self) -> Self {
         self.clone()

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use millpond_cluster::core::Epoch;
@@ -12,6 +13,7 @@ use millpond_cluster::{Error, ErrorKind, Outcome};
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Acquire, Database};
 use sqlx_core::transaction::TransactionManager as _;
+use tokio::time::timeout;
 
 use crate::backend::Sqlx;
 use crate::connection::Transactions;
@@ -28,6 +30,9 @@ pub struct Transaction<'c, DB: Database = Postgres> {
     inner: Inner<'c>,
     database: PhantomData<fn() -> DB>,
 }
+
+/// So long the primary may take to say where it is behind a commit: after that its place is not known.
+const PLACED_WITHIN: Duration = Duration::from_secs(1);
 
 /// sqlx's own word for a transaction of PostgreSQL.
 pub type PgTransaction<'c> = Transaction<'c, Postgres>;
@@ -65,7 +70,7 @@ impl<'c> Transaction<'c, Postgres> {
             is_placed,
             is_on_primary: purpose == Purpose::Write,
             epoch,
-            _reads: handle.reads_until_dropped(),
+            _reads: handle.here().reads_until_dropped(),
         };
         Self { inner: Inner::Routed(Box::new(routed)), database: PhantomData }
     }
@@ -145,13 +150,16 @@ impl Routed {
             }
             return Err(error);
         }
-        let Some(handle) = noted.handle.take() else { return Ok(()) };
         let position = match self.epoch {
-            Some(epoch) if self.is_placed => {
-                written(connection, handle.cluster().backend()).await.map(|position| (position, epoch))
+            Some(epoch) if self.is_placed && noted.handle.is_some() => {
+                // It is committed: a server that goes silent now must not keep its caller.
+                let asked =
+                    timeout(PLACED_WITHIN, written(connection, self.handle.cluster().backend())).await;
+                asked.ok().flatten().map(|position| (position, epoch))
             }
             _ => None,
         };
+        let Some(handle) = noted.handle.take() else { return Ok(()) };
         match position {
             Some((position, epoch)) => handle.wrote_at(position, epoch, begun, &Changes::Anything),
             None => handle.wrote(),
@@ -215,5 +223,17 @@ impl<DB: Database> fmt::Debug for Transaction<'_, DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_routed = matches!(self.inner, Inner::Routed(_));
         f.debug_struct("Transaction").field("is_routed", &is_routed).finish_non_exhaustive()
+    }
+}
+
+impl AsRef<PgConnection> for Transaction<'_, Postgres> {
+    fn as_ref(&self) -> &PgConnection {
+        self
+    }
+}
+
+impl AsMut<PgConnection> for Transaction<'_, Postgres> {
+    fn as_mut(&mut self) -> &mut PgConnection {
+        self
     }
 }

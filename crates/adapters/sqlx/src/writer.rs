@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millpond_cluster::Handle;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
+
+use millpond_postgres::foundation::{WHICH_SERVER, server_id};
 
 use crate::backend::Sqlx;
 use crate::foreign::Watched;
@@ -40,11 +42,18 @@ impl Drop for Writer {
 
 impl Writer {
     /// One of so many connections, which are opened when they are wanted. Call it inside a runtime.
-    pub(crate) fn new(options: PgPoolOptions, first: PgConnectOptions, handle: Handle<Sqlx>) -> Self {
+    pub(crate) fn new(options: PgPoolOptions, handle: Handle<Sqlx>) -> Self {
+        let first = handle.cluster().backend().options_of_primary(&handle);
         let (changed, watched) = (Changed::default(), Watched::default());
         let pool = options
             .test_before_acquire(false)
-            .after_connect(|connection, _| Box::pin(refuse_replica(connection)))
+            .after_connect({
+                let handle = handle.clone();
+                move |connection, _| {
+                    let handle = handle.clone();
+                    Box::pin(async move { refuse_others(&handle, connection).await })
+                }
+            })
             .before_acquire({
                 let changed = changed.clone();
                 move |connection, of| {
@@ -107,13 +116,18 @@ struct Follower {
 impl Follower {
     /// Runs until it is aborted, or the handle is closed.
     async fn run(self, handle: Handle<Sqlx>) {
-        while let Ok((primary, _)) = handle.primary().await {
+        let mut last = None;
+        loop {
+            let Ok((primary, _)) = handle.primary().await else { return };
+            let epoch = handle.epoch();
             let options = || handle.cluster().backend().options(handle.address(primary));
             self.pool.set_connect_options(options());
-            self.changed.now();
-            // What is committed on another one than this counts for nothing.
-            self.watched.all_over();
-            let mut replaced = pin!(handle.until_replaced(primary));
+            if last.replace(epoch).is_some_and(|last| last != epoch) {
+                self.changed.now();
+                // What is committed on another one than this counts for nothing.
+                self.watched.all_over();
+            }
+            let mut replaced = pin!(handle.until_other_epoch(epoch));
             loop {
                 tokio::select! {
                     () = replaced.as_mut() => break,
@@ -142,14 +156,18 @@ async fn gone(handle: &Handle<Sqlx>, pids: &[i32]) -> Result<Vec<i32>, sqlx::Err
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-async fn refuse_replica(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let row = connection.fetch_one("select pg_catalog.pg_is_in_recovery()").await?;
-    if row.try_get(0)? {
-        return Err(sqlx::Error::Io(io::Error::other(
-            "the server is a replica, and this pool leads to the primary",
-        )));
+/// Refuses a connection that does not lead to the primary of now: while it was opened another may have been adopted, and an old one that is back
+/// takes writes too.
+async fn refuse_others(handle: &Handle<Sqlx>, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let row = sqlx::raw_sql(WHICH_SERVER).fetch_one(connection).await?;
+    let leads_to = server_id(row.try_get(0)?, row.try_get(1)?);
+    if handle.primary_server().is_some_and(|primary| primary == leads_to) {
+        return Ok(());
     }
-    Ok(())
+    // Whatever it is, the primary may be another, or was started anew.
+    handle.look_again();
+    let text = "the connection does not lead to the primary, as far as is known now";
+    Err(sqlx::Error::Io(io::Error::other(text)))
 }
 
 /// The process of the server that a connection has.

@@ -175,7 +175,12 @@ async fn what_one_user_left_the_next_does_not_find() {
         sqlx::raw_sql(sql).fetch_one(pool).await.unwrap().get::<bool, _>(0)
     };
     assert!(is_clean().await);
+    let leave = "create function leave() returns void language plpgsql as
+                 $$ begin perform set_config('work_mem', '1MB', false); end $$";
+    pool.execute(leave).await.unwrap();
     for sql in [
+        "select leave()",
+        "do $$ begin perform pg_advisory_lock(1); end $$",
         "set work_mem = '1MB'",
         "select pg_advisory_lock(1)",
         "create temporary table mine (a int)",
@@ -431,4 +436,36 @@ async fn a_statement_whose_tables_changed_runs_all_the_same() {
     assert_eq!(all().fetch_one(pool).await.unwrap().len(), 3);
     cluster.lab.primary().ask("postgres", "alter table item drop column name").await.unwrap();
     assert_eq!(all().fetch(pool).next().await.unwrap().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_writer_pool_leads_to_the_primary_from_the_first_connection_on() {
+    let cluster = Cluster::up(1).await;
+    let ports: Vec<_> =
+        cluster.lab.nodes().iter().rev().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+    let url = format!("postgres://postgres@{}/postgres?sslmode=disable", ports.join(","));
+    for id in 0..5 {
+        let pool = PgPool::connect_lazy(&url).unwrap();
+        let mut tx = Acquire::begin(&pool).await.unwrap();
+        sqlx::query("insert into item values ($1)").bind(id).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        pool.close().await;
+        assert!(pool.is_closed());
+    }
+    assert_eq!(count(&cluster.pool.latest()).await, 5);
+}
+
+#[tokio::test]
+async fn a_prepared_statement_whose_columns_changed_gives_those_of_now() {
+    let cluster = Cluster::with(0, PgPoolOptions::new().max_connections(1).route()).await;
+    let pool = &cluster.pool;
+    let ask = async |sql: &str| cluster.lab.primary().ask("postgres", sql).await.unwrap();
+    ask("create table wide (a int, b text, c int)").await;
+    ask("insert into wide values (1, 'x', 3)").await;
+    let statement = pool.prepare(sqlx::SqlStr::from_static("select * from wide where a = $1")).await.unwrap();
+    let read = async || statement.query().bind(1).fetch_one(pool).await.unwrap();
+    assert_eq!(read().await.get::<i32, _>("c"), 3);
+    ask("alter table wide drop column b").await;
+    let row = read().await;
+    assert_eq!((row.len(), row.get::<i32, _>("c")), (2, 3));
 }

@@ -35,6 +35,19 @@ impl Carrier {
         }
     }
 
+    /// Has the client bring no more what is no use, where it would go on to.
+    pub(crate) fn forget(&self, headers: &mut HeaderMap) {
+        match self {
+            Self::Header(_) => {}
+            #[cfg(feature = "cookie")]
+            Self::Cookie(cookie) => {
+                headers.extend(cookie.removal().map(|value| (http::header::SET_COOKIE, value)));
+            }
+        }
+        #[cfg(not(feature = "cookie"))]
+        let _ = headers;
+    }
+
     /// Puts a token into a response, if it is another than the request brought.
     pub(crate) fn bring(&self, token: &str, brought: &Brought, headers: &mut HeaderMap) {
         match self {
@@ -68,8 +81,12 @@ pub(crate) struct SignedCookie {
 #[cfg(feature = "cookie")]
 impl SignedCookie {
     fn brought(&self, headers: &HeaderMap) -> Brought {
-        let texts = headers.get_all(http::header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let all = texts.flat_map(|text| cookie::Cookie::split_parse_encoded(text.to_owned()).flatten());
+        // Of other cookies some may be no ASCII.
+        let texts = headers
+            .get_all(http::header::COOKIE)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let all = texts.flat_map(|text| cookie::Cookie::split_parse_encoded(text.into_owned()).flatten());
         let mut jar = cookie::CookieJar::new();
         let Some(found) = all.into_iter().find(|one| one.name() == self.name) else {
             return Brought::Nothing;
@@ -79,6 +96,13 @@ impl SignedCookie {
             Some(cookie) => Brought::Text(cookie.value().to_owned()),
             None => Brought::Rubbish,
         }
+    }
+
+    /// Takes away what the client has, which is no use.
+    fn removal(&self) -> Option<HeaderValue> {
+        let mut cookie = cookie::Cookie::build(self.name.clone()).path("/").build();
+        cookie.make_removal();
+        HeaderValue::from_str(&cookie.encoded().to_string()).ok()
     }
 
     fn set(&self, token: &str) -> Option<HeaderValue> {

@@ -24,7 +24,8 @@ use crate::carrier::{Brought, Carrier, HEADER};
 /// Responses are answered by 503 with `Retry-After` where a call was turned away, there being too many, and the handler made a server error of it.
 ///
 /// What is read while the body of a response is sent, behind the handler's end, is not in the session; nor is a task that the handler spawns, unless the session
-/// is brought there.
+/// is brought there. Of two requests of one client at the same time, the token that its client keeps is that of the answer that came last: what the other wrote is
+/// not in it, unless the client keeps both.
 pub struct SessionLayer<S> {
     shared: Arc<Shared<S>>,
 }
@@ -270,6 +271,7 @@ where
             if settings.unusable == UnusableToken::Refuse {
                 let mut refused = Response::new(R::default());
                 *refused.status_mut() = StatusCode::BAD_REQUEST;
+                settings.carrier.forget(refused.headers_mut());
                 return Ok(refused);
             }
         }

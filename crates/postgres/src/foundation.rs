@@ -1,7 +1,7 @@
 //! For backends that run statements by another driver, and have all else from here: settings, monitors, what the database holds.
 //!
 //! Such a backend wraps [`Postgres`], which [`Builder::connect_backend`](crate::Builder::connect_backend) gives it, has its connections for
-//! [`Purpose::Probe`](millpond_cluster::Purpose::Probe) opened by it, and hands those back to it where they are asked something. Its connections
+//! [`Purpose::Probe`] opened by it, and hands those back to it where they are asked something. Its connections
 //! for statements ask [`WHICH_SERVER`] when they are opened, so that one which leads elsewhere is found out.
 
 use std::sync::atomic::Ordering;

@@ -206,11 +206,21 @@ impl<B: Backend> Handle<B> {
         statement: Statement<'_>,
         operation: &mut O,
     ) -> Result<O::Output, Error> {
+        if let Some(session) = self.in_current() {
+            // Apart, so that calls of those who are in none need not have room for it.
+            return Box::pin(async move { session.run_here(statement, operation).await }).await;
+        }
+        self.run_here(statement, operation).await
+    }
+
+    async fn run_here<O: Operation<B>>(
+        &self,
+        statement: Statement<'_>,
+        operation: &mut O,
+    ) -> Result<O::Output, Error> {
         let seen_as = || statement.seen_as.map(Cow::Borrowed);
         let mut sight = StatementSpan::of(&*self.shared().backend, seen_as);
-        let current = self.in_current();
-        let this = current.as_ref().unwrap_or(self);
-        let result = this.run_seen(&statement, operation, &mut sight).await;
+        let result = self.run_seen(&statement, operation, &mut sight).await;
         if let Err(error) = &result {
             self.shared().failed.count(error.kind());
             if error.kind() == ErrorKind::Overloaded {

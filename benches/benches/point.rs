@@ -6,8 +6,7 @@
 use anyhow::Result;
 use criterion::Criterion;
 use fastrand::Rng;
-use millpond_benches::compare::CONNECTIONS;
-use millpond_benches::point::{fill, runtime};
+use millpond_benches::point::{CONNECTIONS, fill, runtime};
 use millpond_benches::server::Server;
 use millpond_benches::systems::bare::Bare;
 use millpond_benches::systems::deadpool::Deadpool;

@@ -1,10 +1,9 @@
 //! The group `compare`: what a team would pick instead, on the same work in the same minute.
 
-use crate::figures::{Check, Report, values_of};
-use crate::machine::Machine;
-use crate::point::{Bed, contender};
-use crate::rounds::{Contender, Measured};
-use crate::server::SHARED_BUFFERS;
+use crate::figures::{Check, values_of};
+use crate::group::Group;
+use crate::point::{Bed, CONNECTIONS, contender};
+use crate::rounds::Measured;
 use crate::spread::Spread;
 use crate::systems::bare::Bare;
 use crate::systems::deadpool::Deadpool;
@@ -12,20 +11,16 @@ use crate::systems::millpond::Millpond;
 use crate::systems::{System, WAIT_TIMEOUT};
 use crate::table::{Beside, Column, ratio, show_ratio};
 
-/// The most connections for statements, for everybody.
-pub const CONNECTIONS: usize = 8;
-
-/// The packages whose versions stand beside the figures.
-pub const PACKAGES: [&str; 5] = ["deadpool", "deadpool-postgres", "millpond", "tokio", "tokio-postgres"];
-
-/// What ratios refer to.
-pub const REFERENCE: &str = Deadpool::NAME;
-
-/// The systems of point reads.
-#[must_use]
-pub const fn systems<'a>() -> [Contender<Bed<'a>>; 3] {
-    [contender::<Millpond>(), contender::<Deadpool>(), contender::<Bare>()]
-}
+/// The group.
+pub static GROUP: Group = Group {
+    name: "compare",
+    packages: &["deadpool", "deadpool-postgres", "millpond", "tokio", "tokio-postgres"],
+    systems: &[contender::<Millpond>(), contender::<Deadpool>(), contender::<Bare>()],
+    reference: Deadpool::NAME,
+    scenario: |bed: &Bed| format!("point/c{CONNECTIONS}/t{}/loopback", bed.shape.tasks),
+    notes,
+    checks,
+};
 
 /// The columns of the table.
 pub const COLUMNS: [Column; 11] = [
@@ -42,41 +37,19 @@ pub const COLUMNS: [Column; 11] = [
     Column::new("others", "other_cores", 2, Beside::Nothing),
 ];
 
-/// What a reader of the table must know.
-#[must_use]
-pub fn notes(report: &Report, bed: &Bed<'_>, rounds: usize) -> String {
-    let Machine { cores, cpu, os, rustc } = &report.machine;
-    let versions: Vec<_> =
-        report.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    let (versions, commit) = (versions.join(", "), &report.commit);
-    let shape = bed.shape;
+fn notes() -> String {
     format!(
-        "{cpu}, {cores} cores, {os}, {rustc}\n\
-         {versions}; commit {commit}\n\
-         one PostgreSQL node on loopback (TCP, no TLS), shared_buffers {SHARED_BUFFERS}, {} rows; client and server \
-         share the cores\n\
-         {rounds} interleaved rounds, each turn {} ms of warm-up and a window of {} ms on a tokio runtime of its own \
-         with {cores} workers\n\
-         at most {} connections for statements, wait timeout {} s (millpond, deadpool); deadpool: RecyclingMethod::Fast, \
-         prepare_cached\n\
-         tokio-postgres: no pool; task T has client T mod {} behind a fair lock, for one statement at a time, no timeout\n\
-         A statement counts when it is begun and answered in the window, a task starves when no answer comes in it.\n\
-         median (least..most); ratios: of the medians (least..most of a round). CPU in s per 10k statements.\n\
-         share: statements of the most served task / of the least served. connections: millpond's include its monitor's.\n\
-         busy cores: client and server. others: cores that other programs used meanwhile, by the system's \
-         ticks; runs with many of them say little.\n",
-        bed.rows,
-        shape.warm_up.as_millis(),
-        shape.window.as_millis(),
-        bed.connections,
+        "at most {CONNECTIONS} connections for statements, wait timeout {} s (millpond, deadpool); deadpool: \
+         RecyclingMethod::Fast, prepare_cached\n\
+         tokio-postgres: no pool; task T has client T mod {CONNECTIONS} behind a fair lock, for one statement at a time, \
+         no timeout\n",
         WAIT_TIMEOUT.as_secs(),
-        bed.connections,
     )
 }
 
 /// What millpond promises beside the reference, in one scenario.
-#[must_use]
-pub fn checks(measured: &Measured) -> Vec<Check> {
+fn checks(measured: &Measured) -> Vec<Check> {
+    const REFERENCE: &str = Deadpool::NAME;
     let system = Millpond::NAME;
     let check = |name: &str, holds, figure| check(measured, system, name, holds, figure);
     let mut checks = Vec::new();

@@ -14,6 +14,7 @@ pub mod compare;
 pub mod cpu;
 pub mod criterion;
 pub mod figures;
+pub mod group;
 pub mod load;
 pub mod machine;
 pub mod own_writes;

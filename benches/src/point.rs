@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::cpu::ProcessTree;
 use crate::figures::Reading;
 use crate::load::{Shape, Task, Work, drive};
 use crate::rounds::Contender;
@@ -14,6 +15,9 @@ use crate::systems::{System, Target};
 
 /// The statement.
 pub const POINT_READ: &str = "select id, stock, name from item where id = $1";
+
+/// The most connections for statements, for everybody.
+pub const CONNECTIONS: usize = 8;
 
 /// Fills the table that it reads: keys from 1 to `rows`.
 ///
@@ -49,34 +53,37 @@ pub const fn stock_of(key: i32) -> i32 {
 
 /// Where point reads take place.
 #[derive(Debug)]
-pub struct Bed<'a> {
+pub struct Bed {
     /// The server, filled.
-    pub server: &'a Server,
+    pub server: Server,
     /// The number of rows.
     pub rows: i32,
-    /// The most connections a system may have for statements.
-    pub connections: usize,
     /// How many tasks, and for how long.
     pub shape: Shape,
 }
 
-impl Bed<'_> {
-    /// As figures have it.
-    #[must_use]
-    pub fn scenario(&self) -> String {
-        format!("point/c{}/t{}/loopback", self.connections, self.shape.tasks)
+impl Bed {
+    /// Starts and fills the server.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn up(rows: i32, shape: Shape) -> Result<Self> {
+        let server = Server::up()?;
+        fill(&server, rows)?;
+        Ok(Self { server, rows, shape })
     }
 }
 
 /// A system, ready to take turns.
 #[must_use]
-pub const fn contender<'a, S: System>() -> Contender<Bed<'a>> {
+pub const fn contender<S: System>() -> Contender<Bed> {
     Contender { name: S::NAME, turn: turn::<S> }
 }
 
-pub(crate) struct PointReads<S> {
-    pub(crate) system: S,
-    pub(crate) rows: i32,
+struct PointReads<S> {
+    system: S,
+    rows: i32,
 }
 
 impl<S: System> Work for PointReads<S> {
@@ -97,21 +104,41 @@ pub fn runtime() -> Result<Runtime> {
     Ok(Builder::new_multi_thread().enable_all().build()?)
 }
 
-fn turn<S: System>(bed: &Bed<'_>) -> Result<Vec<Reading>> {
-    // Each turn has a runtime of its own, so that nothing of the one before runs on.
-    let runtime = runtime()?;
-    let target = Target { url: bed.server.url(), connections: bed.connections, tasks: bed.shape.tasks };
-    let system = runtime.block_on(S::connect(&target))?;
-    let work = Arc::new(PointReads { system, rows: bed.rows });
-    let outcome = drive(&runtime, &work, bed.shape, bed.server.processes())?;
-    if let Some(error) = &outcome.first_error {
-        eprintln!("{}: {}: a statement failed: {error:#}", bed.scenario(), S::NAME);
+fn turn<S: System>(bed: &Bed) -> Result<Vec<Reading>> {
+    let reads =
+        Reads { url: bed.server.url(), rows: bed.rows, shape: bed.shape, server: bed.server.processes() };
+    reads.turn::<S>(|| {
+        let value = bed.server.client_connections()?;
+        Ok(vec![Reading { metric: "connections", unit: "connections", value }])
+    })
+}
+
+/// Point reads of one system.
+pub(crate) struct Reads {
+    pub(crate) url: String,
+    pub(crate) rows: i32,
+    pub(crate) shape: Shape,
+    /// The server whose CPU time counts.
+    pub(crate) server: ProcessTree,
+}
+
+impl Reads {
+    /// Connects, reads and closes; `more` is read before it closes.
+    pub(crate) fn turn<S: System>(self, more: impl FnOnce() -> Result<Vec<Reading>>) -> Result<Vec<Reading>> {
+        // Each turn has a runtime of its own, so that nothing of the one before runs on.
+        let runtime = runtime()?;
+        let target = Target { url: self.url, connections: CONNECTIONS, tasks: self.shape.tasks };
+        let system = runtime.block_on(S::connect(&target))?;
+        let work = Arc::new(PointReads { system, rows: self.rows });
+        let outcome = drive(&runtime, &work, self.shape, self.server)?;
+        if let Some(error) = &outcome.first_error {
+            eprintln!("{}, {} tasks: a statement failed: {error:#}", S::NAME, self.shape.tasks);
+        }
+        let mut readings = outcome.readings();
+        readings.extend(more()?);
+        runtime.block_on(work.system.close());
+        drop(work);
+        runtime.shutdown_timeout(Duration::from_secs(2));
+        Ok(readings)
     }
-    let mut readings = outcome.readings();
-    let value = bed.server.client_connections()?;
-    readings.push(Reading { metric: "connections", unit: "connections", value });
-    runtime.block_on(work.system.close());
-    drop(work);
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    Ok(readings)
 }

@@ -41,7 +41,7 @@ pub struct FollowReplica {
 ///
 /// Where the nodes are, and how they are logged in to, `db` says: what the manager is given as its configuration is not looked at.
 ///
-/// ```no_run
+/// ```
 /// # use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 /// # use millpond_postgres::{Db, tokio_postgres};
 /// # fn pool(db: &Db) -> Result<Pool, deadpool_postgres::BuildError> {

@@ -57,6 +57,18 @@ impl DerefMut for PoolConnection {
     }
 }
 
+impl AsRef<PgConnection> for PoolConnection {
+    fn as_ref(&self) -> &PgConnection {
+        self
+    }
+}
+
+impl AsMut<PgConnection> for PoolConnection {
+    fn as_mut(&mut self) -> &mut PgConnection {
+        self
+    }
+}
+
 impl fmt::Debug for PoolConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolConnection").finish_non_exhaustive()
@@ -123,16 +135,4 @@ async fn begin_foreign<'c>(routed: &Routed) -> Result<sqlx::Transaction<'c, Post
     let pid = pid_of(&mut connection).await?;
     writer.watched.begin(pid, routed.handle.unseen());
     sqlx::Transaction::begin(connection, None).await
-}
-
-impl AsRef<PgConnection> for PoolConnection {
-    fn as_ref(&self) -> &PgConnection {
-        self
-    }
-}
-
-impl AsMut<PgConnection> for PoolConnection {
-    fn as_mut(&mut self) -> &mut PgConnection {
-        self
-    }
 }

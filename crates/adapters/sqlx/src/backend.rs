@@ -7,15 +7,13 @@ use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
 use millpond_cluster::{Backend, Failure, FailureKind, Handle, Purpose};
 use millpond_postgres::foundation::{WHICH_SERVER, server_id};
+use millpond_postgres::tokio_postgres::config::Host;
 use millpond_postgres::{Connection as OwnConnection, DriverError, Lsn, Postgres, Server};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Row as _};
-use tokio_postgres::config::Host;
 
 use crate::connection::Connection;
 use crate::error::{BackendError, failure_of};
-
-use millpond_postgres::tokio_postgres;
 
 /// PostgreSQL by sqlx.
 pub(crate) struct Sqlx {
@@ -95,7 +93,7 @@ impl Sqlx {
         }
     }
 
-    /// How the primary is connected to; where none is known yet, nobody is, until one is.
+    /// How the primary is connected to. Where none is known yet, as the options have it: whoever answers there has to be refused.
     pub(crate) fn options_of_primary(&self, handle: &Handle<Self>) -> PgConnectOptions {
         match handle.primary_now() {
             Some(node) => self.options(handle.address(node)),

@@ -28,9 +28,7 @@ macro_rules! executor {
                         Kind::Routed(routed) => routed,
                         Kind::Plain(pool) => return pool.execute(query).await,
                     };
-                    let query = Query::of(query)?;
-                    let sql = query.text();
-                    routed.run(&sql, ExecuteVerb(query)).await
+                    routed.run(ExecuteVerb(Query::of(query)?)).await
                 })
             }
 
@@ -76,9 +74,7 @@ macro_rules! executor {
                         Kind::Routed(routed) => routed,
                         Kind::Plain(pool) => return pool.fetch_all(query).await,
                     };
-                    let query = Query::of(query)?;
-                    let sql = query.text();
-                    routed.run(&sql, FetchAll(query)).await
+                    routed.run(FetchAll(Query::of(query)?)).await
                 })
             }
 
@@ -96,9 +92,7 @@ macro_rules! executor {
                         Kind::Routed(routed) => routed,
                         Kind::Plain(pool) => return pool.fetch_optional(query).await,
                     };
-                    let query = Query::of(query)?;
-                    let sql = query.text();
-                    routed.run(&sql, FetchOptional(query)).await
+                    routed.run(FetchOptional(Query::of(query)?)).await
                 })
             }
 
@@ -113,7 +107,7 @@ macro_rules! executor {
                 let pool = PgPool::clone(self);
                 Box::pin(async move {
                     match pool.kind {
-                        Kind::Routed(routed) => routed.run(&sql.clone(), Prepare { sql, parameters }).await,
+                        Kind::Routed(routed) => routed.run(Prepare { sql, parameters }).await,
                         Kind::Plain(pool) => pool.prepare_with(sql, parameters).await,
                     }
                 })
@@ -126,7 +120,7 @@ macro_rules! executor {
                 let pool = PgPool::clone(self);
                 Box::pin(async move {
                     match pool.kind {
-                        Kind::Routed(routed) => routed.run(&sql.clone(), DescribeText(sql)).await,
+                        Kind::Routed(routed) => routed.run(DescribeText(sql)).await,
                         Kind::Plain(pool) => pool.describe(sql).await,
                     }
                 })

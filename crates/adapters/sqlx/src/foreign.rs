@@ -8,7 +8,7 @@ use millpond_cluster::Unseen;
 use crate::backend::Sqlx;
 
 /// Those that are out, by the process of the server that runs them: the pool that they came from sees their connection come back, or the server has
-/// no such process any more.
+/// no such process any more. One that is dropped notes a write, which is not for here to do under a lock.
 #[derive(Clone, Default)]
 pub(crate) struct Watched(Arc<Mutex<HashMap<i32, Unseen<Sqlx>>>>);
 

@@ -25,6 +25,9 @@ use crate::query::Query;
 pub(crate) trait Verb: Send + Sync + Sized {
     type Output: Send;
 
+    /// The statement.
+    fn text(&self) -> SqlStr;
+
     fn run(&self, raw: &mut PgConnection) -> impl Future<Output = Result<Self::Output, sqlx::Error>> + Send;
 
     /// The same behind a change of the statement's tables, if it can be run once more.
@@ -35,14 +38,18 @@ pub(crate) trait Verb: Send + Sync + Sized {
 pub(crate) struct Execute(pub(crate) Query);
 
 impl Verb for Execute {
-    fn anew(&self) -> Option<Self> {
-        self.0.anew().map(Self)
-    }
-
     type Output = PgQueryResult;
 
+    fn text(&self) -> SqlStr {
+        self.0.text()
+    }
+
     async fn run(&self, raw: &mut PgConnection) -> Result<PgQueryResult, sqlx::Error> {
-        raw.execute(self.0.again()).await
+        raw.execute(self.0.clone()).await
+    }
+
+    fn anew(&self) -> Option<Self> {
+        self.0.anew().map(Self)
     }
 }
 
@@ -50,14 +57,18 @@ impl Verb for Execute {
 pub(crate) struct FetchAll(pub(crate) Query);
 
 impl Verb for FetchAll {
-    fn anew(&self) -> Option<Self> {
-        self.0.anew().map(Self)
-    }
-
     type Output = Vec<PgRow>;
 
+    fn text(&self) -> SqlStr {
+        self.0.text()
+    }
+
     async fn run(&self, raw: &mut PgConnection) -> Result<Vec<PgRow>, sqlx::Error> {
-        raw.fetch_all(self.0.again()).await
+        raw.fetch_all(self.0.clone()).await
+    }
+
+    fn anew(&self) -> Option<Self> {
+        self.0.anew().map(Self)
     }
 }
 
@@ -65,14 +76,18 @@ impl Verb for FetchAll {
 pub(crate) struct FetchOptional(pub(crate) Query);
 
 impl Verb for FetchOptional {
-    fn anew(&self) -> Option<Self> {
-        self.0.anew().map(Self)
-    }
-
     type Output = Option<PgRow>;
 
+    fn text(&self) -> SqlStr {
+        self.0.text()
+    }
+
     async fn run(&self, raw: &mut PgConnection) -> Result<Option<PgRow>, sqlx::Error> {
-        raw.fetch_optional(self.0.again()).await
+        raw.fetch_optional(self.0.clone()).await
+    }
+
+    fn anew(&self) -> Option<Self> {
+        self.0.anew().map(Self)
     }
 }
 
@@ -83,14 +98,18 @@ pub(crate) struct Prepare<'a> {
 }
 
 impl Verb for Prepare<'_> {
-    fn anew(&self) -> Option<Self> {
-        None
-    }
-
     type Output = PgStatement;
+
+    fn text(&self) -> SqlStr {
+        self.sql.clone()
+    }
 
     async fn run(&self, raw: &mut PgConnection) -> Result<PgStatement, sqlx::Error> {
         raw.prepare_with(self.sql.clone(), self.parameters).await
+    }
+
+    fn anew(&self) -> Option<Self> {
+        None
     }
 }
 
@@ -98,14 +117,18 @@ impl Verb for Prepare<'_> {
 pub(crate) struct DescribeText(pub(crate) SqlStr);
 
 impl Verb for DescribeText {
-    fn anew(&self) -> Option<Self> {
-        None
-    }
-
     type Output = Describe<Postgres>;
+
+    fn text(&self) -> SqlStr {
+        self.0.clone()
+    }
 
     async fn run(&self, raw: &mut PgConnection) -> Result<Describe<Postgres>, sqlx::Error> {
         raw.describe(self.0.clone()).await
+    }
+
+    fn anew(&self) -> Option<Self> {
+        None
     }
 }
 
@@ -256,7 +279,7 @@ impl Operation<Sqlx> for Stream {
         let connection = lease.statements()?;
         let position = prove(connection, &target, &mut self.failed).await?;
         soil(connection, &self.classification, &target);
-        let mut rest = items(lease, self.query.again());
+        let mut rest = items(lease, self.query.clone());
         let first = rest.try_next().await.map_err(|error| self.failed.with(error))?;
         Ok(Answer::new(Begun { first, rest, access: target.access }, position))
     }
@@ -271,7 +294,7 @@ fn items(mut lease: NodeLease<Sqlx>, query: Query) -> BoxStream<'static, Result<
             connection.begun();
             let mut has_begun = false;
             let answer = {
-                let mut items = connection.raw()?.fetch_many(query.again());
+                let mut items = connection.raw()?.fetch_many(query.clone());
                 loop {
                     match items.try_next().await {
                         Ok(Some(item)) => {

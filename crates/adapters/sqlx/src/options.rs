@@ -76,7 +76,7 @@ impl PgPoolOptions {
 
     /// Any other setting: how old reads may be, zones, nodes by name, events, switches. Those of this type stand over it.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn pool() -> Result<millpond_sqlx::PgPool, sqlx::Error> {
     /// use std::time::Duration;
     /// use millpond_sqlx::PgPoolOptions;

@@ -125,15 +125,14 @@ impl PgPool {
         Session { pool: self.with_handle(Handle::session) }
     }
 
-    fn with(&self, change: impl FnOnce(&Routed) -> Routed) -> Self {
-        match &self.kind {
-            Kind::Routed(routed) => Self { kind: Kind::Routed(change(routed)) },
-            Kind::Plain(pool) => Self { kind: Kind::Plain(pool.clone()) },
-        }
-    }
-
     fn with_handle(&self, change: impl FnOnce(&Handle<Sqlx>) -> Handle<Sqlx>) -> Self {
-        self.with(|routed| Routed { handle: change(&routed.handle), ..routed.clone() })
+        let kind = match &self.kind {
+            Kind::Routed(Routed { handle, shared }) => {
+                Kind::Routed(Routed { handle: change(handle), shared: Arc::clone(shared) })
+            }
+            Kind::Plain(pool) => Kind::Plain(pool.clone()),
+        };
+        Self { kind }
     }
 
     /// For reads that may be so old. **They need not show this process's writes**; those of a [session](Self::session) do.
@@ -410,14 +409,9 @@ impl Routed {
     }
 
     /// Runs a call where its statement may run.
-    pub(crate) async fn run<V: Verb>(&self, sql: &SqlStr, verb: V) -> Result<V::Output, sqlx::Error> {
-        let classification = self.classify(sql.as_str());
-        let statement = Statement::text(sql.as_str(), &classification, Dialect::Postgres);
-        let backend = self.handle.cluster().backend();
-        let (is_placed, failed) = (self.is_placed(), Failed::default());
-        let mut run = Run { backend, verb, classification, is_placed, failed };
-        let answer = self.handle.run(statement, &mut run).await;
-        answer.map_err(|error| run.failed.instead_of(error))
+    pub(crate) async fn run<V: Verb>(&self, verb: V) -> Result<V::Output, sqlx::Error> {
+        let classification = self.classify(verb.text().as_str());
+        run(&self.handle, classification, self.is_placed(), verb).await
     }
 
     /// The same for an answer that is read bit by bit.
@@ -450,13 +444,21 @@ impl Drop for WroteAtTheEnd {
 /// The rows of a query of our own, from the primary.
 pub(crate) async fn run_on_primary(handle: &Handle<Sqlx>, query: Query) -> Result<Vec<PgRow>, sqlx::Error> {
     let latest = handle.with_freshness(Freshness::Latest);
-    let sql = query.text();
-    let classification = latest.classify(sql.as_str());
+    let classification = latest.classify(query.text().as_str());
+    run(&latest, classification, false, FetchAll(query)).await
+}
+
+async fn run<V: Verb>(
+    handle: &Handle<Sqlx>,
+    classification: Classification,
+    is_placed: bool,
+    verb: V,
+) -> Result<V::Output, sqlx::Error> {
+    let sql = verb.text();
     let statement = Statement::text(sql.as_str(), &classification, Dialect::Postgres);
     let backend = handle.cluster().backend();
-    let verb = FetchAll(query);
-    let mut run = Run { backend, verb, classification, is_placed: false, failed: Failed::default() };
-    let answer = latest.run(statement, &mut run).await;
+    let mut run = Run { backend, verb, classification, is_placed, failed: Failed::default() };
+    let answer = handle.run(statement, &mut run).await;
     answer.map_err(|error| run.failed.instead_of(error))
 }
 

@@ -4,7 +4,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgStatement, Postgres};
 use sqlx::{Execute, SqlStr};
 
-/// What any [`Execute`] is made of.
+/// What any [`Execute`] is made of. A clone shares the text and copies the values.
 #[derive(Clone)]
 pub(crate) struct Query {
     sql: SqlStr,
@@ -28,11 +28,6 @@ impl Query {
     /// which some ran.
     pub(crate) fn anew(&self) -> Option<Self> {
         self.arguments.is_some().then(|| Self { statement: None, ..self.clone() })
-    }
-
-    /// The same once more. A text is shared, values are copied.
-    pub(crate) fn again(&self) -> Self {
-        self.clone()
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millpond_cluster::Handle;
+use millpond_postgres::foundation::{WHICH_SERVER, server_id};
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
-
-use millpond_postgres::foundation::{WHICH_SERVER, server_id};
 
 use crate::backend::Sqlx;
 use crate::foreign::Watched;

@@ -335,7 +335,7 @@ impl fmt::Display for Event {
             Self::NoPrimary => f.write_str("no node takes writes: they wait for one that does, as long as they may"),
             Self::Discarded { node, distance } => write!(
                 f,
-                "{node} takes writes and begins before where the last primary was seen: {distance} bytes of its log at least are discarded"
+                "{node} takes writes and begins before where the last primary was seen: a distance of {distance} in its log at least is discarded"
             ),
             Self::SecondPrimary { node, why } => {
                 write!(f, "{node} says that it takes writes, and gets none: {why}")

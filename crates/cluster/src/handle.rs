@@ -87,7 +87,7 @@ pub(crate) struct Decided<P> {
     /// What it has to show, if that is less than what its handle's reads show.
     pub(crate) seen: Option<Box<Seen<P>>>,
     /// Whether a replica could serve it, but for work that is out of which nobody knows what it writes.
-    pub(crate) is_held_up: bool,
+    pub(crate) is_for_unseen: bool,
 }
 
 /// What a read has to show of the caller's writes, as a replica can be asked for it.
@@ -668,9 +668,9 @@ impl<B: Backend> Handle<B> {
         let request = Request::new(access, self.freshness(), seen, seed).behind(last_read).waiting(may_wait);
         let mut decision = decide(&request.proving(self.shared().backend.can_prove()), snapshot, now);
         let on_primary = || decide(&Request::new(access, Freshness::Latest, seen, seed), snapshot, now);
-        let is_held_up =
+        let is_for_unseen =
             is_unseen_out && matches!(decision.reason, Reason::FreshReplica | Reason::ProvingReplica);
-        if is_held_up {
+        if is_for_unseen {
             // Nobody knows what the work that is out has written.
             decision = on_primary();
             decision.reason = Reason::OwnWrite;
@@ -680,7 +680,7 @@ impl<B: Backend> Handle<B> {
             None if seen.is_nothing() => Wanted::Nothing,
             None => Wanted::Unknown,
         };
-        let decided = Decided { decision, shadow: None, wanted, seen: None, is_held_up };
+        let decided = Decided { decision, shadow: None, wanted, seen: None, is_for_unseen };
         let mode = self.shared().mode.get();
         if mode == Mode::Route && !is_switched {
             return decided;

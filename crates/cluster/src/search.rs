@@ -252,7 +252,7 @@ impl<'a, B: Backend> Search<'a, B> {
             return Ok(false);
         }
         // Who may go to the primary waits only for what may come soon.
-        let is_worth_it = (reason.may_pass() && !decided.is_held_up) || self.handle.is_replicas_only;
+        let is_worth_it = (reason.may_pass() && !decided.is_for_unseen) || self.handle.is_replicas_only;
         let waits = is_worth_it && self.is_patient() && !self.handle.shared().is_closed();
         if !waits && self.handle.is_replicas_only { Err(reason) } else { Ok(waits) }
     }
@@ -650,7 +650,9 @@ impl<'a, B: Backend> Search<'a, B> {
                 shared.shadowed.fetch_add(1, Ordering::Relaxed);
             }
             // Fresher answers from the monitors let the next read go to a replica.
-            Reason::OwnWrite | Reason::LastRead | Reason::TooOld if !decided.is_held_up => shared.nudge_all(),
+            Reason::OwnWrite | Reason::LastRead | Reason::TooOld if !decided.is_for_unseen => {
+                shared.nudge_all()
+            }
             _ => {}
         }
         decided

@@ -188,8 +188,8 @@ impl<B: Backend> Cluster<B> {
     /// Reads the switches from a file, before it returns and whenever it changes, within half a second. A mode that it says is in force then, and
     /// statements and tables that it names are, and no others. What it says nothing of stays as it is; when it says something no more, or
     /// is gone, what was in force before it is again, unless somebody has set another since. With one that cannot be read the last ones stay in
-    /// force, and an event says why; where there are none, at the start, it counts as `primary-only`. A change counts when it was read twice, so that nobody sees a file that is half written. Call it inside a
-    /// runtime.
+    /// force, and an event says why; where there are none, at the start, it counts as `primary-only`. A change counts when it was read twice, so
+    /// that nobody sees a file that is half written. Call it inside a runtime.
     pub fn watch_switches(&self, file: PathBuf) {
         let shared = Arc::clone(&self.shared);
         let mut watched = Watched::new(file);

@@ -66,11 +66,10 @@ impl<B: Backend> Handle<B> {
 }
 
 /// A session that a task is in, and that which it was in before.
-#[derive(Clone)]
 struct Current {
     session: Arc<dyn Any + Send + Sync>,
     /// Whether a call was turned away at once, there being too many.
-    was_turned_away: Arc<AtomicBool>,
+    was_turned_away: AtomicBool,
     outer: Option<Arc<Self>>,
 }
 
@@ -93,7 +92,7 @@ impl<B: Backend> Handle<B> {
         async move {
             // Where it runs, which need not be where it was made.
             let outer = CURRENT.try_with(Arc::clone).ok();
-            let current = Current { session, was_turned_away: Arc::default(), outer };
+            let current = Current { session, was_turned_away: AtomicBool::new(false), outer };
             CURRENT.scope(Arc::new(current), future).await
         }
     }

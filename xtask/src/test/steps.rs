@@ -42,7 +42,7 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
     let deny = full && env::var("MILLPOND_DENY").as_deref() != Ok("no");
     let mut steps = vec![prerequisites(servers, deny)];
     steps.push(cargo("format", "fmt --all --check"));
-    steps.push(cargo("clippy", "clippy --workspace --all-targets -- -D warnings"));
+    steps.push(cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings"));
     if full {
         steps.extend(alone(&metadata));
         steps.extend(oldest_rust(&metadata));

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, Request, Response, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use futures_util::future::join_all;
 use millpond::postgres::{Db, Session};
 use millpond_lab::Lab;
 use millpond_tower::{CurrentSession, SessionLayer, UnusableToken, with_token};
@@ -158,14 +159,6 @@ async fn sessions_of_requests_at_the_same_time_are_apart() {
     assert!(reads.iter().all(|(_, body, token)| *body == nothing && token.as_deref() == Some(&nothing)));
 }
 
-async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut outputs = Vec::new();
-    for future in futures {
-        outputs.push(future.await);
-    }
-    outputs
-}
-
 #[tokio::test]
 async fn a_token_that_is_no_use_shows_the_latest_or_is_refused_and_is_counted() {
     let (lab, a, strict) = two(|layer| layer).await;
@@ -255,5 +248,56 @@ async fn a_cookie_that_somebody_else_signed_is_none() {
         let body = to_bytes(response.into_body(), 99).await.unwrap();
         let counted = instance.layer.counts();
         assert_eq!((&body[..], (counted.taken, counted.unusable)), (&b"1"[..], counts));
+    }
+    // Refused, it is taken away: the client would be refused for ever.
+    let refusing = |layer: SessionLayer<Db>| {
+        layer.signed_cookie("read-after", Key::generate()).unusable_token(UnusableToken::Refuse)
+    };
+    let strict = Instance::of(&lab, refusing).await;
+    let response = strict.send(request("GET", Some(cookie))).await;
+    let set = response.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert!(set.starts_with("read-after=;") && set.contains("Path=/") && set.contains("Max-Age=0"), "{set}");
+}
+
+#[cfg(feature = "axum")]
+mod with_axum {
+    use super::*;
+    use millpond_tower::Unavailable;
+
+    async fn extracted(CurrentSession(session): CurrentSession<Session>) -> String {
+        session.token().to_string()
+    }
+
+    async fn failing(State((db, text)): State<(Db, &'static str)>) -> Result<(), Unavailable> {
+        Ok(db.timeout(Duration::from_millis(300)).latest().batch_execute(text).await?)
+    }
+
+    #[tokio::test]
+    async fn the_session_is_extracted_where_the_layer_is() {
+        let (_lab, a, _) = two(|layer| layer).await;
+        let bare = Router::new().route("/", get(extracted));
+        let ask = async |app: Router| app.oneshot(Request::new(Body::empty())).await.unwrap();
+        let response = ask(bare.clone().layer(a.layer.clone())).await;
+        let token = response.headers()[TOKEN].clone();
+        assert_eq!(to_bytes(response.into_body(), 99).await.unwrap(), token.as_bytes());
+        assert_eq!(ask(bare).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_an_answer_that_says_whether_to_come_again() {
+        let (_lab, a, _) = two(|layer| layer).await;
+        let ask = async |text| {
+            let app = Router::new().route("/", get(failing)).with_state((a.db.clone(), text));
+            let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+            let again = response.headers().get(header::RETRY_AFTER).is_some();
+            let status = response.status().as_u16();
+            (status, again, to_bytes(response.into_body(), 99).await.unwrap().is_empty())
+        };
+        assert_eq!(ask("select pg_sleep(20)").await, (504, false, true));
+        assert_eq!(ask("select 1 / 0").await, (500, false, true));
+        a.db.nodes().change_limits(|limits| (limits.max_size, limits.max_waiting) = (1, Some(0))).unwrap();
+        let _held = a.db.begin().await.unwrap();
+        assert_eq!(ask("select 1").await, (503, true, true));
     }
 }

@@ -50,10 +50,10 @@ enum Question {
 }
 
 /// Where the primary is behind a write.
-pub const WRITTEN: &str = "select pg_catalog.pg_current_wal_insert_lsn()";
+pub(crate) const WRITTEN: &str = "select pg_catalog.pg_current_wal_insert_lsn()";
 
 /// Where a replica is; nothing on a primary.
-pub const REPLAYED: &str = "select pg_catalog.pg_last_wal_replay_lsn()";
+pub(crate) const REPLAYED: &str = "select pg_catalog.pg_last_wal_replay_lsn()";
 
 /// Has a replica wait. The server takes no parameter there: the text is of our own numbers.
 fn wait_for(wanted: Lsn, millis: u128) -> String {

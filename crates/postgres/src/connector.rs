@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use tokio_postgres::{CancelToken, Config, Error, NoTls, Socket};
 use crate::DriverError;
 use crate::backend::who;
 use crate::connection::{Connection, Setup};
+use crate::foundation::OpenedApart;
 use crate::frame::Kind;
 use crate::known::Known;
 use crate::lag_source::LagSource;
@@ -130,8 +132,7 @@ impl Connector {
         let promoted = Promoted::default();
         let watched = (purpose == Purpose::Read && self.setup.kind == Kind::Direct).then(|| promoted.clone());
         let Opened { client, task, version } = self.open(purpose, watched.map(Watched::Role)).await?;
-        let tls = self.way_for(purpose).tls.clone();
-        let canceller = Canceller { token: client.cancel_token(), tls, task: task.abort_handle() };
+        let canceller = self.canceller(&client, &task, purpose);
         // A monitor asks with all else, and behind a pooler the next statement may be another server's.
         let is_asked = purpose != Purpose::Probe && self.setup.kind == Kind::Direct;
         let server = if is_asked { Some(who(&client).await?) } else { None };
@@ -148,13 +149,21 @@ impl Connector {
         Ok(self.open(Purpose::Write, Some(Watched::Notes(notes))).await?.client)
     }
 
-    /// A connection of the driver's that is in no pool of ours, and what drives it.
-    pub(crate) async fn connect_apart(
+    /// A connection of the driver's that is in no pool of ours.
+    pub(crate) async fn connect_apart(&self, purpose: Purpose) -> Result<OpenedApart, DriverError> {
+        let Opened { client, task, .. } = self.open(purpose, None).await?;
+        let canceller = self.canceller(&client, &task, purpose);
+        Ok(OpenedApart { client, driven: task, canceller })
+    }
+
+    fn canceller(
         &self,
+        client: &tokio_postgres::Client,
+        task: &JoinHandle<()>,
         purpose: Purpose,
-    ) -> Result<(tokio_postgres::Client, JoinHandle<()>), DriverError> {
-        let opened = self.open(purpose, None).await?;
-        Ok((opened.client, opened.task))
+    ) -> Canceller {
+        let tls = self.way_for(purpose).tls.clone();
+        Canceller { token: client.cancel_token(), tls, task: task.abort_handle() }
     }
 
     async fn open(&self, purpose: Purpose, watched: Option<Watched>) -> Result<Opened, DriverError> {
@@ -277,7 +286,7 @@ where
 }
 
 /// Cancels what runs on one connection.
-pub(crate) struct Canceller {
+pub struct Canceller {
     token: CancelToken,
     tls: Tls,
     task: AbortHandle,
@@ -285,16 +294,31 @@ pub(crate) struct Canceller {
 
 impl Canceller {
     /// Closes the connection, whatever is on its way: left alone, the driver waits for every answer.
-    pub(crate) fn cut_off(&self) {
+    pub fn cut_off(&self) {
         self.task.abort();
     }
 
-    pub(crate) async fn cancel(&self) -> Result<(), Error> {
+    /// Asks the server to give up what runs on the connection, over another one.
+    ///
+    /// # Errors
+    ///
+    /// The server was not reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn cancel(&self) -> Result<(), Error> {
         match &self.tls {
             Tls::Plain => self.token.cancel_query(NoTls).await,
             #[cfg(feature = "rustls")]
             Tls::Rustls(tls) => self.token.cancel_query(tls.clone()).await,
         }
+    }
+}
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canceller").finish_non_exhaustive()
     }
 }
 

@@ -34,6 +34,9 @@ pub enum DriverError {
     /// The answer to what the database holds could not be made sense of: a defect here.
     #[error("the catalog could not be built")]
     Catalog(#[source] tokio::task::JoinError),
+    /// A connection was used for what it is not, or is gone: a defect here.
+    #[error("a monitor's connection was used for statements, or the other way round")]
+    Misused,
     /// The replica has not come as far as the read has to show; its answer was thrown away.
     #[error("the replica does not show the caller's last write yet")]
     Behind,
@@ -55,6 +58,7 @@ impl DriverError {
             | Self::Indelible
             | Self::WrongServer
             | Self::Catalog(_)
+            | Self::Misused
             | Self::Behind
             | Self::AbortedTransaction => None,
         }
@@ -79,7 +83,7 @@ impl DriverError {
                 Some("set standard_conforming_strings to on for the role or the database"),
             ),
             Self::TestOver => failure(FailureKind::Denied, None),
-            Self::Password(_) | Self::Indelible => failure(FailureKind::ConnectionLost, None),
+            Self::Password(_) | Self::Indelible | Self::Misused => failure(FailureKind::ConnectionLost, None),
             Self::WrongServer => failure(
                 FailureKind::ConnectionLost,
                 Some("does the name stand for several servers, or has it just moved?"),

@@ -1,8 +1,12 @@
-//! For backends that run statements by another driver, and have all else from here: settings, monitors, what the database holds.
+//! For backends that run statements by another driver, and have all else from here: settings, monitors, what the database holds; and for pools that
+//! others have, whose connections follow a role.
 //!
-//! Such a backend wraps [`Postgres`], which [`Builder::connect_backend`](crate::Builder::connect_backend) gives it, has its connections for
-//! [`Purpose::Probe`] opened by it, and hands those back to it where they are asked something. Its connections
-//! for statements ask [`WHICH_SERVER`] when they are opened, so that one which leads elsewhere is found out.
+//! Such a backend is [`Foreign`], over [`Postgres`], which [`Builder::connect_backend`](crate::Builder::connect_backend) gives it: what another driver has
+//! to do for it says [`Driver`].
+
+mod follow;
+mod foreign;
+mod transaction;
 
 use std::sync::atomic::Ordering;
 
@@ -15,9 +19,12 @@ use crate::frame::Kind;
 use crate::{Db, DriverError, Lsn, Postgres, Server};
 
 pub use crate::backend::WHICH_SERVER;
-pub use crate::beside::{REPLAYED, WRITTEN};
 pub use crate::connection::resets;
+pub use crate::connector::Canceller;
 pub use crate::error::failure_of_server;
+pub use follow::{FollowError, Followed, open_on_primary, open_on_replica};
+pub use foreign::{AnyConnection, Driver, Foreign, Question, prove};
+pub use transaction::{CommitError, OpenTransaction};
 
 /// Whether a transaction is open, for one message of the simple protocol: without one it is as old as the statement. An aborted one answers with
 /// an error of code 25P02.
@@ -29,6 +36,18 @@ pub const IN_TRANSACTION: &str =
 pub fn server_id(place: Option<i64>, run: i64) -> ServerId {
     let bits = |number: i64| u64::from_ne_bytes(number.to_ne_bytes());
     ServerId::new(place.map(bits), bits(run))
+}
+
+/// A connection of the driver's that is in no pool of ours: made by [`Postgres::open_apart`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OpenedApart {
+    /// What takes statements. Dropped, the connection ends when they are answered.
+    pub client: tokio_postgres::Client,
+    /// What drives it; it goes on when this is dropped.
+    pub driven: JoinHandle<()>,
+    /// What cancels a statement on it.
+    pub canceller: Canceller,
 }
 
 impl Server {
@@ -59,7 +78,7 @@ pub const fn handle_of(db: &Db) -> &Handle<Postgres> {
 }
 
 impl Postgres {
-    /// Opens a connection of the driver's that is in no pool of ours, and what drives it: for pools that others have. One for reads refuses writes.
+    /// Opens a connection of the driver's that is in no pool of ours. One for reads refuses writes.
     ///
     /// # Errors
     ///
@@ -68,11 +87,7 @@ impl Postgres {
     /// # Cancel safety
     ///
     /// Cancel safe: a dropped future closes what it opened.
-    pub async fn open_apart(
-        &self,
-        server: &Server,
-        purpose: Purpose,
-    ) -> Result<(tokio_postgres::Client, JoinHandle<()>), DriverError> {
+    pub async fn open_apart(&self, server: &Server, purpose: Purpose) -> Result<OpenedApart, DriverError> {
         match &server.0 {
             Source::Opened(connector) => connector.connect_apart(purpose).await,
             Source::Test(_) => Err(DriverError::TestOver),

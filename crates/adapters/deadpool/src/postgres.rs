@@ -2,19 +2,18 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use deadpool_postgres::{Connect, Hook, HookError};
+use millpond_cluster::Purpose;
 use millpond_cluster::core::Role;
-use millpond_cluster::{Handle, NodeKey, Purpose};
-use millpond_postgres::foundation::handle_of;
+use millpond_postgres::foundation::{FollowError, Followed, open_on_primary, open_on_replica};
 use millpond_postgres::tokio_postgres::{self, Client, Config, NoTls};
-use millpond_postgres::{Db, DriverError, Postgres};
+use millpond_postgres::{Db, DriverError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 type Connecting<'a> =
     Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
@@ -83,82 +82,23 @@ impl FollowReplica {
 
 impl Connect for FollowPrimary {
     fn connect(&self, _: &Config) -> Connecting<'_> {
-        Box::pin(to_primary(handle_of(&self.db).clone(), Purpose::Write, self.patience))
+        Box::pin(async { in_deadpool(open_on_primary(&self.db, Purpose::Write, self.patience).await).await })
     }
 }
 
 impl Connect for FollowReplica {
     fn connect(&self, _: &Config) -> Connecting<'_> {
-        let handle = handle_of(&self.db).clone();
-        Box::pin(async move {
-            match handle.replica() {
-                Some((node, _)) => {
-                    let opened = open(&handle, node, Purpose::Read).await?;
-                    Ok(until(opened, async move { handle.until_unfit(node).await }))
-                }
-                None => to_primary(handle, Purpose::Read, self.patience).await,
-            }
-        })
+        Box::pin(async { in_deadpool(open_on_replica(&self.db, self.patience).await).await })
     }
 }
 
-async fn to_primary(
-    handle: Handle<Postgres>,
-    purpose: Purpose,
-    patience: Duration,
+async fn in_deadpool(
+    followed: Result<Followed, FollowError>,
 ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-    let node = match timeout(patience, handle.primary()).await {
-        Ok(Ok((node, _))) => node,
-        Ok(Err(error)) => return Err(driver_error(error).await),
-        Err(_) => {
-            let text = format!("no node takes writes within {patience:?}");
-            return Err(driver_error(io::Error::other(text)).await);
-        }
-    };
-    let opened = open(&handle, node, purpose).await?;
-    Ok(until(opened, async move { handle.until_replaced(node).await }))
-}
-
-async fn open(
-    handle: &Handle<Postgres>,
-    node: NodeKey,
-    purpose: Purpose,
-) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-    match handle.cluster().backend().open_apart(handle.address(node), purpose).await {
-        Ok(opened) => Ok(opened),
-        Err(error) => {
-            // Whatever it was, the node may be another.
-            handle.look_again();
-            match error {
-                DriverError::Driver(error) => Err(error),
-                error => Err(driver_error(error).await),
-            }
-        }
-    }
-}
-
-/// The same connection, closed as soon as its node is not what it was opened for.
-fn until(
-    (client, driven): (Client, JoinHandle<()>),
-    is_over: impl Future<Output = ()> + Send + 'static,
-) -> (Client, JoinHandle<()>) {
-    let mut driven = AbortOnDrop(driven);
-    let task = tokio::spawn(async move {
-        let is_over = pin!(is_over);
-        tokio::select! {
-            _ = &mut driven.0 => {}
-            () = is_over => {}
-        }
-    });
-    (client, task)
-}
-
-/// deadpool drops the task of a connection that it is done with: what drives that goes with it.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+    match followed {
+        Ok(followed) => Ok((followed.client, followed.driven)),
+        Err(FollowError::Driver(DriverError::Driver(error))) => Err(error),
+        Err(error) => Err(driver_error(error).await),
     }
 }
 

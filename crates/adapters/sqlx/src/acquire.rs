@@ -42,7 +42,7 @@ impl Deref for PoolConnection {
 
     fn deref(&self) -> &PgConnection {
         match &self.inner {
-            Inner::Routed { lease, .. } => lease.client(),
+            Inner::Routed { lease, .. } => lease.look().client(),
             Inner::Plain(connection) => connection,
         }
     }
@@ -51,7 +51,7 @@ impl Deref for PoolConnection {
 impl DerefMut for PoolConnection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match &mut self.inner {
-            Inner::Routed { lease, .. } => lease.client_mut(),
+            Inner::Routed { lease, .. } => lease.look_mut().client_mut(),
             Inner::Plain(connection) => connection,
         }
     }

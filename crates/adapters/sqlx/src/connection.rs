@@ -7,9 +7,10 @@ use futures_util::TryStreamExt as _;
 use millpond_cluster::core::{Access, ServerId};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classification, Effects};
+use millpond_postgres::Lsn;
 use millpond_postgres::foundation::{IN_TRANSACTION, resets};
 use sqlx::postgres::{PgConnection, Postgres};
-use sqlx::{AssertSqlSafe, Connection as _, Database, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Database, Row as _, ValueRef as _};
 use sqlx_core::transaction::TransactionManager;
 
 use crate::error::{BackendError, failure_of};
@@ -17,14 +18,11 @@ use crate::error::{BackendError, failure_of};
 /// What begins and ends transactions, and knows how deep they are.
 pub(crate) type Transactions = <Postgres as Database>::TransactionManager;
 
-const HELD: &str = "a connection is taken out by calls that consume its lease only";
-
 /// What no statement takes away.
 const INDELIBLE: Effects = Effects::PREPARED.union(Effects::LOAD);
 
 pub(crate) struct Connection {
-    /// Taken out while a call runs that must be watched from outside.
-    raw: Option<PgConnection>,
+    raw: PgConnection,
     pub(crate) server: ServerId,
     after_connect: Option<Arc<str>>,
     /// What has to be taken away before somebody else gets it.
@@ -39,7 +37,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) const fn new(raw: PgConnection, server: ServerId, after_connect: Option<Arc<str>>) -> Self {
         Self {
-            raw: Some(raw),
+            raw,
             server,
             after_connect,
             soil: Effects::NONE,
@@ -50,7 +48,7 @@ impl Connection {
     }
 
     pub(crate) const fn is_open(&self) -> bool {
-        self.raw.is_some() && !self.is_broken
+        !self.is_broken
     }
 
     /// Runs what every new connection runs first.
@@ -67,27 +65,18 @@ impl Connection {
     /// The driver's connection, for whoever has the lease.
     pub(crate) fn raw(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         // One that was lost has been told already.
-        self.raw.as_mut().filter(|_| !self.is_broken).ok_or(sqlx::Error::WorkerCrashed)
+        if self.is_broken { Err(sqlx::Error::WorkerCrashed) } else { Ok(&mut self.raw) }
     }
 
     /// The same to look at.
     pub(crate) const fn client(&self) -> &PgConnection {
-        self.raw.as_ref().expect(HELD)
+        &self.raw
     }
 
     /// The same for what is not seen: whatever it does is taken away behind it.
     pub(crate) const fn client_mut(&mut self) -> &mut PgConnection {
         self.is_unseen = true;
-        self.raw.as_mut().expect(HELD)
-    }
-
-    /// Takes the driver's connection out for a call; dropped meanwhile, the connection is closed.
-    pub(crate) const fn take(&mut self) -> Option<PgConnection> {
-        self.raw.take()
-    }
-
-    pub(crate) fn put_back(&mut self, raw: PgConnection) {
-        self.raw = Some(raw);
+        &mut self.raw
     }
 
     /// Notes what a statement will leave behind, before it is sent.
@@ -125,13 +114,26 @@ impl Connection {
         checked
     }
 
+    /// Where the server is; nothing where it does not say.
+    pub(crate) async fn place(&mut self, question: &'static str) -> Result<Option<Lsn>, sqlx::Error> {
+        self.begun();
+        let row = sqlx::raw_sql(question).fetch_one(self.raw()?).await;
+        self.answered(&row);
+        let row = row?;
+        // By this protocol values come as text.
+        let value = row.try_get_raw(0)?;
+        if value.is_null() {
+            return Ok(None);
+        }
+        Ok(value.as_str().map_err(sqlx::Error::Decode)?.parse().ok())
+    }
+
     pub(crate) fn returned(&self) -> Returned {
-        let Some(raw) = self.raw.as_ref().filter(|_| !self.is_broken) else { return Returned::Broken };
-        if self.soil.intersects(INDELIBLE) {
+        if self.is_broken || self.soil.intersects(INDELIBLE) {
             return Returned::Broken;
         }
         let is_soiled =
-            self.is_busy || self.is_unseen || self.soil.outlives_statement() || raw.is_in_transaction();
+            self.is_busy || self.is_unseen || self.soil.outlives_statement() || self.raw.is_in_transaction();
         if is_soiled { Returned::Soiled } else { Returned::Clean }
     }
 
@@ -140,8 +142,7 @@ impl Connection {
         let anything = self.is_unseen || self.is_busy;
         let reset = self.reset_session(anything).await;
         self.answered(&reset);
-        let is_clean = reset.map_err(|error| BackendError::Sqlx(Arc::new(error)))?;
-        if !is_clean {
+        if !reset? {
             self.is_broken = true;
             return Err(BackendError::Unclean);
         }
@@ -154,7 +155,7 @@ impl Connection {
     async fn reset_session(&mut self, anything: bool) -> Result<bool, sqlx::Error> {
         let soil = self.soil;
         let after_connect = self.after_connect.clone();
-        let raw = self.raw.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
+        let raw = &mut self.raw;
         while Transactions::get_transaction_depth(raw) > 0 {
             Transactions::rollback(raw).await?;
         }

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 /// What went wrong below the routing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackendError {
-    /// On a monitor's connection.
+    /// On a monitor's connection, or of the routing's own.
     #[error("{0}")]
     Own(#[from] DriverError),
     /// When a connection was opened, checked or reset.
@@ -20,15 +20,15 @@ pub(crate) enum BackendError {
     /// What a statement was refused with. The caller gets the error itself; these are its words.
     #[error("{words}")]
     Refused { failure: Failure, words: String },
-    /// The replica has not come as far as the read has to show.
-    #[error("the replica does not show the caller's last write yet")]
-    Behind,
     /// Something was left in the connection that no reset takes away.
     #[error("the connection cannot be made clean")]
     Unclean,
-    /// A connection was used for what it is not: a defect here.
-    #[error("a monitor's connection was used for statements, or the other way round")]
-    Misused,
+}
+
+impl From<sqlx::Error> for BackendError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sqlx(Arc::new(error))
+    }
 }
 
 impl BackendError {

@@ -9,14 +9,14 @@ use millpond_cluster::core::Access;
 use millpond_cluster::sql::Classification;
 use millpond_cluster::{Answer, Backend as _, NodeLease, Operation, Purpose, Target};
 use millpond_postgres::Lsn;
-use millpond_postgres::foundation::{REPLAYED, WRITTEN};
+use millpond_postgres::foundation::prove;
 use sqlx::postgres::{
     PgConnection, PgDatabaseError, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
 };
-use sqlx::{Connection as _, Describe, Either, Executor as _, Row as _, SqlStr, ValueRef as _};
+use sqlx::{Connection as _, Describe, Either, Executor as _, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
 
-use crate::backend::Sqlx;
+use crate::backend::{Sqlx, SqlxDriver};
 use crate::connection::{Connection, Transactions};
 use crate::error::BackendError;
 use crate::query::Query;
@@ -169,11 +169,11 @@ impl<V: Verb> Operation<Sqlx> for Run<'_, V> {
         target: Target<Lsn>,
     ) -> Result<Answer<V::Output, Lsn>, BackendError> {
         let connection = lease.statements()?;
-        let mut position = prove(connection, &target, &mut self.failed).await?;
+        let mut position = prove::<SqlxDriver>(connection, &target).await?;
         soil(connection, &self.classification, &target);
         let value = once_more(connection, &self.verb).await.map_err(|error| self.failed.with(error))?;
         if is_asked(&target, self.is_placed && self.backend.has_positions()) {
-            position = written(connection, self.backend).await;
+            position = self.backend.written(connection).await;
         }
         Ok(Answer::new(value, position).with_lease_back(lease, target.untimed))
     }
@@ -212,43 +212,6 @@ fn is_outdated(error: &sqlx::Error) -> bool {
     })
 }
 
-/// Has a replica say, before a read, that it has come so far, where it must.
-async fn prove(
-    connection: &mut Connection,
-    target: &Target<Lsn>,
-    failed: &mut Failed,
-) -> Result<Option<Lsn>, BackendError> {
-    let Some(wanted) = target.must_show else { return Ok(None) };
-    let reached = match place(connection, REPLAYED).await {
-        Ok(reached) => reached,
-        // It does not say: then another has to.
-        Err(sqlx::Error::Database(_)) => None,
-        Err(error) => return Err(failed.with(error)),
-    };
-    let reached = reached.filter(|reached| *reached >= wanted);
-    reached.map(Some).ok_or(BackendError::Behind)
-}
-
-/// Where a server is; nothing where it does not say.
-async fn place(connection: &mut Connection, question: &'static str) -> Result<Option<Lsn>, sqlx::Error> {
-    connection.begun();
-    let row = sqlx::raw_sql(question).fetch_one(connection.raw()?).await;
-    connection.answered(&row);
-    let row = row?;
-    // By this protocol values come as text.
-    let value = row.try_get_raw(0)?;
-    if value.is_null() {
-        return Ok(None);
-    }
-    Ok(value.as_str().map_err(sqlx::Error::Decode)?.parse().ok())
-}
-
-/// Where the primary is, behind a write; nothing where it does not say: then the place of that is not known.
-pub(crate) async fn written(connection: &mut Connection, backend: &Sqlx) -> Option<Lsn> {
-    let insert = place(connection, WRITTEN).await.ok().flatten()?;
-    Some(backend.own().end_of_written(insert.get()))
-}
-
 /// A stream of results and rows, with the connection that it comes from.
 pub(crate) struct Stream {
     pub(crate) query: Query,
@@ -277,7 +240,7 @@ impl Operation<Sqlx> for Stream {
         target: Target<Lsn>,
     ) -> Result<Answer<Begun, Lsn>, BackendError> {
         let connection = lease.statements()?;
-        let position = prove(connection, &target, &mut self.failed).await?;
+        let position = prove::<SqlxDriver>(connection, &target).await?;
         soil(connection, &self.classification, &target);
         let mut rest = items(lease, self.query.clone());
         let first = rest.try_next().await.map_err(|error| self.failed.with(error))?;
@@ -333,7 +296,7 @@ impl Operation<Sqlx> for Take {
         mut lease: NodeLease<Sqlx>,
         target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, BackendError> {
-        let position = prove(lease.statements()?, &target, &mut self.failed).await?;
+        let position = prove::<SqlxDriver>(lease.statements()?, &target).await?;
         Ok(Answer::new((lease, target.purpose), position))
     }
 }
@@ -354,7 +317,7 @@ impl Operation<Sqlx> for Begin {
         target: Target<Lsn>,
     ) -> Result<Answer<Self::Output, Lsn>, BackendError> {
         let connection = lease.statements()?;
-        let position = prove(connection, &target, &mut self.failed).await?;
+        let position = prove::<SqlxDriver>(connection, &target).await?;
         // A call that is given up in the middle may have begun one that the driver knows nothing of.
         connection.begun();
         let begun = async { Transactions::begin(connection.raw()?, self.text.clone()).await }.await;

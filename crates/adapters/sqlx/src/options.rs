@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions as SqlxPoolOptions, PgSslMode};
 
-use crate::backend::Sqlx;
+use crate::backend::{Sqlx, SqlxDriver};
 use crate::error::in_sqlx;
 use crate::pool::PgPool;
 
@@ -103,7 +103,7 @@ impl PgPoolOptions {
     pub async fn connect(self, url: &str) -> Result<PgPool, sqlx::Error> {
         let Prepared { builder, options, writer } = self.prepare_url(url)?;
         let shared = Arc::clone(&options);
-        let cluster = builder.connect_backend(|postgres| Sqlx::new(postgres, shared)).await;
+        let cluster = builder.connect_backend(|postgres| Sqlx::new(postgres, SqlxDriver::new(shared))).await;
         Self::pool(cluster, options, writer)
     }
 
@@ -120,7 +120,7 @@ impl PgPoolOptions {
         let hosts = vec![host_of(&options)];
         let Prepared { builder, options, writer } = self.prepare(options, &hosts)?;
         let shared = Arc::clone(&options);
-        let cluster = builder.connect_backend(|postgres| Sqlx::new(postgres, shared)).await;
+        let cluster = builder.connect_backend(|postgres| Sqlx::new(postgres, SqlxDriver::new(shared))).await;
         Self::pool(cluster, options, writer)
     }
 
@@ -132,7 +132,7 @@ impl PgPoolOptions {
     pub fn connect_lazy(self, url: &str) -> Result<PgPool, sqlx::Error> {
         let Prepared { builder, options, writer } = self.prepare_url(url)?;
         let shared = Arc::clone(&options);
-        let cluster = builder.start_backend(|postgres| Sqlx::new(postgres, shared));
+        let cluster = builder.start_backend(|postgres| Sqlx::new(postgres, SqlxDriver::new(shared)));
         Self::pool(cluster, options, writer)
     }
 

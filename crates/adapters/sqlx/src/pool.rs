@@ -10,9 +10,10 @@ use futures_util::future::join;
 use millpond_cluster::core::{Access, Freshness};
 use millpond_cluster::sql::{Classification, Dialect, Effects};
 use millpond_cluster::{Explanation, Handle, Mode, Sessions, Statement};
+use millpond_postgres::foundation::OpenTransaction;
 use millpond_postgres::{NodeStatus, Report, ShadowReport, Status, Switches, Token, TokenError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions as SqlxPoolOptions, PgRow, Postgres};
-use sqlx::{SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use tokio::time::Instant;
 
 use crate::acquire::PoolConnection;
@@ -220,6 +221,26 @@ impl PgPool {
         self.begin_by(Some(SqlStr::from_static("BEGIN READ ONLY")), Access::Read).await
     }
 
+    /// The same with a statement of its own, as `BEGIN ISOLATION LEVEL REPEATABLE READ`: it only reads, whatever that says. A replica refuses one that is
+    /// serializable.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin_with`](Self::begin_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`begin`](Self::begin).
+    pub async fn begin_read_only_with(
+        &self,
+        statement: impl SqlSafeStr,
+    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let statement = statement.into_sql_str();
+        // A comment at its end must not hide what follows.
+        let read_only = format!("{}\n;SET TRANSACTION READ ONLY", statement.as_str());
+        self.begin_by(Some(AssertSqlSafe(read_only).into_sql_str()), Access::Read).await
+    }
+
     async fn begin_by(
         &self,
         text: Option<SqlStr>,
@@ -239,7 +260,7 @@ impl PgPool {
         let mut begin = Begin { text, failed: Failed::default() };
         match routed.handle.run(statement, &mut begin).await {
             Ok((lease, purpose)) => {
-                Ok(Transaction::routed(lease, purpose, &routed.handle, routed.is_placed()))
+                Ok(Transaction::routed(OpenTransaction::new(lease, purpose, access, &routed.handle)))
             }
             Err(error) => Err(begin.failed.instead_of(error)),
         }

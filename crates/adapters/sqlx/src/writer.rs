@@ -42,7 +42,7 @@ impl Drop for Writer {
 impl Writer {
     /// One of so many connections, which are opened when they are wanted. Call it inside a runtime.
     pub(crate) fn new(options: PgPoolOptions, handle: Handle<Sqlx>) -> Self {
-        let first = handle.cluster().backend().options_of_primary(&handle);
+        let first = handle.cluster().backend().driver().options_of_primary(&handle);
         let (changed, watched) = (Changed::default(), Watched::default());
         let pool = options
             .test_before_acquire(false)
@@ -119,7 +119,7 @@ impl Follower {
         loop {
             let Ok((primary, _)) = handle.primary().await else { return };
             let epoch = handle.epoch();
-            let options = || handle.cluster().backend().options(handle.address(primary));
+            let options = || handle.cluster().backend().driver().options(handle.address(primary));
             self.pool.set_connect_options(options());
             if last.replace(epoch).is_some_and(|last| last != epoch) {
                 self.changed.now();

@@ -163,6 +163,26 @@ async fn a_transaction_is_passed_on_commits_and_is_shown() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_only_reads_is_no_write_on_the_primary_neither() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let session = cluster.pool.session();
+    let on_primary = session.latest();
+    for text in ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE -- it only reads"] {
+        let mut tx = on_primary.begin_read_only_with(text).await.unwrap();
+        assert!(!sqlx::query_scalar::<_, bool>(IS_REPLICA).fetch_one(&mut *tx).await.unwrap());
+        let error = sqlx::query("insert into item values (1)").execute(&mut *tx).await.unwrap_err();
+        assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("25006"));
+        drop(tx);
+        let mut tx = on_primary.begin_read_only_with(text).await.unwrap();
+        assert_eq!(count(&mut *tx).await, 0);
+        tx.commit().await.unwrap();
+        // A write would keep it from the replica that is paused.
+        assert!(sqlx::query_scalar::<_, bool>(IS_REPLICA).fetch_one(&session).await.unwrap(), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn what_one_user_left_the_next_does_not_find() {
     let cluster = Cluster::with(0, PgPoolOptions::new().max_connections(1).route()).await;
     let pool = &cluster.pool;

@@ -169,6 +169,26 @@ pub(crate) const LAYERS: &[Layer] = &[
         why: "Pools what deadpool pools; only who has pools of deadpool-postgres follow roles needs a cluster.",
     },
     Layer {
+        name: "millpond-sea-orm",
+        uses: Uses::Only(&[
+            any("async-stream"),
+            any("async-trait"),
+            any("futures-core"),
+            any("futures-util"),
+            any("millpond-cluster"),
+            any("millpond-sqlx"),
+            any("sea-orm"),
+            any("sea-query-sqlx"),
+            any("sqlx"),
+            only("tokio", &["sync", "time"]),
+        ]),
+        never: &[crates(
+            "other adapters but sqlx's",
+            &["deadpool-postgres", "diesel", "diesel-async", "millpond-deadpool"],
+        )],
+        why: "sea-orm runs on sqlx, so this runs on what stands in the place of sqlx's pool.",
+    },
+    Layer {
         name: "millpond-sqlx",
         uses: Uses::Only(&[
             any("async-stream"),

@@ -23,7 +23,7 @@ pub use crate::connection::resets;
 pub use crate::connector::Canceller;
 pub use crate::error::failure_of_server;
 pub use follow::{FollowError, Followed, open_on_primary, open_on_replica};
-pub use foreign::{AnyConnection, Driver, Foreign, Question, prove};
+pub use foreign::{AnyConnection, Driver, Foreign, Question, Take, prove};
 pub use transaction::{CommitError, OpenTransaction};
 
 /// Whether a transaction is open, for one message of the simple protocol: without one it is as old as the statement. An aborted one answers with

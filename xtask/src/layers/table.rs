@@ -169,6 +169,23 @@ pub(crate) const LAYERS: &[Layer] = &[
         why: "Pools what deadpool pools; only who has pools of deadpool-postgres follow roles needs a cluster.",
     },
     Layer {
+        name: "millpond-diesel",
+        uses: Uses::Only(&[
+            any("diesel"),
+            any("diesel-async"),
+            any("futures-util"),
+            any("millpond-cluster"),
+            any("millpond-postgres"),
+            any("thiserror"),
+            only("tokio", &["rt", "time"]),
+        ]),
+        never: &[crates(
+            "other adapters",
+            &["deadpool-postgres", "millpond-deadpool", "millpond-sqlx", "sea-orm", "sqlx"],
+        )],
+        why: "Connections for queries that diesel builds: it knows no text, so its callers say what they want one for.",
+    },
+    Layer {
         name: "millpond-sea-orm",
         uses: Uses::Only(&[
             any("async-stream"),

@@ -24,7 +24,7 @@ pub(super) struct Step {
 }
 
 /// What starts servers, in nextest's language.
-const WITHOUT_SERVERS: &str = "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool|sea-orm|sqlx|tower)$/) and kind(test)))";
+const WITHOUT_SERVERS: &str = "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool|diesel|sea-orm|sqlx|tower)$/) and kind(test)))";
 
 /// What starts a pooler in front of them, left out.
 const WITHOUT_POOLER: &str = "not binary(pooler)";

@@ -283,24 +283,6 @@ fn items(mut lease: NodeLease<Sqlx>, query: Query) -> BoxStream<'static, Result<
     })
 }
 
-/// A connection, for whatever its caller does with it.
-pub(crate) struct Take {
-    pub(crate) failed: Failed,
-}
-
-impl Operation<Sqlx> for Take {
-    type Output = (NodeLease<Sqlx>, Purpose);
-
-    async fn run(
-        &mut self,
-        mut lease: NodeLease<Sqlx>,
-        target: Target<Lsn>,
-    ) -> Result<Answer<Self::Output, Lsn>, BackendError> {
-        let position = prove::<SqlxDriver>(lease.statements()?, &target).await?;
-        Ok(Answer::new((lease, target.purpose), position))
-    }
-}
-
 /// A connection inside a transaction.
 pub(crate) struct Begin {
     /// Instead of BEGIN.

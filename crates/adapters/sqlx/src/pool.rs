@@ -10,7 +10,7 @@ use futures_util::future::join;
 use millpond_cluster::core::{Access, Freshness};
 use millpond_cluster::sql::{Classification, Dialect, Effects};
 use millpond_cluster::{Explanation, Handle, Mode, Sessions, Statement};
-use millpond_postgres::foundation::OpenTransaction;
+use millpond_postgres::foundation::{OpenTransaction, Take};
 use millpond_postgres::{NodeStatus, Report, ShadowReport, Status, Switches, Token, TokenError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions as SqlxPoolOptions, PgRow, Postgres};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::acquire::PoolConnection;
 use crate::backend::Sqlx;
 use crate::error::in_sqlx;
-use crate::operation::{Begin, Begun, Failed, FetchAll, Run, Stream, Take, Verb};
+use crate::operation::{Begin, Begun, Failed, FetchAll, Run, Stream, Verb};
 use crate::query::Query;
 use crate::transaction::Transaction;
 use crate::writer::Writer;
@@ -283,11 +283,9 @@ impl PgPool {
             Kind::Routed(routed) => routed,
             Kind::Plain(pool) => return Ok(PoolConnection::plain(pool.acquire().await?)),
         };
-        let mut take = Take { failed: Failed::default() };
-        match routed.handle.run(Statement::connection(Access::Write), &mut take).await {
-            Ok((lease, _)) => Ok(PoolConnection::routed(lease, routed.handle.unseen())),
-            Err(error) => Err(take.failed.instead_of(error)),
-        }
+        let taken = routed.handle.run(Statement::connection(Access::Write), &mut Take).await;
+        let (lease, _) = taken.map_err(in_sqlx)?;
+        Ok(PoolConnection::routed(lease, routed.handle.unseen()))
     }
 
     /// One pool of sqlx's that leads to whichever node is the primary, for code that takes an `sqlx::PgPool`: listeners, COPY, migrations, job queues,

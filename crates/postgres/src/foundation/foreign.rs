@@ -6,7 +6,7 @@ use std::sync::Arc;
 use millpond_cluster::core::{Observation, ServerId};
 use millpond_cluster::pool::Returned;
 use millpond_cluster::sql::{Classifier, Dialect};
-use millpond_cluster::{Backend, Failure, FailureKind, Purpose, Target};
+use millpond_cluster::{Answer, Backend, Failure, FailureKind, NodeLease, Operation, Purpose, Target};
 
 use crate::beside::{REPLAYED, WRITTEN};
 use crate::{Connection, DriverError, Lsn, Postgres, Server};
@@ -209,6 +209,24 @@ pub async fn prove<D: Driver>(
         Some(reached) if reached >= wanted => Ok(Some(reached)),
         // It may be on its way; or it does not say, and then another has to.
         _ => Err(DriverError::Behind.into()),
+    }
+}
+
+/// Takes a connection, for whatever its caller does with it.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "it says nothing")]
+pub struct Take;
+
+impl<D: Driver> Operation<Foreign<D>> for Take {
+    type Output = (NodeLease<Foreign<D>>, Purpose);
+
+    async fn run(
+        &mut self,
+        mut lease: NodeLease<Foreign<D>>,
+        target: Target<Lsn>,
+    ) -> Result<Answer<Self::Output, Lsn>, D::Error> {
+        let position = prove::<D>(lease.statements()?, &target).await?;
+        Ok(Answer::new((lease, target.purpose), position))
     }
 }
 

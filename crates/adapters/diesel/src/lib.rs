@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+mod connection;
+mod driver;
+mod error;
+mod follow;
+mod lease;
+mod pool;
+mod session;
+mod transaction;
+
+pub use error::Error;
+pub use follow::{Follow, primary, replica};
+pub use lease::PooledConnection;
+pub use pool::Pool;
+pub use session::Session;
+pub use transaction::Callback;
+
+pub use millpond_postgres::{
+    Builder, Db, ErrorKind, Event, Mode, NodeSettings, Outcome, Report, ShadowReport, Status, Switches,
+    Token, TokenError,
+};

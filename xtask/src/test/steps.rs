@@ -24,7 +24,7 @@ pub(super) struct Step {
 }
 
 /// What starts servers, in nextest's language.
-const WITHOUT_SERVERS: &str = "not (package(millpond-tests) or (package(/^millpond-(lab|deadpool|diesel|sea-orm|sqlx|tower)$/) and kind(test)))";
+const WITHOUT_SERVERS: &str = "not (package(millpond-tests) or package(millpond-service-tests) or package(/^(before|after)-sqlx$/) or (package(/^millpond-(lab|deadpool|diesel|sea-orm|sqlx|tower)$/) and kind(test)))";
 
 /// What starts a pooler in front of them, left out.
 const WITHOUT_POOLER: &str = "not binary(pooler)";
@@ -54,6 +54,10 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
     steps.push(xtask("check-docs", &["check-docs"]));
     if deny {
         steps.push(Step { name: "cargo-deny".to_owned(), run: Box::new(run_deny) });
+    }
+    if servers {
+        // The tests start them, and cargo does not build the programs of other packages for a test.
+        steps.push(cargo("services", "build --workspace --bins --all-features"));
     }
     steps.push(tests(servers));
     if full {

@@ -4,9 +4,13 @@
 
 use std::time::Duration;
 
-use millpond::{Health, Lag, Mode, Reason};
+use futures_util::join;
+use millpond::postgres::Db;
+use millpond::{Error, Event, Health, Lag, Mode, Reason};
+use millpond_lab::Lab;
 use millpond_tests::{Cluster, until};
 use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
 
 fn json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap()
@@ -16,6 +20,44 @@ fn json(value: &impl serde::Serialize) -> Value {
 fn number(value: &mut Value, path: &str) -> f64 {
     let found = value.pointer_mut(path).unwrap_or_else(|| panic!("{path}")).take();
     found.as_f64().filter(|number| *number >= 0.0).unwrap_or_else(|| panic!("{path}: {found}"))
+}
+
+#[tokio::test]
+async fn what_is_held_for_too_long_is_told_of_with_the_place_where_it_was_taken() {
+    let lab = Lab::builder().replicas(0).up().await.unwrap();
+    let (told, mut events) = mpsc::unbounded_channel();
+    let builder = Db::builder(&lab.url("postgres")).unwrap().leak_after(Some(Duration::from_millis(100)));
+    let builder = builder.on_event(move |event| {
+        if let Event::Leaked { site, held } = event {
+            assert!(site.file().ends_with("status.rs") && *held >= Duration::from_millis(100), "{event}");
+            told.send(site.line()).unwrap();
+        }
+    });
+    let db = builder.connect().await.unwrap();
+    let line = line!();
+    let lease = db.get().await.unwrap();
+    let reading = db.get_read().await.unwrap();
+    let begun = db.begin().await.unwrap();
+    let reading_only = db.begin_read_only().await.unwrap();
+    let is_over = Notify::new();
+    let held = db.build_transaction().run(async |_| {
+        is_over.notified().await;
+        Ok::<_, Error>(())
+    });
+    let sites = async {
+        let mut sites = Vec::new();
+        while sites.len() < 5 {
+            sites.push(events.recv().await.unwrap() - line);
+        }
+        is_over.notify_one();
+        sites.sort_unstable();
+        sites
+    };
+    let (held, sites) = join!(held, sites);
+    held.unwrap();
+    assert_eq!(sites, [1, 2, 3, 4, 6]);
+    drop((lease, reading, begun, reading_only));
+    assert!(events.try_recv().is_err(), "once of each");
 }
 
 #[tokio::test]

@@ -21,6 +21,31 @@ fn number_of(db: &Db) -> String {
 }
 
 #[tokio::test]
+async fn what_came_by_another_way_than_a_token_is_shown_by_who_wants_to_see_the_latest() {
+    let cluster = Cluster::up(1).await;
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let (plain, session) = (&cluster.db, cluster.db.session());
+    let insert = async |id: i32| {
+        let text = format!("insert into item values ({id}, 'pond')");
+        cluster.lab.primary().ask("postgres", &text).await.unwrap();
+    };
+    insert(1).await;
+    // Whoever wrote it, this process has not heard of it by itself.
+    assert!(!shows(&session, 1).await && reads_on_replica(&session).await);
+    session.see_latest();
+    assert!(shows(&session, 1).await);
+    assert!(reads_on_replica(plain).await, "it is the session's");
+    plain.see_latest();
+    assert_eq!(plain.query("select from item where id = 1", &[]).await.unwrap().len(), 1);
+    // In a task's session it is that one's.
+    let other = plain.session();
+    other.scope(async { plain.see_latest() }).await;
+    assert!(shows(&other, 1).await);
+    cluster.lab.node("db-1").unwrap().resume_replay().await.unwrap();
+    until("a replica shows it", async || reads_on_replica(&session).await).await;
+}
+
+#[tokio::test]
 async fn a_token_carries_a_write_to_another_process() {
     let cluster = Cluster::up(1).await;
     cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();

@@ -23,6 +23,7 @@ use crate::failed::Failed;
 use crate::growing::Growing;
 use crate::handle::Sees;
 use crate::limits::LiveLimits;
+use crate::loans::{self, Loans};
 use crate::members::{State, View};
 use crate::mode::ModeSwitch;
 use crate::node::{Node, in_time, now};
@@ -108,6 +109,9 @@ impl<B: Backend> Cluster<B> {
         let mut tasks = JoinSet::new();
         if let Some(interval) = shared.config.catalog_interval {
             tasks.spawn(catalog::run(Arc::clone(&shared), interval));
+        }
+        if let Some(after) = shared.config.leak_after {
+            tasks.spawn(loans::run(Arc::clone(&shared), after));
         }
         let cluster = Self { shared, tasks: Arc::new(Mutex::new(tasks)) };
         keys.into_iter().for_each(|key| cluster.watch(key));
@@ -261,6 +265,8 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) failed: Failed,
     /// Work that is out of which nobody sees what it writes.
     pub(crate) unseen: Out,
+    /// Connections that callers hold, where somebody wants to hear of those that are held for long.
+    pub(crate) loans: Loans,
     /// Those of every statement in flight.
     watchers: Watchers,
     is_closed: AtomicBool,
@@ -321,6 +327,7 @@ impl<B: Backend> Shared<B> {
             waiting_for_node: AtomicUsize::new(0),
             failed: Failed::default(),
             unseen: Out::default(),
+            loans: Loans::default(),
             watchers: Watchers::default(),
             is_closed: AtomicBool::new(false),
             mode: ModeSwitch::new(config.switches.mode),

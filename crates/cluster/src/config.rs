@@ -43,6 +43,9 @@ pub struct Config {
     pub check_after: Option<Duration>,
     /// How often a resting connection is asked whether the server is still there. Default never.
     pub keepalive: Option<Duration>,
+    /// How long a caller may hold a connection or a transaction before [`Event::Leaked`](crate::Event::Leaked) tells where it was taken. Default `None`:
+    /// for ever.
+    pub leak_after: Option<Duration>,
     /// The most that a plain handle's reads may be behind. Default 1 s.
     pub max_lag: Duration,
     /// How often each node is asked who it is: it is part of every lag. Default `None`: every 200 ms, or a quarter of
@@ -86,6 +89,7 @@ impl Default for Config {
             max_lifetime: Some(Duration::from_secs(30 * 60)),
             check_after: Some(Duration::from_secs(30)),
             keepalive: None,
+            leak_after: None,
             max_lag: Duration::from_secs(1),
             probe_interval: None,
             idle_probe_interval: Duration::from_secs(2),
@@ -119,6 +123,7 @@ impl Config {
         let durations = [
             ("call_timeout", self.call_timeout.unwrap_or(LONGEST)),
             ("connect_timeout", self.connect_timeout),
+            ("leak_after", self.leak_after.unwrap_or(LONGEST)),
             ("probe_interval", self.probe_interval.unwrap_or(LONGEST)),
             ("idle_probe_interval", self.idle_probe_interval),
             ("probe_timeout", self.probe_timeout),
@@ -154,6 +159,7 @@ impl fmt::Debug for Config {
             .field("max_lifetime", &self.max_lifetime)
             .field("check_after", &self.check_after)
             .field("keepalive", &self.keepalive)
+            .field("leak_after", &self.leak_after)
             .field("max_lag", &self.max_lag)
             .field("probe_interval", &self.probe_interval)
             .field("idle_probe_interval", &self.idle_probe_interval)

@@ -1,5 +1,7 @@
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millpond_core::{ClusterId, Refusal, Role};
 use millpond_sql::Digest;
@@ -89,6 +91,13 @@ pub enum Event {
         node: Arc<str>,
         /// The statement, without its literals.
         digest: Digest,
+    },
+    /// A caller holds a connection, or a transaction, for longer than [`Config::leak_after`](crate::Config::leak_after). Told once of each.
+    Leaked {
+        /// Where it was taken.
+        site: &'static Location<'static>,
+        /// How long it is held already.
+        held: Duration,
     },
     /// What the database holds could not be asked, so that nothing is known of what views and functions hide: until it
     /// can, nothing is taken for a read, and everything goes to the primary.
@@ -221,6 +230,7 @@ impl Event {
             Self::AmbiguousPrimary => "ambiguous_primary",
             Self::OtherCluster { .. } => "other_cluster",
             Self::Healed { .. } => "healed",
+            Self::Leaked { .. } => "leaked",
             Self::CatalogMissing { .. } => "catalog_missing",
             Self::CatalogKept { .. } => "catalog_kept",
             Self::CatalogLoaded => "catalog_loaded",
@@ -269,6 +279,7 @@ impl Event {
             | Self::Over { node: Some(node), .. } => Some(node),
             Self::NoPrimary
             | Self::AmbiguousPrimary
+            | Self::Leaked { .. }
             | Self::CatalogMissing { .. }
             | Self::CatalogKept { .. }
             | Self::CatalogLoaded
@@ -349,6 +360,9 @@ impl fmt::Display for Event {
             ),
             Self::Healed { node, digest } => {
                 write!(f, "{node} refused statement {digest} as a write: it runs on the primary from now on")
+            }
+            Self::Leaked { site, held } => {
+                write!(f, "the connection that was taken at {site} is held for {held:.1?} already: is it forgotten?")
             }
             Self::CatalogMissing { cause } => write!(
                 f,

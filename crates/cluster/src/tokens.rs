@@ -99,8 +99,18 @@ impl<B: Backend> Handle<B> {
             },
             Err(error) => error,
         };
-        self.was_told(&Seen::written(self.token_at(TokenPosition::Everything), came));
+        self.was_told_of_everything(came);
         Some(error)
+    }
+
+    /// Reads show all that had been written when this is called, wherever it was written, from here on: the primary serves them until a replica is known to
+    /// show that. For what came by another way than with a token, as a notification.
+    pub fn see_latest(&self) {
+        self.was_told_of_everything(now());
+    }
+
+    fn was_told_of_everything(&self, came: Instant) {
+        self.was_told(&Seen::written(self.token_at(TokenPosition::Everything), came));
     }
 
     /// Where servers tell no positions, a token of who knows them asks for all that had been written when it came; and so does one of who does not, where

@@ -1,6 +1,7 @@
 //! How transactions begin, and how they are run again.
 
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +82,13 @@ impl<'d> TransactionBuilder<'d> {
     /// # Cancel safety
     ///
     /// Cancel safe: nobody else gets a connection in a transaction.
-    pub async fn start(self) -> Result<Transaction> {
+    #[track_caller]
+    pub fn start(self) -> impl Future<Output = Result<Transaction>> + Send + use<'d> {
+        let site = Location::caller();
+        async move { self.start_at(site).await }
+    }
+
+    async fn start_at(&self, site: &'static Location<'static>) -> Result<Transaction> {
         let on_primary = !self.is_read_only || matches!(self.isolation, Some(IsolationLevel::Serializable));
         let statement = Statement::connection(if on_primary { Access::Write } else { Access::Read });
         let statement = statement.seen_as("begin");
@@ -97,7 +104,7 @@ impl<'d> TransactionBuilder<'d> {
         };
         let opened = handle.run(statement, &mut begin).await?;
         let is_on_primary = opened.purpose == Purpose::Write;
-        Ok(Transaction::new(opened.lease, handle.here(), access, is_on_primary, opened.id))
+        Ok(Transaction::new(opened.lease, handle.here(), access, is_on_primary, opened.id, site))
     }
 
     /// Runs it: begins, does the work, and commits; or rolls back when the work fails, with its error.
@@ -117,14 +124,27 @@ impl<'d> TransactionBuilder<'d> {
     /// # Cancel safety
     ///
     /// Dropped before the commit is sent, it is rolled back; behind that it may have been committed.
-    pub async fn run<T, E, F>(self, work: impl Fn(Arc<Transaction>) -> F) -> Result<T, E>
+    #[track_caller]
+    pub fn run<T, E, F>(self, work: impl Fn(Arc<Transaction>) -> F) -> impl Future<Output = Result<T, E>>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.run_at(Location::caller(), work)
+    }
+
+    async fn run_at<T, E, F>(
+        self,
+        site: &'static Location<'static>,
+        work: impl Fn(Arc<Transaction>) -> F,
+    ) -> Result<T, E>
     where
         E: From<Error>,
         F: Future<Output = Result<T, E>>,
     {
         let mut tries = 0;
         loop {
-            let transaction = Arc::new(self.start().await?);
+            let transaction = Arc::new(self.start_at(site).await?);
             let worked = work(Arc::clone(&transaction)).await;
             let has_conflicted = transaction.has_conflicted();
             let Some(transaction) = Arc::into_inner(transaction) else {

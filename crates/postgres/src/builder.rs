@@ -268,6 +268,14 @@ impl Builder {
         self
     }
 
+    /// How long a caller may hold a connection or a transaction before an event tells where it was taken
+    /// ([`Event::Leaked`](crate::Event::Leaked)): one that a handler keeps beyond its request, say. Default `None`: for ever.
+    #[must_use]
+    pub const fn leak_after(mut self, held: Option<Duration>) -> Self {
+        self.config.leak_after = held;
+        self
+    }
+
     /// How many processes connect with these settings, as the instances of a service do. Where a server has fewer connections than all of them
     /// together may open, an event says so ([`Event::TooFewConnections`](crate::Event::TooFewConnections)). Default 1.
     #[must_use]

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_cluster::core::{Access, Freshness};
+use millpond_cluster::core::Freshness;
 use millpond_cluster::sql::{Analysis, Catalog, Classification, Dialect};
 use millpond_cluster::{Explanation, Handle, Mode, Sessions, Statement, Status};
 use tokio::time::Instant;
@@ -13,13 +13,13 @@ use tokio_postgres::{Row, SimpleQueryMessage};
 use crate::admit::{admit, behind_pooler, refuse, transaction_commands};
 use crate::client::{Params, TypedParams, derived_verbs};
 use crate::frame::Kind;
-use crate::operation::{Run, Stream, Take};
+use crate::operation::{Run, Stream};
 use crate::rest::Rest;
 use crate::scope::Scope;
 use crate::verb::{Batch, Execute, OneRow, Query, QueryOne, Simple, Values, Verb};
 use crate::{
-    Builder, Error, ErrorKind, Lease, Nodes, Outcome, Postgres, Report, Result, RowStream, ShadowReport,
-    Switches, Token, TokenError, Transaction, TransactionBuilder, WriterPool,
+    Builder, Nodes, Postgres, Report, Result, RowStream, ShadowReport, Switches, Token, TokenError,
+    Transaction, TransactionBuilder, WriterPool,
 };
 
 /// A handle to a PostgreSQL cluster. Cheap to clone; all clones share pools and monitors.
@@ -371,8 +371,9 @@ impl Db {
     /// # Cancel safety
     ///
     /// Cancel safe: nobody else gets a connection in a transaction.
-    pub async fn begin(&self) -> Result<Transaction> {
-        self.build_transaction().start().await
+    #[track_caller]
+    pub fn begin(&self) -> impl Future<Output = Result<Transaction>> + Send {
+        self.build_transaction().start()
     }
 
     /// A transaction with an isolation level, or that is run again when another one was in its way.
@@ -405,41 +406,16 @@ impl Db {
     /// # Cancel safety
     ///
     /// Cancel safe: nobody else gets a connection in a transaction.
-    pub async fn begin_read_only(&self) -> Result<Transaction> {
-        self.build_transaction().read_only(true).start().await
+    #[track_caller]
+    pub fn begin_read_only(&self) -> impl Future<Output = Result<Transaction>> + Send {
+        self.build_transaction().read_only(true).start()
     }
 
-    /// A connection to the primary, that derefs to `tokio_postgres::Client`. What is defined through it is not seen: see
-    /// [`Lease::defined`].
-    ///
-    /// # Errors
-    ///
-    /// No connection, or no primary, before the deadline.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub async fn get(&self) -> Result<Lease> {
-        self.may_lease()?;
-        let (connection, purpose) =
-            self.handle.run(Statement::connection(Access::Write), &mut Take { scope: self.scope() }).await?;
-        Ok(Lease::new(connection, self.handle.here(), purpose))
-    }
-
-    /// A connection for reads, to a replica that is fresh enough now, or to the primary. A replica's refuses writes.
-    ///
-    /// # Errors
-    ///
-    /// No connection before the deadline.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub async fn get_read(&self) -> Result<Lease> {
-        self.may_lease()?;
-        let (connection, purpose) =
-            self.handle.run(Statement::connection(Access::Read), &mut Take { scope: self.scope() }).await?;
-        Ok(Lease::new(connection, self.handle.here(), purpose))
+    /// Reads from here on show all that had been written when this is called, wherever it was written: the primary serves them until a replica is known to
+    /// show that. For what came by another way than with a token, as a notification. Of the session, where this is one's or the task is in one; of the
+    /// process else.
+    pub fn see_latest(&self) {
+        self.handle.see_latest();
     }
 
     /// A plain pool of connections to whichever node is the primary, for code that wants no more.
@@ -487,21 +463,12 @@ impl Db {
         Ok(classification)
     }
 
-    /// Behind a pooler a lease has no session that could have the settings.
-    fn may_lease(&self) -> Result<()> {
-        if self.scope.is_none() || self.kind() != Kind::Pooled {
-            return Ok(());
-        }
-        let text = "behind a pooler a lease cannot have settings of its own: use begin()";
-        Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, text))
-    }
-
     /// Whether there is a transaction around each statement.
     fn is_framed(&self) -> bool {
         self.scope.is_some() || self.kind() == Kind::Test
     }
 
-    fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.handle.cluster().backend().kind()
     }
 

@@ -1,11 +1,13 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use millpond_cluster::core::Role;
+use millpond_cluster::core::{Access, Role};
 use millpond_cluster::sql::{Dialect, Effects};
-use millpond_cluster::{Handle, NodeLease, Purpose, StatementSpan};
+use millpond_cluster::{Handle, NodeLease, OnLoan, Purpose, StatementSpan};
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::admit::{behind_pooler, copy_refused, keeps_literals, transaction_commands};
@@ -13,10 +15,11 @@ use crate::batch::{Order, joined};
 use crate::beside::Beside;
 use crate::client::{GenericClient, Params, TypedParams, one_row, row_or_none};
 use crate::frame::{Frame, Kind};
+use crate::operation::Take;
 use crate::rest::Rest;
 use crate::rows::BorrowedRowStream;
 use crate::verb::{Batch, Execute, Query, QueryOne, Simple, Values, Verb};
-use crate::{DriverError, Error, Postgres, Result};
+use crate::{Db, DriverError, Error, ErrorKind, Outcome, Postgres, Result};
 
 /// A connection on loan, for code that wants a `tokio_postgres::Client`: it derefs to one.
 ///
@@ -38,6 +41,7 @@ use crate::{DriverError, Error, Postgres, Result};
 pub struct Lease {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
+    _loan: OnLoan<Postgres>,
     purpose: Purpose,
     /// Whether the driver's client was given out.
     is_unseen: AtomicBool,
@@ -45,14 +49,64 @@ pub struct Lease {
     defines: AtomicBool,
 }
 
+impl Db {
+    /// A connection to the primary, that derefs to `tokio_postgres::Client`. What is defined through it is not seen: see
+    /// [`Lease::defined`].
+    ///
+    /// # Errors
+    ///
+    /// No connection, or no primary, before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    #[track_caller]
+    pub fn get(&self) -> impl Future<Output = Result<Lease>> + Send {
+        self.lease(Access::Write, Location::caller())
+    }
+
+    /// A connection for reads, to a replica that is fresh enough now, or to the primary. A replica's refuses writes.
+    ///
+    /// # Errors
+    ///
+    /// No connection before the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    #[track_caller]
+    pub fn get_read(&self) -> impl Future<Output = Result<Lease>> + Send {
+        self.lease(Access::Read, Location::caller())
+    }
+
+    async fn lease(&self, access: Access, site: &'static Location<'static>) -> Result<Lease> {
+        self.may_lease()?;
+        let mut take = Take { scope: self.scope() };
+        let (connection, purpose) =
+            self.handle().run(millpond_cluster::Statement::connection(access), &mut take).await?;
+        Ok(Lease::new(connection, self.handle().here(), purpose, site))
+    }
+
+    /// Behind a pooler a lease has no session that could have the settings.
+    fn may_lease(&self) -> Result<()> {
+        if self.scope().is_none() || self.kind() != Kind::Pooled {
+            return Ok(());
+        }
+        let text = "behind a pooler a lease cannot have settings of its own: use begin()";
+        Err(Error::new(ErrorKind::SessionStatement, Outcome::NotSent, text))
+    }
+}
+
 impl Lease {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         connection: NodeLease<Postgres>,
         handle: Handle<Postgres>,
         purpose: Purpose,
+        site: &'static Location<'static>,
     ) -> Self {
         Self {
             connection,
+            _loan: handle.on_loan(site),
             handle,
             purpose,
             is_unseen: AtomicBool::new(false),

@@ -1,12 +1,15 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use millpond_cluster::core::{Epoch, Role};
 use millpond_cluster::sql::{Classification, Effects};
-use millpond_cluster::{Changes, GivenUp, Handle, NodeLease, ReadsUntilDropped, StatementSpan, timed_out};
+use millpond_cluster::{
+    Changes, GivenUp, Handle, NodeLease, OnLoan, ReadsUntilDropped, StatementSpan, timed_out,
+};
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, SimpleQueryMessage};
@@ -31,6 +34,7 @@ use crate::{DriverError, Error, ErrorKind, Outcome, Postgres, Result, Transactio
 pub struct Transaction {
     connection: NodeLease<Postgres>,
     handle: Handle<Postgres>,
+    _loan: OnLoan<Postgres>,
     access: TransactionAccess,
     /// Whether its node was the primary.
     is_on_primary: bool,
@@ -66,12 +70,14 @@ impl Transaction {
         access: TransactionAccess,
         is_on_primary: bool,
         id: Option<TransactionId>,
+        site: &'static Location<'static>,
     ) -> Self {
         let (definitions, reads) = (handle.definitions(), handle.reads_until_dropped());
         // In this order: connections are closed before another epoch begins.
         let epoch = Some(handle.epoch()).filter(|_| !connection.is_evicted());
         Self {
             connection,
+            _loan: handle.on_loan(site),
             handle,
             access,
             is_on_primary,

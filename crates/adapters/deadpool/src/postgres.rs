@@ -55,7 +55,8 @@ pub fn primary(db: &Db) -> FollowPrimary {
 }
 
 /// For `deadpool_postgres::Manager::from_connect`: connections to replicas, each to the less busy of two that reads of `db` may go to when it is
-/// opened, and to the primary where there is none. They refuse writes. Those to a replica that is down, drained, lagging or no replica any more are closed.
+/// opened, and to the primary where there is none. They refuse writes. Those to a replica that is down, drained, lagging or no replica any more are closed,
+/// and those to the primary within a second of there being a replica again.
 ///
 /// No statement is routed by this, and nobody knows which of them must show what: reads on such a connection may be as old as it takes to notice that
 /// its replica lags, and need not show what was written just now. For that there is [`Db`].

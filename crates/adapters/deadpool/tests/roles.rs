@@ -88,6 +88,21 @@ async fn a_pool_of_replicas_reads_there_refuses_writes_and_leaves_one_that_lags(
 }
 
 #[tokio::test]
+async fn a_pool_of_replicas_that_had_to_go_to_the_primary_comes_back() {
+    let (lab, db) = up(1).await;
+    let pool = pool(replica(&db), None);
+    until("it reads on the replica", async || is_replica(&pool).await == Ok(true)).await;
+    lab.node("db-1").unwrap().stop(StopMode::Fast).await.unwrap();
+    until("it reads on the primary", async || is_replica(&pool).await == Ok(false)).await;
+    let client = pool.get().await.unwrap();
+    let refused = client.execute("create table mine (a int)", &[]).await.unwrap_err();
+    assert_eq!(refused.code().map(|state| state.code()), Some("25006"));
+    drop(client);
+    lab.node("db-1").unwrap().start().await.unwrap();
+    until("it reads on the replica again", async || is_replica(&pool).await == Ok(true)).await;
+}
+
+#[tokio::test]
 async fn that_there_is_no_primary_is_what_the_pool_says() {
     let (lab, db) = up(0).await;
     let pool = pool(primary(&db).patience(Duration::from_millis(100)), None);

@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 
 use diesel_async::AsyncPgConnection;
-use millpond_cluster::{Handle, NodeLease, Purpose, ReadsUntilDropped, Unseen};
+use millpond_cluster::{Handle, NodeLease, OnLoan, Purpose, ReadsUntilDropped, Unseen};
 
 use crate::driver::Diesel;
+
+/// Where a caller took something.
+pub(crate) type Site = &'static Location<'static>;
 
 /// A connection on loan: made by [`Pool::read`](crate::Pool::read) and [`Pool::write`](crate::Pool::write). It derefs to `AsyncPgConnection`, and is
 /// one wherever diesel-async takes a connection: `&mut lease`.
@@ -20,22 +24,36 @@ pub struct PooledConnection {
     // In this order: the connection goes back before what was out of it counts as written.
     lease: NodeLease<Diesel>,
     _out: Option<Unseen<Diesel>>,
+    _loan: OnLoan<Diesel>,
     _reads: ReadsUntilDropped<Diesel>,
 }
 
 impl PooledConnection {
-    pub(crate) fn writing(mut lease: NodeLease<Diesel>, handle: &Handle<Diesel>) -> Self {
-        lease.look_mut().given_out();
-        let _reads = handle.here().reads_until_dropped();
-        Self { lease, _out: Some(handle.unseen()), _reads }
+    pub(crate) fn writing(lease: NodeLease<Diesel>, handle: &Handle<Diesel>, site: Site) -> Self {
+        Self::given_out(lease, Some(handle.unseen()), handle, site)
     }
 
-    pub(crate) fn reading(mut lease: NodeLease<Diesel>, purpose: Purpose, handle: &Handle<Diesel>) -> Self {
-        lease.look_mut().given_out();
+    pub(crate) fn reading(
+        mut lease: NodeLease<Diesel>,
+        purpose: Purpose,
+        handle: &Handle<Diesel>,
+        site: Site,
+    ) -> Self {
         if purpose == Purpose::Write {
             lease.look_mut().refuse_writes();
         }
-        Self { lease, _out: None, _reads: handle.here().reads_until_dropped() }
+        Self::given_out(lease, None, handle, site)
+    }
+
+    fn given_out(
+        mut lease: NodeLease<Diesel>,
+        out: Option<Unseen<Diesel>>,
+        handle: &Handle<Diesel>,
+        site: Site,
+    ) -> Self {
+        lease.look_mut().given_out();
+        let (loan, reads) = (handle.on_loan(site), handle.here().reads_until_dropped());
+        Self { lease, _out: out, _loan: loan, _reads: reads }
     }
 
     /// Whether the node's role has changed since the connection was given out.

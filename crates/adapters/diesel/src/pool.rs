@@ -1,6 +1,7 @@
 //! The pool.
 
 use std::future::Future;
+use std::panic::Location;
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
@@ -11,6 +12,7 @@ use millpond_postgres::{Builder, Report, ShadowReport, Status, Switches, TokenEr
 use tokio::time::Instant;
 
 use crate::driver::{Diesel, DieselDriver};
+use crate::lease::Site;
 use crate::transaction::{self, Callback};
 use crate::{Error, PooledConnection, Session};
 
@@ -94,10 +96,15 @@ impl Pool {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn read(&self) -> Result<PooledConnection, Error> {
+    #[track_caller]
+    pub fn read(&self) -> impl Future<Output = Result<PooledConnection, Error>> + Send {
+        self.read_at(Location::caller())
+    }
+
+    async fn read_at(&self, site: Site) -> Result<PooledConnection, Error> {
         let statement = Statement::connection(Access::Read).seen_as("connection");
         let (lease, purpose) = self.handle.run(statement, &mut Take).await?;
-        Ok(PooledConnection::reading(lease, purpose, &self.handle))
+        Ok(PooledConnection::reading(lease, purpose, &self.handle, site))
     }
 
     /// A connection to the primary.
@@ -109,10 +116,15 @@ impl Pool {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn write(&self) -> Result<PooledConnection, Error> {
+    #[track_caller]
+    pub fn write(&self) -> impl Future<Output = Result<PooledConnection, Error>> + Send {
+        self.write_at(Location::caller())
+    }
+
+    async fn write_at(&self, site: Site) -> Result<PooledConnection, Error> {
         let statement = Statement::connection(Access::Write).seen_as("connection");
         let (lease, _) = self.handle.run(statement, &mut Take).await?;
-        Ok(PooledConnection::writing(lease, &self.handle))
+        Ok(PooledConnection::writing(lease, &self.handle, site))
     }
 
     /// [`write`](Self::write), by the name that pools have for it.
@@ -124,8 +136,9 @@ impl Pool {
     /// # Cancel safety
     ///
     /// As [`write`](Self::write).
-    pub async fn get(&self) -> Result<PooledConnection, Error> {
-        self.write().await
+    #[track_caller]
+    pub fn get(&self) -> impl Future<Output = Result<PooledConnection, Error>> + Send {
+        self.write()
     }
 
     /// Runs an async closure in a transaction on the primary: committed when it gives a value, rolled back when it fails. Reads behind it show what was
@@ -152,7 +165,8 @@ impl Pool {
     /// # Cancel safety
     ///
     /// Cancel safe but for the commit, which may have run. It is taken for a write.
-    pub async fn transaction<R, E, F>(&self, callback: F) -> Result<R, E>
+    #[track_caller]
+    pub fn transaction<R, E, F>(&self, callback: F) -> impl Future<Output = Result<R, E>> + Send
     where
         for<'c> F: AsyncFnOnce(&'c mut AsyncPgConnection) -> Result<R, E>
             + Callback<&'c mut AsyncPgConnection, Result<R, E>>
@@ -160,7 +174,7 @@ impl Pool {
         R: Send,
         E: From<diesel::result::Error> + From<Error> + Send,
     {
-        transaction::run(&self.handle, Access::Write, callback).await
+        transaction::run(&self.handle, Access::Write, Location::caller(), callback)
     }
 
     /// The same for reads only, on a replica that is fresh enough.
@@ -172,7 +186,8 @@ impl Pool {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn read_transaction<R, E, F>(&self, callback: F) -> Result<R, E>
+    #[track_caller]
+    pub fn read_transaction<R, E, F>(&self, callback: F) -> impl Future<Output = Result<R, E>> + Send
     where
         for<'c> F: AsyncFnOnce(&'c mut AsyncPgConnection) -> Result<R, E>
             + Callback<&'c mut AsyncPgConnection, Result<R, E>>
@@ -180,7 +195,7 @@ impl Pool {
         R: Send,
         E: From<diesel::result::Error> + From<Error> + Send,
     {
-        transaction::run(&self.handle, Access::Read, callback).await
+        transaction::run(&self.handle, Access::Read, Location::caller(), callback)
     }
 
     /// A line of calls whose reads show its own writes, and those of the tokens that it was given.
@@ -229,6 +244,13 @@ impl Pool {
     #[must_use]
     pub fn with_report(&self, report: &Report) -> Self {
         self.with_handle(|handle| handle.with_report(report))
+    }
+
+    /// Reads from here on show all that had been written when this is called, wherever it was written: the primary serves them until a replica is known to
+    /// show that. For what came by another way than with a token, as a notification. Of the session, where this is one's or the task is in one; of the
+    /// process else.
+    pub fn see_latest(&self) {
+        self.handle.see_latest();
     }
 
     /// How the nodes stand.

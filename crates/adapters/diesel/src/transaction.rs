@@ -11,6 +11,7 @@ use millpond_postgres::foundation::{CommitError, OpenTransaction, prove};
 use crate::Error;
 use crate::driver::{Diesel, DieselDriver};
 use crate::error::BackendError;
+use crate::lease::Site;
 
 /// What a closure gives that is given an argument: a future that can be sent. All async closures and functions are such; for bounds.
 pub trait Callback<T, R>: FnOnce(T) -> Self::Future {
@@ -50,7 +51,12 @@ impl Operation<Diesel> for Begin {
 }
 
 /// Runs a callback in a transaction, and commits it if it gives a value.
-pub(crate) async fn run<R, E, F>(handle: &Handle<Diesel>, access: Access, callback: F) -> Result<R, E>
+pub(crate) async fn run<R, E, F>(
+    handle: &Handle<Diesel>,
+    access: Access,
+    site: Site,
+    callback: F,
+) -> Result<R, E>
 where
     for<'c> F: Callback<&'c mut AsyncPgConnection, Result<R, E>> + Send,
     R: Send,
@@ -60,7 +66,7 @@ where
     let statement = Statement::connection(access).seen_as("begin");
     let begun = handle.run(statement, &mut Begin { text }).await;
     let (lease, purpose) = begun.map_err(Error::from)?;
-    let mut transaction = OpenTransaction::new(lease, purpose, access, handle);
+    let mut transaction = OpenTransaction::new(lease, purpose, access, handle, site);
     match callback(transaction.connection_mut().client_mut()).await {
         Ok(value) => match transaction.commit().await {
             Ok(()) => Ok(value),

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_core::future::BoxFuture;
 use futures_util::TryStreamExt as _;
 use millpond_sqlx::{Mode, PgPool, Report, ShadowReport, Status, Switches};
 use sea_orm::{
@@ -42,6 +43,11 @@ enum Inner {
     /// One of sea-orm's, as it is.
     Plain(sea_orm::DatabaseConnection),
 }
+
+pub(crate) type Beginning<'f> = Pin<Box<dyn Future<Output = Result<DatabaseTransaction, DbErr>> + Send + 'f>>;
+
+pub(crate) type Transacting<'f, T, E> =
+    Pin<Box<dyn Future<Output = Result<T, TransactionError<E>>> + Send + 'f>>;
 
 /// Opens connections, as [`sea_orm::Database`] does.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +150,15 @@ impl DatabaseConnection {
         }
     }
 
+    /// Reads from here on show all that had been written when this is called, wherever it was written: the primary serves them until a replica is known to
+    /// show that. For what came by another way than with a token, as a notification. Of the session, where this is one's or the task is in one; of the
+    /// process else.
+    pub fn see_latest(&self) {
+        if let Some(pool) = self.pool() {
+            pool.see_latest();
+        }
+    }
+
     /// Says that something was defined by what is not seen, as by a migration. Until the catalog shows it no text is taken for a read.
     pub fn defined(&self) {
         if let Some(pool) = self.pool() {
@@ -234,6 +249,29 @@ impl DatabaseConnection {
             }
             Inner::Plain(connection) => connection.close_by_ref().await,
         }
+    }
+
+    /// Begins a transaction that was taken where this is called.
+    #[track_caller]
+    fn begin_here(&self, options: TransactionOptions) -> Beginning<'_> {
+        let pool = match &self.inner {
+            Inner::Routed(pool) => pool,
+            Inner::Plain(connection) => {
+                return Box::pin(async move {
+                    connection.begin_with_options(options).await.map(DatabaseTransaction::plain)
+                });
+            }
+        };
+        // A replica knows no serializable transactions.
+        let may_be_on_replica = options.access_mode == Some(AccessMode::ReadOnly)
+            && options.isolation_level != Some(IsolationLevel::Serializable);
+        let begun: BoxFuture<'_, _> =
+            match modes_of(options).map(|modes| AssertSqlSafe(format!("BEGIN {modes}"))) {
+                None => Box::pin(pool.begin()),
+                Some(text) if may_be_on_replica => Box::pin(pool.begin_read_only_with(text)),
+                Some(text) => Box::pin(pool.begin_with(text)),
+            };
+        Box::pin(async move { begun.await.map(DatabaseTransaction::routed).map_err(in_acquire) })
     }
 
     /// Runs an async closure in a transaction: committed when it gives a value, rolled back when it fails.
@@ -363,66 +401,77 @@ impl StreamTrait for DatabaseConnection {
     }
 }
 
-#[async_trait]
+// By hand, since what is begun is to be known by the place of its caller, which in an async function is not told.
 impl TransactionTrait for DatabaseConnection {
     type Transaction = DatabaseTransaction;
 
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.begin_with_options(TransactionOptions::default()).await
+    #[track_caller]
+    fn begin<'s, 'f>(&'s self) -> Beginning<'f>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.begin_here(TransactionOptions::default())
     }
 
-    async fn begin_with_config(
-        &self,
+    #[track_caller]
+    fn begin_with_config<'s, 'f>(
+        &'s self,
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
-    ) -> Result<DatabaseTransaction, DbErr> {
-        self.begin_with_options(options_of(isolation_level, access_mode)).await
+    ) -> Beginning<'f>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.begin_here(options_of(isolation_level, access_mode))
     }
 
-    async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
-        let pool = match &self.inner {
-            Inner::Routed(pool) => pool,
-            Inner::Plain(connection) => {
-                return connection.begin_with_options(options).await.map(DatabaseTransaction::plain);
-            }
-        };
-        // A replica knows no serializable transactions.
-        let may_be_on_replica = options.access_mode == Some(AccessMode::ReadOnly)
-            && options.isolation_level != Some(IsolationLevel::Serializable);
-        let begun = match modes_of(options).map(|modes| AssertSqlSafe(format!("BEGIN {modes}"))) {
-            None => pool.begin().await,
-            Some(text) if may_be_on_replica => pool.begin_read_only_with(text).await,
-            Some(text) => pool.begin_with(text).await,
-        };
-        begun.map(DatabaseTransaction::routed).map_err(in_acquire)
+    #[track_caller]
+    fn begin_with_options<'s, 'f>(&'s self, options: TransactionOptions) -> Beginning<'f>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.begin_here(options)
     }
 
-    async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
+    #[track_caller]
+    fn transaction<'s, 'f, F, T, E>(&'s self, callback: F) -> Transacting<'f, T, E>
     where
         F: for<'c> FnOnce(&'c DatabaseTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
-            + Send,
-        T: Send,
-        E: fmt::Display + fmt::Debug + Send,
+            + Send
+            + 'f,
+        T: Send + 'f,
+        E: fmt::Display + fmt::Debug + Send + 'f,
+        's: 'f,
+        Self: 'f,
     {
-        self.transaction_with_config(callback, None, None).await
+        self.transaction_with_config(callback, None, None)
     }
 
-    async fn transaction_with_config<F, T, E>(
-        &self,
+    #[track_caller]
+    fn transaction_with_config<'s, 'f, F, T, E>(
+        &'s self,
         callback: F,
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
-    ) -> Result<T, TransactionError<E>>
+    ) -> Transacting<'f, T, E>
     where
         F: for<'c> FnOnce(&'c DatabaseTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
-            + Send,
-        T: Send,
-        E: fmt::Display + fmt::Debug + Send,
+            + Send
+            + 'f,
+        T: Send + 'f,
+        E: fmt::Display + fmt::Debug + Send + 'f,
+        's: 'f,
+        Self: 'f,
     {
-        let begun = self.begin_with_config(isolation_level, access_mode).await;
-        let transaction = begun.map_err(TransactionError::Connection)?;
-        let answer = callback(&transaction).await;
-        settle(transaction, answer).await
+        let begun = self.begin_with_config(isolation_level, access_mode);
+        Box::pin(async move {
+            let transaction = begun.await.map_err(TransactionError::Connection)?;
+            let answer = callback(&transaction).await;
+            settle(transaction, answer).await
+        })
     }
 }
 

@@ -11,11 +11,11 @@ use millpond_cluster::Sessions;
 use millpond_sqlx::{PgPool, Token, TokenError};
 use sea_orm::{
     AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Statement,
-    StreamTrait, TransactionError, TransactionOptions, TransactionTrait,
+    StreamTrait, TransactionOptions, TransactionTrait,
 };
 use tokio::time::Instant;
 
-use crate::connection::DatabaseConnection;
+use crate::connection::{Beginning, DatabaseConnection, Transacting};
 use crate::error::in_acquire;
 use crate::stream::QueryStream;
 use crate::transaction::DatabaseTransaction;
@@ -175,48 +175,71 @@ impl StreamTrait for Session {
     }
 }
 
-#[async_trait]
+// By hand, as that of the connection.
 impl TransactionTrait for Session {
     type Transaction = DatabaseTransaction;
 
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.connection.begin().await
+    #[track_caller]
+    fn begin<'s, 'f>(&'s self) -> Beginning<'f>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.connection.begin()
     }
 
-    async fn begin_with_config(
-        &self,
+    #[track_caller]
+    fn begin_with_config<'s, 'f>(
+        &'s self,
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
-    ) -> Result<DatabaseTransaction, DbErr> {
-        self.connection.begin_with_config(isolation_level, access_mode).await
+    ) -> Beginning<'f>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.connection.begin_with_config(isolation_level, access_mode)
     }
 
-    async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
-        self.connection.begin_with_options(options).await
+    #[track_caller]
+    fn begin_with_options<'s, 'f>(&'s self, options: TransactionOptions) -> Beginning<'f>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.connection.begin_with_options(options)
     }
 
-    async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
+    #[track_caller]
+    fn transaction<'s, 'f, F, T, E>(&'s self, callback: F) -> Transacting<'f, T, E>
     where
         F: for<'c> FnOnce(&'c DatabaseTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
-            + Send,
-        T: Send,
-        E: fmt::Display + fmt::Debug + Send,
+            + Send
+            + 'f,
+        T: Send + 'f,
+        E: fmt::Display + fmt::Debug + Send + 'f,
+        's: 'f,
+        Self: 'f,
     {
-        self.connection.transaction(callback).await
+        self.connection.transaction(callback)
     }
 
-    async fn transaction_with_config<F, T, E>(
-        &self,
+    #[track_caller]
+    fn transaction_with_config<'s, 'f, F, T, E>(
+        &'s self,
         callback: F,
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
-    ) -> Result<T, TransactionError<E>>
+    ) -> Transacting<'f, T, E>
     where
         F: for<'c> FnOnce(&'c DatabaseTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>
-            + Send,
-        T: Send,
-        E: fmt::Display + fmt::Debug + Send,
+            + Send
+            + 'f,
+        T: Send + 'f,
+        E: fmt::Display + fmt::Debug + Send + 'f,
+        's: 'f,
+        Self: 'f,
     {
-        self.connection.transaction_with_config(callback, isolation_level, access_mode).await
+        self.connection.transaction_with_config(callback, isolation_level, access_mode)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use millpond_lab::Lab;
 use millpond_sea_orm::{
-    DatabaseConnection, DatabaseTransaction, ErrorKind, Mode, PgPoolOptions, Session, routing_error,
+    DatabaseConnection, DatabaseTransaction, ErrorKind, Event, Mode, PgPoolOptions, Session, routing_error,
 };
 use sea_orm::prelude::*;
 use sea_orm::{
@@ -509,6 +509,34 @@ async fn one_of_sea_orms_is_used_as_it_is() {
     tx.commit().await.unwrap();
     drop(db);
     assert_eq!(mock.into_transaction_log().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_held_for_too_long_is_told_of_with_the_place_where_it_was_taken() {
+    let (told, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let options = PgPoolOptions::new().settings(move |builder| {
+        let builder = builder.leak_after(Some(Duration::from_millis(100)));
+        builder.on_event(move |event| {
+            if let Event::Leaked { site, .. } = event {
+                told.send((site.file(), site.line())).unwrap();
+            }
+        })
+    });
+    let cluster = Cluster::with(0, options).await;
+    let (db, session) = (&cluster.db, cluster.db.session());
+    let line = line!();
+    let plain = db.begin().await.unwrap();
+    let of_session = session.begin().await.unwrap();
+    let read_only = session.begin_with_config(None, Some(AccessMode::ReadOnly)).await.unwrap();
+    let mut sites = Vec::new();
+    while sites.len() < 3 {
+        let (file, line) = events.recv().await.unwrap();
+        assert!(file.ends_with("tests/connection.rs"), "{file}");
+        sites.push(line);
+    }
+    sites.sort_unstable();
+    assert_eq!(sites, [line + 1, line + 2, line + 3]);
+    drop((plain, of_session, read_only));
 }
 
 mod migrations {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 
 use futures_core::future::BoxFuture;
-use millpond_cluster::{NodeLease, Unseen};
+use millpond_cluster::{Handle, NodeLease, OnLoan, Unseen};
 use sqlx::Acquire;
 use sqlx::postgres::{PgConnection, Postgres};
 use tokio::time::timeout;
@@ -23,13 +24,17 @@ pub struct PoolConnection {
 
 enum Inner {
     // The connection goes back before what was out of it counts as written.
-    Routed { lease: NodeLease<Sqlx>, _out: Unseen<Sqlx> },
+    Routed { lease: NodeLease<Sqlx>, _out: Unseen<Sqlx>, _loan: OnLoan<Sqlx> },
     Plain(sqlx::pool::PoolConnection<Postgres>),
 }
 
 impl PoolConnection {
-    pub(crate) const fn routed(lease: NodeLease<Sqlx>, out: Unseen<Sqlx>) -> Self {
-        Self { inner: Inner::Routed { lease, _out: out } }
+    pub(crate) fn routed(
+        lease: NodeLease<Sqlx>,
+        handle: &Handle<Sqlx>,
+        site: &'static Location<'static>,
+    ) -> Self {
+        Self { inner: Inner::Routed { lease, _out: handle.unseen(), _loan: handle.on_loan(site) } }
     }
 
     pub(crate) const fn plain(connection: sqlx::pool::PoolConnection<Postgres>) -> Self {
@@ -95,9 +100,10 @@ impl<'c> Acquire<'c> for &'_ PgPool {
     type Database = Postgres;
     type Connection = PoolConnection;
 
+    #[track_caller]
     fn acquire(self) -> BoxFuture<'c, Result<PoolConnection, sqlx::Error>> {
-        let pool = self.clone();
-        Box::pin(async move { pool.acquire().await })
+        let (pool, site) = (self.clone(), Location::caller());
+        Box::pin(async move { pool.acquire_at(site).await })
     }
 
     fn begin(self) -> BoxFuture<'c, Result<sqlx::Transaction<'c, Postgres>, sqlx::Error>> {
@@ -115,6 +121,7 @@ impl<'c> Acquire<'c> for &'_ Session {
     type Database = Postgres;
     type Connection = PoolConnection;
 
+    #[track_caller]
     fn acquire(self) -> BoxFuture<'c, Result<PoolConnection, sqlx::Error>> {
         Acquire::acquire(&**self)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -188,8 +189,9 @@ impl PgPool {
     /// # Cancel safety
     ///
     /// Cancel safe: nobody else gets a connection in a transaction.
-    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.begin_by(None, Access::Write).await
+    #[track_caller]
+    pub fn begin(&self) -> impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>> + Send {
+        self.begin_at(Location::caller(), None, Access::Write)
     }
 
     /// The same with a statement of its own in the place of `BEGIN`.
@@ -201,11 +203,12 @@ impl PgPool {
     /// # Cancel safety
     ///
     /// As [`begin`](Self::begin).
-    pub async fn begin_with(
+    #[track_caller]
+    pub fn begin_with(
         &self,
         statement: impl SqlSafeStr,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.begin_by(Some(statement.into_sql_str()), Access::Write).await
+    ) -> impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>> + Send {
+        self.begin_at(Location::caller(), Some(statement.into_sql_str()), Access::Write)
     }
 
     /// Begins a transaction that only reads, on a replica that is fresh enough.
@@ -217,8 +220,11 @@ impl PgPool {
     /// # Cancel safety
     ///
     /// As [`begin`](Self::begin).
-    pub async fn begin_read_only(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.begin_by(Some(SqlStr::from_static("BEGIN READ ONLY")), Access::Read).await
+    #[track_caller]
+    pub fn begin_read_only(
+        &self,
+    ) -> impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>> + Send {
+        self.begin_at(Location::caller(), Some(SqlStr::from_static("BEGIN READ ONLY")), Access::Read)
     }
 
     /// The same with a statement of its own, as `BEGIN ISOLATION LEVEL REPEATABLE READ`: it only reads, whatever that says. A replica refuses one that is
@@ -231,18 +237,20 @@ impl PgPool {
     /// # Cancel safety
     ///
     /// As [`begin`](Self::begin).
-    pub async fn begin_read_only_with(
+    #[track_caller]
+    pub fn begin_read_only_with(
         &self,
         statement: impl SqlSafeStr,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    ) -> impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>> + Send {
         let statement = statement.into_sql_str();
         // A comment at its end must not hide what follows.
         let read_only = format!("{}\n;SET TRANSACTION READ ONLY", statement.as_str());
-        self.begin_by(Some(AssertSqlSafe(read_only).into_sql_str()), Access::Read).await
+        self.begin_at(Location::caller(), Some(AssertSqlSafe(read_only).into_sql_str()), Access::Read)
     }
 
-    async fn begin_by(
+    async fn begin_at(
         &self,
+        site: &'static Location<'static>,
         text: Option<SqlStr>,
         access: Access,
     ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
@@ -260,7 +268,7 @@ impl PgPool {
         let mut begin = Begin { text, failed: Failed::default() };
         match routed.handle.run(statement, &mut begin).await {
             Ok((lease, purpose)) => {
-                Ok(Transaction::routed(OpenTransaction::new(lease, purpose, access, &routed.handle)))
+                Ok(Transaction::routed(OpenTransaction::new(lease, purpose, access, &routed.handle, site)))
             }
             Err(error) => Err(begin.failed.instead_of(error)),
         }
@@ -278,14 +286,22 @@ impl PgPool {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn acquire(&self) -> Result<PoolConnection, sqlx::Error> {
+    #[track_caller]
+    pub fn acquire(&self) -> impl Future<Output = Result<PoolConnection, sqlx::Error>> + Send {
+        self.acquire_at(Location::caller())
+    }
+
+    pub(crate) async fn acquire_at(
+        &self,
+        site: &'static Location<'static>,
+    ) -> Result<PoolConnection, sqlx::Error> {
         let routed = match &self.kind {
             Kind::Routed(routed) => routed,
             Kind::Plain(pool) => return Ok(PoolConnection::plain(pool.acquire().await?)),
         };
         let taken = routed.handle.run(Statement::connection(Access::Write), &mut Take).await;
         let (lease, _) = taken.map_err(in_sqlx)?;
-        Ok(PoolConnection::routed(lease, routed.handle.unseen()))
+        Ok(PoolConnection::routed(lease, &routed.handle, site))
     }
 
     /// One pool of sqlx's that leads to whichever node is the primary, for code that takes an `sqlx::PgPool`: listeners, COPY, migrations, job queues,
@@ -349,6 +365,15 @@ impl PgPool {
                 u32::try_from(nodes).unwrap_or(u32::MAX).saturating_add(writer)
             }
             Kind::Plain(pool) => of_pool(pool),
+        }
+    }
+
+    /// Reads from here on show all that had been written when this is called, wherever it was written: the primary serves them until a replica is known to
+    /// show that. For what came by another way than with a token, as a notification. Of the session, where this is one's or the task is in one; of the
+    /// process else.
+    pub fn see_latest(&self) {
+        if let Some(handle) = self.cluster() {
+            handle.see_latest();
         }
     }
 
@@ -523,8 +548,9 @@ impl Session {
     /// # Cancel safety
     ///
     /// As [`PgPool::begin`].
-    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.pool.begin().await
+    #[track_caller]
+    pub fn begin(&self) -> impl Future<Output = Result<Transaction<'static, Postgres>, sqlx::Error>> + Send {
+        self.pool.begin()
     }
 
     /// [`PgPool::acquire`].
@@ -536,8 +562,9 @@ impl Session {
     /// # Cancel safety
     ///
     /// As [`PgPool::acquire`].
-    pub async fn acquire(&self) -> Result<PoolConnection, sqlx::Error> {
-        self.pool.acquire().await
+    #[track_caller]
+    pub fn acquire(&self) -> impl Future<Output = Result<PoolConnection, sqlx::Error>> + Send {
+        self.pool.acquire()
     }
 
     /// Reads show what `token` asks for from here on.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
 use millpond_lab::Lab;
-use millpond_sqlx::{ErrorKind, Mode, PgPool, PgPoolOptions, Session, Transaction, routing_error};
+use millpond_sqlx::{ErrorKind, Event, Mode, PgPool, PgPoolOptions, Session, Transaction, routing_error};
 use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::{Acquire, Either, Executor, PgConnection, Postgres, Row, Statement};
 
@@ -473,6 +473,41 @@ async fn the_writer_pool_leads_to_the_primary_from_the_first_connection_on() {
         assert!(pool.is_closed());
     }
     assert_eq!(count(&cluster.pool.latest()).await, 5);
+}
+
+#[tokio::test]
+async fn what_is_held_for_too_long_is_told_of_with_the_place_where_it_was_taken() {
+    let (told, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let options = PgPoolOptions::new().settings(move |builder| {
+        let builder = builder.leak_after(Some(Duration::from_millis(100)));
+        builder.on_event(move |event| {
+            if let Event::Leaked { site, .. } = event {
+                told.send((site.file(), site.line())).unwrap();
+            }
+        })
+    });
+    let cluster = Cluster::with(0, options).await;
+    let (pool, session) = (&cluster.pool, cluster.pool.session());
+    let line = line!();
+    let connection = pool.acquire().await.unwrap();
+    let transaction = session.begin().await.unwrap();
+    let read_only = pool.begin_read_only().await.unwrap();
+    let generic = Acquire::acquire(pool).await.unwrap();
+    let mut sites = Vec::new();
+    while sites.len() < 4 {
+        let (file, line) = events.recv().await.unwrap();
+        assert!(file.ends_with("tests/pool.rs"), "{file}");
+        sites.push(line);
+    }
+    sites.sort_unstable();
+    assert_eq!(sites, [line + 1, line + 2, line + 3, line + 4]);
+    drop((connection, transaction, read_only, generic));
+    // One that is given back in time is not told of, nor is anything twice.
+    drop(pool.acquire().await.unwrap());
+    let last = pool.begin().await.unwrap();
+    assert_eq!(events.recv().await.unwrap().1, line!() - 1);
+    drop(last);
+    assert!(events.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -4,12 +4,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::select;
 use millpond_cluster::{Handle, NodeKey, Purpose};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::foundation::OpenedApart;
 use crate::{Db, DriverError, Error, Postgres};
+
+/// How often a connection that is on the primary for want of a replica looks whether there is one.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A connection that follows a role: made by [`open_on_primary`] and [`open_on_replica`].
 #[derive(Debug)]
@@ -19,6 +23,12 @@ pub struct Followed {
     pub client: tokio_postgres::Client,
     /// What drives it, and watches its node. Aborted, it closes the connection.
     pub driven: JoinHandle<()>,
+}
+
+impl From<OpenedApart> for Followed {
+    fn from(opened: OpenedApart) -> Self {
+        Self { client: opened.client, driven: opened.driven }
+    }
 }
 
 /// Why there is no connection that follows a role.
@@ -55,7 +65,7 @@ pub async fn open_on_primary(db: &Db, purpose: Purpose, patience: Duration) -> R
 }
 
 /// Opens a connection to the less busy of two replicas that reads of `db` may go to now, and to the primary where there is none. It refuses writes, and
-/// ends when its node is down, drained, lagging, or no replica any more.
+/// ends when its node is down, drained, lagging, or no replica any more; on the primary, when there is a replica to read from.
 ///
 /// # Errors
 ///
@@ -67,7 +77,8 @@ pub async fn open_on_primary(db: &Db, purpose: Purpose, patience: Duration) -> R
 pub async fn open_on_replica(db: &Db, patience: Duration) -> Result<Followed, FollowError> {
     let handle = db.handle().clone();
     let Some((node, _)) = handle.replica() else {
-        return open_on_primary(db, Purpose::Read, patience).await;
+        let opened = open_on_primary(db, Purpose::Read, patience).await?;
+        return Ok(until(opened, async move { until_replica(&handle).await }));
     };
     let opened = open(&handle, node, Purpose::Read).await?;
     Ok(until(opened, async move { handle.until_unfit(node).await }))
@@ -86,15 +97,21 @@ async fn open(
     opened
 }
 
-/// The same connection, closed as soon as its node is not what it was opened for.
-fn until(opened: OpenedApart, is_over: impl Future<Output = ()> + Send + 'static) -> Followed {
+/// Waits until reads may go to a replica. It is looked at now and then: that a replica comes nearer is told to nobody.
+async fn until_replica(handle: &Handle<Postgres>) {
+    let mut looks = interval(LOOK_AGAIN);
+    looks.tick().await;
+    while handle.replica().is_none() {
+        looks.tick().await;
+    }
+}
+
+/// The same connection, closed as soon as that is over.
+fn until(opened: impl Into<Followed>, is_over: impl Future<Output = ()> + Send + 'static) -> Followed {
+    let opened = opened.into();
     let mut driven = AbortOnDrop(opened.driven);
     let task = tokio::spawn(async move {
-        let is_over = pin!(is_over);
-        tokio::select! {
-            _ = &mut driven.0 => {}
-            () = is_over => {}
-        }
+        select(&mut driven.0, pin!(is_over)).await;
     });
     Followed { client: opened.client, driven: task }
 }

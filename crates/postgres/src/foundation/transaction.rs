@@ -1,12 +1,13 @@
 //! Transactions of another driver, on leases of ours.
 
+use std::panic::Location;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use millpond_cluster::core::{Access, Epoch};
 use millpond_cluster::{
-    Backend as _, Changes, Error, ErrorKind, GivenUp, Handle, NodeLease, Outcome, Purpose, ReadsUntilDropped,
-    timed_out,
+    Backend as _, Changes, Error, ErrorKind, GivenUp, Handle, NodeLease, OnLoan, Outcome, Purpose,
+    ReadsUntilDropped, timed_out,
 };
 use tokio::time::timeout;
 
@@ -21,6 +22,7 @@ const PLACED_WITHIN: Duration = Duration::from_secs(1);
 pub struct OpenTransaction<D: Driver> {
     lease: NodeLease<Foreign<D>>,
     handle: Handle<Foreign<D>>,
+    _loan: OnLoan<Foreign<D>>,
     /// Whether the primary is asked where it is behind the commit.
     is_placed: bool,
     is_on_primary: bool,
@@ -43,12 +45,13 @@ pub enum CommitError<E> {
 }
 
 impl<D: Driver> OpenTransaction<D> {
-    /// Of a lease on which one was begun, for reads only or not. The primary is asked where it is behind its commit for a session, whose token says so.
+    /// Of a lease on which one was begun there, for reads only or not. The primary is asked where it is behind its commit for a session, whose token says so.
     pub fn new(
         lease: NodeLease<Foreign<D>>,
         purpose: Purpose,
         access: Access,
         handle: &Handle<Foreign<D>>,
+        site: &'static Location<'static>,
     ) -> Self {
         // In this order: connections are closed before another epoch begins.
         let epoch = Some(handle.epoch()).filter(|_| !lease.is_evicted());
@@ -60,6 +63,7 @@ impl<D: Driver> OpenTransaction<D> {
             may_write: purpose == Purpose::Write && !access.is_read(),
             epoch,
             _reads: handle.reads_until_dropped(),
+            _loan: handle.on_loan(site),
             handle,
         }
     }

@@ -26,6 +26,8 @@ pub struct Handle<B: Backend> {
     cluster: Cluster<B>,
     asked: Asked,
     pub(crate) sees: Sees<B::Position>,
+    /// Whether a session's reads are those of a plain handle.
+    shows_process: bool,
     /// How long a call may take in all.
     timeout: Option<Duration>,
     /// When all calls have to be over.
@@ -116,6 +118,7 @@ impl<B: Backend> Clone for Handle<B> {
             cluster: self.cluster.clone(),
             asked: self.asked,
             sees: self.sees.clone(),
+            shows_process: self.shows_process,
             timeout: self.timeout,
             deadline: self.deadline,
             wait: self.wait,
@@ -139,6 +142,7 @@ impl<B: Backend> Handle<B> {
             cluster,
             asked: Asked::Usual { distance: None },
             sees,
+            shows_process: false,
             timeout: None,
             deadline: None,
             wait: Duration::ZERO,
@@ -174,6 +178,7 @@ impl<B: Backend> Handle<B> {
         }
         self.current().map(|session| Self {
             sees: session.sees,
+            shows_process: matches!(self.sees, Sees::Process),
             is_monotonic: session.is_monotonic,
             timeout: self.timeout.or(session.timeout),
             deadline: self.deadline.or(session.deadline),
@@ -197,7 +202,7 @@ impl<B: Backend> Handle<B> {
             Sees::Session(line) => Sees::Session(Arc::clone(line)),
             Sees::Process | Sees::Nothing => Sees::Nothing,
         };
-        Self { asked, sees, ..self.clone() }
+        Self { asked, sees, shows_process: false, ..self.clone() }
     }
 
     /// The same handle for statements that run with a search path of their own: a name without a schema may mean what any schema has
@@ -599,20 +604,32 @@ impl<B: Backend> Handle<B> {
         matches!(self.sees, Sees::Session(_))
     }
 
-    /// Whether its reads show what the whole process has written.
-    pub(crate) const fn sees_process(&self) -> bool {
-        matches!(self.sees, Sees::Process)
-    }
-
     /// What its reads must show, if anything was written.
     pub(crate) fn seen(&self) -> Option<Guard<Arc<Seen<B::Position>>>> {
+        if self.reads_as_process() { self.written_by_process() } else { self.own_seen() }
+    }
+
+    /// Whether its reads show what the whole process has written: those of a plain handle, in a session too that has written and was told nothing yet, which
+    /// takes nothing from them.
+    pub(crate) fn reads_as_process(&self) -> bool {
+        match &self.sees {
+            Sees::Nothing => false,
+            Sees::Process => true,
+            Sees::Session(line) => self.shows_process && line.seen().is_nothing(),
+        }
+    }
+
+    /// What it has written itself, or was told, if anything.
+    pub(crate) fn own_seen(&self) -> Option<Guard<Arc<Seen<B::Position>>>> {
         match &self.sees {
             Sees::Nothing => None,
-            Sees::Process => {
-                Some(&self.shared().written).filter(|written| !written.is_nothing()).map(Written::all)
-            }
+            Sees::Process => self.written_by_process(),
             Sees::Session(line) => Some(line.seen()),
         }
+    }
+
+    fn written_by_process(&self) -> Option<Guard<Arc<Seen<B::Position>>>> {
+        Some(&self.shared().written).filter(|written| !written.is_nothing()).map(Written::all)
     }
 
     pub(crate) fn shared(&self) -> &Shared<B> {

@@ -22,7 +22,8 @@ pub trait Sessions: Clone + Send + Sync + 'static {
     /// What a reader elsewhere must be able to see to see what was written in it; nothing where there are no tokens, as in a test.
     fn give_token(session: &Self::Session) -> Option<String>;
 
-    /// Runs a future in which plain handles of the same cluster act as the session.
+    /// Runs a future in which plain handles of the same cluster act as the session; as long as that has written and was told
+    /// nothing, they show what the process has written, as ever.
     fn run_in<F>(session: &Self::Session, future: F) -> impl Future<Output = F::Output> + Send
     where
         F: Future + Send,

@@ -43,7 +43,7 @@ impl<B: Backend> Handle<B> {
     }
 
     fn own_token(&self) -> Token<B::Position> {
-        let seen = self.seen();
+        let seen = self.own_seen();
         if let Some(token) = seen.as_ref().and_then(|seen| seen.token()) {
             return token.clone();
         }

@@ -60,7 +60,9 @@ impl<B: Backend> Handle<B> {
         match &self.sees {
             Sees::Nothing => false,
             Sees::Process => self.shared().unseen.is_any(),
-            Sees::Session(line) => line.unseen.is_any(),
+            Sees::Session(line) => {
+                line.unseen.is_any() || (self.reads_as_process() && self.shared().unseen.is_any())
+            }
         }
     }
 }
@@ -82,7 +84,7 @@ static IS_USED: AtomicBool = AtomicBool::new(false);
 
 impl<B: Backend> Handle<B> {
     /// Runs a future in this session: in it handles of the same cluster that are no session's show what the session has written and was told, whatever
-    /// freshness they ask for, and what they write is the session's. Tasks that are spawned in it are not in it: they have to be brought
+    /// freshness they ask for, and what they write is the session's. As long as that is nothing, plain ones show what the process has written, as ever. Tasks that are spawned in it are not in it: they have to be brought
     /// [there](Self::current).
     ///
     /// A limit for calls that the session has counts for those handles, too, unless they have one of their own.
@@ -187,6 +189,28 @@ mod tests {
         let fresh = plain.session();
         assert_eq!((is_nothing(&fresh), run(&fresh, Access::Read).await), (true, 2));
         assert_eq!(run(&plain.with_freshness(Freshness::Any), Access::Read).await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_session_plain_handles_show_what_the_process_has_written_as_ever() {
+        let cluster = cluster();
+        let plain = cluster.handle();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        plain.wrote();
+        let session = plain.session();
+        let token = session
+            .scope(async {
+                assert_eq!(run(&plain, Access::Read).await, 1, "it shows what another request wrote");
+                let any = plain.with_freshness(Freshness::Any);
+                assert_eq!(run(&any, Access::Read).await, 2, "who wants any has never asked for that");
+                assert_eq!(run(&session, Access::Read).await, 2, "nor has the session itself");
+                let work = plain.session().unseen();
+                assert_eq!(run(&plain, Access::Read).await, 1);
+                drop(work);
+                plain.token()
+            })
+            .await;
+        assert_eq!(*token.position(), TokenPosition::Nothing, "it is none of its own");
     }
 
     #[tokio::test(start_paused = true)]

@@ -64,7 +64,7 @@ impl<B: Backend> Handle<B> {
     /// What a read has to show of this process's writes: less than all of them, where it is known which tables it reads.
     pub(crate) fn seen_by_tables_of(&self, sql: &str) -> Option<Seen<B::Position>> {
         let shared = self.shared();
-        if sql.len() > LONGEST || !self.sees_process() || !shared.knowledge.is_current() {
+        if sql.len() > LONGEST || !self.reads_as_process() || !shared.knowledge.is_current() {
             return None;
         }
         let analysis = self.analyze(sql);

@@ -57,8 +57,10 @@ impl BackendError {
     }
 }
 
-/// Whether nobody knows, behind it, what the server did. diesel tells no code but of what it has a name for.
-pub(crate) const fn is_lost(error: &DieselError) -> bool {
+/// Whether nobody knows, behind it, what the server did: the connection is gone, or the server is going away. diesel tells a code only of what it has a name
+/// for, so that other errors of the server's count as that, too: a request may be answered by 503 then.
+#[must_use]
+pub const fn is_lost(error: &DieselError) -> bool {
     match error {
         DieselError::DatabaseError(kind, _) => !matches!(
             kind,

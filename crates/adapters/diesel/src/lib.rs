@@ -9,7 +9,7 @@ mod pool;
 mod session;
 mod transaction;
 
-pub use error::Error;
+pub use error::{Error, is_lost};
 pub use follow::{Follow, primary, replica};
 pub use lease::PooledConnection;
 pub use pool::Pool;

@@ -382,6 +382,8 @@ impl PgPool {
     pub fn defined(&self) {
         if let Some(handle) = self.cluster() {
             handle.defined();
+            // Replicas have it when they have replayed it: until then it would be missing there.
+            handle.cluster().handle().see_latest();
         }
     }
 

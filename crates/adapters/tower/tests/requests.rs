@@ -149,6 +149,20 @@ async fn what_one_instance_wrote_the_other_shows_to_who_brings_the_token() {
 }
 
 #[tokio::test]
+async fn the_layer_takes_nothing_from_who_brings_no_token() {
+    let (lab, here, there) = two(|layer| layer).await;
+    lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    for count in 1..=10 {
+        let (_, written, _) = here.ask("POST", "/item", None).await;
+        assert_eq!(written, count.to_string());
+        let (_, read, _) = here.ask("GET", "/item", None).await;
+        assert_eq!(read, count.to_string(), "what this process has written");
+    }
+    let (_, read, _) = there.ask("GET", "/item", None).await;
+    assert_eq!(read, "0", "another process has not heard of it");
+}
+
+#[tokio::test]
 async fn sessions_of_requests_at_the_same_time_are_apart() {
     let (_lab, a, _) = two(|layer| layer).await;
     let (_, nothing, _) = a.ask("GET", "/token", None).await;

@@ -7,44 +7,68 @@ use tokio::runtime::{Builder, Runtime};
 use crate::compare::{COLUMNS, check};
 use crate::cpu::ProcessTree;
 use crate::figures::{Check, Reading, Report};
-use crate::group::{Group, Plan};
+use crate::group::{Group, Line, Plan};
 use crate::load::Shape;
 use crate::point::{Bed, CONNECTIONS, Reads, contender, filling};
 use crate::rounds::{Contender, Measured, interleave};
 use crate::server::SHARED_BUFFERS;
 use crate::systems::sqlx::{Adapter, Handmade, Untested};
-use crate::systems::{System, WAIT_TIMEOUT};
+use crate::systems::{System, WAIT_TIMEOUT, diesel, sea_orm};
 use crate::table::{ratio, show_ratio, table};
 use crate::throttle::Throttle;
 
-/// What a service has before it changes.
+/// What a service on sqlx has before it changes.
 const REFERENCE: &str = Handmade::NAME;
 
-/// The group: point reads on one node. Those over replicas are [`replicated`].
+/// The group: point reads on one node, by each foreign pool and by ours in its place. Those over replicas are [`replicated`].
 pub static GROUP: Group = Group {
     name: "adapters",
-    packages: &["millpond-sqlx", "sqlx", "sqlx-postgres", "tokio"],
-    systems: &[contender::<Adapter>(), contender::<Handmade>(), contender::<Untested>()],
-    reference: REFERENCE,
-    scenario: |bed: &Bed| format!("sqlx/t{}", bed.shape.tasks),
+    packages: &[
+        "diesel-async",
+        "millpond-diesel",
+        "millpond-sea-orm",
+        "millpond-sqlx",
+        "sea-orm",
+        "sqlx",
+        "sqlx-postgres",
+        "tokio",
+    ],
+    lines: &[
+        Line {
+            systems: &[contender::<Adapter>(), contender::<Handmade>(), contender::<Untested>()],
+            reference: REFERENCE,
+            scenario: |bed: &Bed| format!("sqlx/t{}", bed.shape.tasks),
+            checks: checks::<Adapter, Handmade>,
+        },
+        Line {
+            systems: &[contender::<sea_orm::Adapter>(), contender::<sea_orm::Handmade>()],
+            reference: sea_orm::Handmade::NAME,
+            scenario: |bed: &Bed| format!("sea-orm/t{}", bed.shape.tasks),
+            checks: checks::<sea_orm::Adapter, sea_orm::Handmade>,
+        },
+        Line {
+            systems: &[contender::<diesel::Adapter>(), contender::<diesel::Handmade>()],
+            reference: diesel::Handmade::NAME,
+            scenario: |bed: &Bed| format!("diesel/t{}", bed.shape.tasks),
+            checks: checks::<diesel::Adapter, diesel::Handmade>,
+        },
+    ],
     notes,
-    checks,
 };
 
 fn notes() -> String {
     format!(
-        "at most {CONNECTIONS} connections, wait timeout {} s; sqlx: its defaults, which ask the server before a connection \
-         is handed out; sqlx-untested: without that\n",
+        "at most {CONNECTIONS} connections, wait timeout {} s; sqlx, sea-orm, diesel-async (by its deadpool): their defaults, which ask \
+         the server before a connection is handed out; sqlx-untested: without that\n",
         WAIT_TIMEOUT.as_secs(),
     )
 }
 
 /// What an adapter may cost beside what it stands for, in one scenario.
-fn checks(measured: &Measured) -> Vec<Check> {
-    let cpu = ratio(measured, "client_cpu", Adapter::NAME, REFERENCE);
-    let name = format!("at most 1.15x the client CPU of {REFERENCE}");
-    let checked =
-        cpu.map(|cpu| check(measured, Adapter::NAME, &name, cpu.of_medians <= 1.15, show_ratio(cpu)));
+fn checks<A: System, H: System>(measured: &Measured) -> Vec<Check> {
+    let cpu = ratio(measured, "client_cpu", A::NAME, H::NAME);
+    let name = format!("at most 1.15x the client CPU of {}", H::NAME);
+    let checked = cpu.map(|cpu| check(measured, A::NAME, &name, cpu.of_medians <= 1.15, show_ratio(cpu)));
     checked.into_iter().collect()
 }
 

@@ -1,7 +1,7 @@
 //! The group `compare`: what a team would pick instead, on the same work in the same minute.
 
 use crate::figures::{Check, values_of};
-use crate::group::Group;
+use crate::group::{Group, Line};
 use crate::point::{Bed, CONNECTIONS, contender};
 use crate::rounds::Measured;
 use crate::spread::Spread;
@@ -15,11 +15,13 @@ use crate::table::{Beside, Column, ratio, show_ratio};
 pub static GROUP: Group = Group {
     name: "compare",
     packages: &["deadpool", "deadpool-postgres", "millpond", "tokio", "tokio-postgres"],
-    systems: &[contender::<Millpond>(), contender::<Deadpool>(), contender::<Bare>()],
-    reference: Deadpool::NAME,
-    scenario: |bed: &Bed| format!("point/c{CONNECTIONS}/t{}/loopback", bed.shape.tasks),
+    lines: &[Line {
+        systems: &[contender::<Millpond>(), contender::<Deadpool>(), contender::<Bare>()],
+        reference: Deadpool::NAME,
+        scenario: |bed: &Bed| format!("point/c{CONNECTIONS}/t{}/loopback", bed.shape.tasks),
+        checks,
+    }],
     notes,
-    checks,
 };
 
 /// The columns of the table.

@@ -22,16 +22,29 @@ pub struct Group {
     pub name: &'static str,
     /// The packages whose versions stand beside the figures.
     pub packages: &'static [&'static str],
+    /// Who is compared with whom.
+    pub lines: &'static [Line],
+    /// What a reader of the table must know beside machine, rows and rounds.
+    pub notes: fn() -> String,
+}
+
+/// Systems that are compared with each other: one scenario for each number of tasks.
+#[derive(Debug)]
+pub struct Line {
     /// Who takes part.
     pub systems: &'static [Contender<Bed>],
     /// What ratios refer to.
     pub reference: &'static str,
     /// The scenario, as figures have it.
     pub scenario: fn(&Bed) -> String,
-    /// What a reader of the table must know beside machine, rows and rounds.
-    pub notes: fn() -> String,
     /// What is promised, in one scenario.
     pub checks: fn(&Measured) -> Vec<Check>,
+}
+
+impl Group {
+    fn systems(&self) -> impl Iterator<Item = &'static Contender<Bed>> {
+        self.lines.iter().flat_map(|line| line.systems)
+    }
 }
 
 /// How much is measured.
@@ -65,7 +78,8 @@ pub struct Plan {
     warm_up: Duration,
     window: Duration,
     tasks: Vec<usize>,
-    contenders: Vec<Contender<Bed>>,
+    /// Those of each line.
+    contenders: Vec<Vec<Contender<Bed>>>,
     is_strict: bool,
 }
 
@@ -78,12 +92,15 @@ impl Arguments {
     pub fn plan(self, group: &'static Group, tasks: Vec<usize>) -> Result<Plan> {
         let (rows, rounds, warm_up, window) =
             if self.quick { (50_000, 3, 200, 400) } else { (500_000, 7, 400, 1500) };
-        let all = group.systems;
-        let names = self.systems.unwrap_or_else(|| all.iter().map(|system| system.name.to_owned()).collect());
-        for name in &names {
-            ensure!(all.iter().any(|system| system.name == name), "--systems: there is no `{name}`");
+        for name in self.systems.iter().flatten() {
+            ensure!(group.systems().any(|system| system.name == name), "--systems: there is no `{name}`");
         }
-        let chosen = all.iter().filter(|system| names.iter().any(|name| name == system.name));
+        let is_chosen = |system: &&Contender<Bed>| {
+            self.systems.as_ref().is_none_or(|names| names.iter().any(|name| name == system.name))
+        };
+        let chosen = |line: &Line| {
+            line.systems.iter().filter(is_chosen).map(|system| Contender { ..*system }).collect()
+        };
         let plan = Plan {
             group,
             rows,
@@ -91,7 +108,7 @@ impl Arguments {
             warm_up: Duration::from_millis(warm_up),
             window: Duration::from_millis(self.window_ms.unwrap_or(window)),
             tasks,
-            contenders: chosen.map(|system| Contender { ..*system }).collect(),
+            contenders: group.lines.iter().map(chosen).collect(),
             is_strict: self.strict,
         };
         ensure!(plan.rounds > 0, "--rounds must be more than 0");
@@ -111,19 +128,21 @@ impl Plan {
     ///
     /// What the server says; the first turn that fails ends it.
     pub fn run(&self) -> Result<Report> {
-        let Group { name, packages, reference, scenario, checks, .. } = self.group;
+        let Group { name, packages, lines, .. } = self.group;
         eprintln!("starting a server with {} rows", self.rows);
         let mut bed = Bed::up(self.rows, self.shape(self.tasks[0]))?;
         let mut versions = versions(packages);
         versions.insert("postgresql".to_owned(), bed.server.ask("show server_version")?);
         let mut report = Report::new(name, versions);
         println!("{}", self.notes(&report));
-        for tasks in &self.tasks {
-            bed.shape = self.shape(*tasks);
-            let measured = interleave(scenario(&bed), &bed, &self.contenders, self.rounds)?;
-            println!("{}", table(&measured, &COLUMNS, reference));
-            report.figures.extend(measured.figures());
-            report.checks.extend(checks(&measured));
+        for (line, contenders) in lines.iter().zip(&self.contenders).filter(|(_, all)| !all.is_empty()) {
+            for tasks in &self.tasks {
+                bed.shape = self.shape(*tasks);
+                let measured = interleave((line.scenario)(&bed), &bed, contenders, self.rounds)?;
+                println!("{}", table(&measured, &COLUMNS, line.reference));
+                report.figures.extend(measured.figures());
+                report.checks.extend((line.checks)(&measured));
+            }
         }
         bed.server.down()?;
         Ok(report)
@@ -131,8 +150,8 @@ impl Plan {
 
     /// Whether every system takes part.
     #[must_use]
-    pub const fn is_whole(&self) -> bool {
-        self.contenders.len() == self.group.systems.len()
+    pub fn is_whole(&self) -> bool {
+        self.contenders.iter().map(Vec::len).sum::<usize>() == self.group.systems().count()
     }
 
     /// The scenario with the most tasks.

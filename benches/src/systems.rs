@@ -2,7 +2,9 @@
 
 pub mod bare;
 pub mod deadpool;
+pub mod diesel;
 pub mod millpond;
+pub mod sea_orm;
 pub mod sqlx;
 
 use std::fmt::Debug;

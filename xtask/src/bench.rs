@@ -30,7 +30,7 @@ const PG_QUERY: &str = "--pg-query";
 const GROUPS: [Group; 7] = [
     Group {
         name: "adapters",
-        what: "point reads by sqlx's pool and by ours in its place, on one node and over two replicas",
+        what: "point reads by sqlx, sea-orm and diesel-async, and by ours in their place; over two replicas",
         needs: Needs::Servers,
     },
     Group {

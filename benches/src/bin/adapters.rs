@@ -8,7 +8,7 @@ use millpond_benches::adapters::{GROUP, replicated};
 use millpond_benches::group::Arguments;
 use millpond_benches::throttle::Throttle;
 
-/// Measures point reads by sqlx's pool and by ours, on one server and over replicas: tables on standard output, and target/figures/adapters.json.
+/// Measures point reads by sqlx, sea-orm and diesel-async and by ours in their place, on one server and over replicas: tables on standard output, and target/figures/adapters.json.
 #[derive(Debug, Parser)]
 struct Command {
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! `check-docs`: what the documents say is true, and the source files keep their form.
 
+mod adopting;
 mod blocks;
 mod facts;
 mod form;
@@ -14,7 +15,15 @@ use crate::{metadata::Metadata, workspace::Workspace};
 /// The README is a first page and no manual.
 const README_LINES: usize = 150;
 
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// Check what the documents say, and the form of the source files.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Write docs/adopting.md anew
+    #[arg(long)]
+    fix: bool,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let metadata = Metadata::read(workspace)?;
     let mut wrong = Vec::new();
     match workspace.read("README.md") {
@@ -32,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     wrong.extend(form::check(workspace)?);
     wrong.extend(links::check(workspace)?);
     wrong.extend(operate::check(workspace)?);
+    wrong.extend(adopting::check(workspace, options.fix)?);
     if wrong.is_empty() {
         println!("The documents and the source files are in order.");
         return Ok(());

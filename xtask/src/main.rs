@@ -69,8 +69,7 @@ enum Command {
     CheckLayers(layers::Options),
     /// Count the crates that millpond adds to what tokio-postgres brings
     CheckDependencies,
-    /// Check what the documents say, and the form of the source files
-    CheckDocs,
+    CheckDocs(docs::Options),
 }
 
 fn main() -> ExitCode {
@@ -97,7 +96,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Setup(options) => setup::run(&workspace, &options),
         Command::CheckLayers(options) => layers::run(&workspace, &options),
         Command::CheckDependencies => dependencies::run(&workspace),
-        Command::CheckDocs => docs::run(&workspace),
+        Command::CheckDocs(options) => docs::run(&workspace, &options),
     }
 }
 

@@ -36,9 +36,14 @@ impl Client {
         send(self.request(Method::GET, path)).await
     }
 
-    /// The same with the token of another answer.
-    pub async fn get_with(&self, path: &str, token: &str) -> Answer {
-        send(self.request(Method::GET, path).header(TOKEN, token)).await
+    /// The same as one who has had another answer: with its token, where the service gave one.
+    pub async fn get_behind(&self, answer: &Answer, path: &str) -> Answer {
+        let request = self.request(Method::GET, path);
+        send(match &answer.token {
+            Some(token) => request.header(TOKEN, token),
+            None => request,
+        })
+        .await
     }
 
     /// Asks for a path as a tenant.

@@ -14,7 +14,16 @@ pub use client::{Answer, Client};
 pub use process::Service;
 
 /// The services, each a package with a program of its name.
-pub const SERVICES: [&str; 4] = ["before-sqlx", "after-sqlx", "before-deadpool", "after-deadpool"];
+pub const SERVICES: [&str; 8] = [
+    "before-sqlx",
+    "after-sqlx",
+    "before-deadpool",
+    "after-deadpool",
+    "before-sea-orm",
+    "after-sea-orm",
+    "before-diesel",
+    "after-diesel",
+];
 
 /// A primary and two replicas.
 ///

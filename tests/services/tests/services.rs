@@ -1,11 +1,11 @@
 //! Each service does the same before and after the change of its pool.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use millpond_lab::{Lab, StopMode};
-use millpond_service_tests::{Client, Service, cluster, looks_of_replicas, until};
+use millpond_service_tests::{Answer, Client, Service, cluster, looks_of_replicas, until};
 use serde_json::{Value, json};
 use tokio::time::interval;
 
@@ -27,7 +27,7 @@ async fn the_core(name: &str) {
     assert_eq!(client.get("/health").await.status, 200);
     items(&client).await;
     orders(&client).await;
-    orders_at_the_same_time(&client).await;
+    orders_at_the_same_time(&client, &lab).await;
     without_a_primary(&client, &lab).await;
 }
 
@@ -36,7 +36,7 @@ async fn items(client: &Client) {
     assert_eq!(added.status, 201);
     let id = added.id();
     let carp = json!({ "id": id, "name": "carp", "stock": 5 });
-    assert_eq!(client.get(&format!("/items/{id}")).await.json(), carp);
+    assert_eq!(client.get_behind(&added, &format!("/items/{id}")).await.json(), carp);
     assert_eq!(client.get(&format!("/items/{}", id + 1000)).await.status, 404);
     let tench = client.post("/items", &json!({ "name": "tench", "stock": 0 })).await.id();
     let listed = async |limit: u32| {
@@ -46,7 +46,7 @@ async fn items(client: &Client) {
     };
     // Lists need not show it at once everywhere.
     until("both are listed", async || listed(2).await == [json!(id), json!(tench)]).await;
-    assert_eq!(listed(1).await, [json!(id)]);
+    until("one is listed", async || listed(1).await == [json!(id)]).await;
     assert_eq!(client.post("/items", &json!({ "name": "bream", "stock": -1 })).await.status, 422);
     assert_eq!(client.post("/items", &json!({ "name": "bream" })).await.status, 422);
     assert_eq!(client.get("/items/none").await.status, 400);
@@ -54,24 +54,26 @@ async fn items(client: &Client) {
 
 async fn orders(client: &Client) {
     let item = client.post("/items", &json!({ "name": "perch", "stock": 3 })).await.id();
-    let stock = async || client.get(&format!("/items/{item}")).await.json()["stock"].clone();
+    let stock = async |behind: &Answer| {
+        client.get_behind(behind, &format!("/items/{item}")).await.json()["stock"].clone()
+    };
     let order =
         async |count: i32| client.post(&format!("/items/{item}/orders"), &json!({ "count": count })).await;
     let placed = order(2).await;
     assert_eq!(placed.status, 201);
-    let path = format!("/orders/{}", placed.id());
-    assert_eq!(client.get(&path).await.json(), json!({ "id": placed.id(), "item": item, "count": 2 }));
-    assert_eq!(stock().await, json!(1));
+    let recorded = client.get_behind(&placed, &format!("/orders/{}", placed.id())).await;
+    assert_eq!(recorded.json(), json!({ "id": placed.id(), "item": item, "count": 2 }));
+    assert_eq!(stock(&placed).await, json!(1));
     assert_eq!(order(2).await.status, 409);
     // Of these the stock is taken, and given back when they cannot be recorded.
     assert_eq!(order(-4).await.status, 422);
-    assert_eq!(stock().await, json!(1));
+    assert_eq!(stock(&placed).await, json!(1));
     let nothing = client.post("/items/100000/orders", &json!({ "count": 1 })).await;
     assert_eq!(nothing.status, 404);
     assert_eq!(client.get("/orders/100000").await.status, 404);
 }
 
-async fn orders_at_the_same_time(client: &Client) {
+async fn orders_at_the_same_time(client: &Client, lab: &Lab) {
     let item = client.post("/items", &json!({ "name": "roach", "stock": 100 })).await.id();
     let path = format!("/items/{item}/orders");
     let order = async |count: i64| (count, client.post(&path, &json!({ "count": count })).await);
@@ -81,13 +83,15 @@ async fn orders_at_the_same_time(client: &Client) {
     for (count, answer) in answers {
         match answer.status {
             201 => {
-                let order = client.get(&format!("/orders/{}", answer.id())).await.json();
-                assert_eq!(order["count"], json!(count));
+                let order = client.get_behind(&answer, &format!("/orders/{}", answer.id())).await;
+                assert_eq!(order.json()["count"], json!(count));
                 sold += count;
             }
             status => assert_eq!(status, 409, "{answer:?}"),
         }
     }
+    // No answer of theirs is behind all of them.
+    lab.caught_up().await.expect("replicas catch up");
     let left = client.get(&format!("/items/{item}")).await.json()["stock"].as_i64().expect("a stock");
     assert_eq!(sold + left, 100);
     assert!(left < 5, "all were served that could be");
@@ -129,6 +133,26 @@ async fn the_core_of_after_deadpool() {
     the_core("after-deadpool").await;
 }
 
+#[tokio::test]
+async fn the_core_of_before_sea_orm() {
+    the_core("before-sea-orm").await;
+}
+
+#[tokio::test]
+async fn the_core_of_after_sea_orm() {
+    the_core("after-sea-orm").await;
+}
+
+#[tokio::test]
+async fn the_core_of_before_diesel() {
+    the_core("before-diesel").await;
+}
+
+#[tokio::test]
+async fn the_core_of_after_diesel() {
+    the_core("after-diesel").await;
+}
+
 async fn what_only_sqlx_has(name: &str) {
     let (_lab, service) = start(name).await;
     let client = service.client();
@@ -140,9 +164,10 @@ async fn what_only_sqlx_has(name: &str) {
 
 async fn import_and_export(client: &Client) {
     let csv: String = (0..1000).map(|number| format!("item {number},{}\n", number % 7)).collect();
-    assert_eq!(client.post_csv("/items/import", &csv).await.json(), json!({ "imported": 1000 }));
+    let imported = client.post_csv("/items/import", &csv).await;
+    assert_eq!(imported.json(), json!({ "imported": 1000 }));
     // What was imported is there at once, for reads that go wherever they go.
-    let listed = client.get("/items?limit=2000").await.json();
+    let listed = client.get_behind(&imported, "/items?limit=2000").await.json();
     assert_eq!(listed.as_array().map(Vec::len), Some(1000));
     assert_eq!(client.get("/items/export").await.text, csv);
     // All or nothing.
@@ -156,7 +181,7 @@ async fn import_and_export(client: &Client) {
 async fn an_order_is_heard_of(client: &Client) {
     let item = client.post("/items", &json!({ "name": "pike", "stock": 1000 })).await.id();
     let path = format!("/items/{item}/orders");
-    let (mut placed, mut ticks) = (BTreeSet::new(), interval(Duration::from_millis(20)));
+    let (mut placed, mut ticks) = (BTreeMap::new(), interval(Duration::from_millis(20)));
     let next = client.get("/orders/next");
     tokio::pin!(next);
     // Nobody sees from outside when the service has begun to wait: there is always another.
@@ -164,13 +189,15 @@ async fn an_order_is_heard_of(client: &Client) {
         tokio::select! {
             answer = &mut next => break answer,
             _ = ticks.tick() => {
-                placed.insert(client.post(&path, &json!({ "count": 1 })).await.id());
+                let answer = client.post(&path, &json!({ "count": 1 })).await;
+                placed.insert(answer.id(), answer);
             }
         }
     };
     assert_eq!(heard.status, 200);
-    assert!(placed.contains(&heard.id()), "{heard:?} is one of {placed:?}");
-    assert_eq!(client.get(&format!("/orders/{}", heard.id())).await.json()["item"], json!(item));
+    let Some(answer) = placed.get(&heard.id()) else { panic!("{heard:?} is none of {placed:?}") };
+    let order = client.get_behind(answer, &format!("/orders/{}", heard.id())).await;
+    assert_eq!(order.json()["item"], json!(item));
 }
 
 async fn tenants(client: &Client) {
@@ -216,7 +243,7 @@ async fn goes_on_with_a_new_primary(name: &str) -> (Lab, Service) {
     let (lab, service) = start(name).await;
     let client = service.client();
     let add = async || client.post("/items", &json!({ "name": "zander", "stock": 1 })).await;
-    let before = add().await.id();
+    let before = add().await;
     lab.caught_up().await.expect("replicas catch up");
     lab.primary().kill().await.expect("it is killed");
     lab.node("db-1").expect("a replica").promote().await.expect("it is promoted");
@@ -224,13 +251,13 @@ async fn goes_on_with_a_new_primary(name: &str) -> (Lab, Service) {
     until("the new primary takes writes", async || {
         let answer = add().await;
         assert!(matches!(answer.status, 201 | 503), "{answer:?}");
-        behind = (answer.status == 201).then(|| answer.id());
+        behind = (answer.status == 201).then_some(answer);
         behind.is_some()
     })
     .await;
-    for id in [Some(before), behind] {
-        let path = format!("/items/{}", id.expect("an item"));
-        assert_eq!(client.get(&path).await.json()["name"], json!("zander"));
+    for added in [before, behind.expect("an item")] {
+        let path = format!("/items/{}", added.id());
+        assert_eq!(client.get_behind(&added, &path).await.json()["name"], json!("zander"));
     }
     (lab, service)
 }
@@ -245,6 +272,16 @@ async fn after_sqlx_goes_on_with_a_new_primary() {
 #[tokio::test]
 async fn after_deadpool_goes_on_with_a_new_primary() {
     goes_on_with_a_new_primary("after-deadpool").await;
+}
+
+#[tokio::test]
+async fn after_sea_orm_goes_on_with_a_new_primary() {
+    goes_on_with_a_new_primary("after-sea-orm").await;
+}
+
+#[tokio::test]
+async fn after_diesel_goes_on_with_a_new_primary() {
+    goes_on_with_a_new_primary("after-diesel").await;
 }
 
 #[tokio::test]

@@ -42,8 +42,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-fn rounds_wanted() -> usize {
-    env::var("ROUNDS").map_or(10_000, |rounds| rounds.parse().expect("ROUNDS is a number"))
+fn rounds_wanted(unless_said: usize) -> usize {
+    env::var("ROUNDS").map_or(unless_said, |rounds| rounds.parse().expect("ROUNDS is a number"))
 }
 
 /// A write to one process, and a read of it from the other. Returns whether it was there.
@@ -57,17 +57,20 @@ async fn round(number: usize, one: &Client, other: &Client, pond: i64, token: To
     assert_eq!(written.status, 201, "{written:?}");
     let path = format!("{read}/{}", written.id());
     let found = match token {
-        Token::Brought => other.get_with(&path, written.token.as_deref().expect("a write has a token")).await,
+        Token::Brought => {
+            assert!(written.token.is_some(), "a write has a token: {written:?}");
+            other.get_behind(&written, &path).await
+        }
         Token::Left => other.get(&path).await,
     };
     assert!(matches!(found.status, 200 | 404), "{found:?}");
     found.status == 200
 }
 
-async fn rounds(count: usize, token: Token) -> Outcome {
+async fn rounds(service: &str, count: usize, token: Token) -> Outcome {
     let lab = cluster().await;
     let url = lab.url("postgres");
-    let (a, b) = (Service::start("after-sqlx", &url).await, Service::start("after-sqlx", &url).await);
+    let (a, b) = (Service::start(service, &url).await, Service::start(service, &url).await);
     let (one, other) = (a.client(), b.client());
     let pond = one.post("/items", &json!({ "name": "pond", "stock": 1_000_000 })).await.id();
     lab.caught_up().await.expect("replicas catch up");
@@ -91,19 +94,47 @@ async fn rounds(count: usize, token: Token) -> Outcome {
     Outcome { reads: count, stale: stale.into_inner(), by_replicas, took }
 }
 
-#[tokio::test]
-async fn ten_thousand_rounds_between_two_processes() {
-    let outcome = rounds(rounds_wanted(), Token::Brought).await;
-    println!("with the token: {outcome}");
+async fn no_read_is_stale(service: &str, count: usize) {
+    let outcome = rounds(service, rounds_wanted(count), Token::Brought).await;
+    println!("{service} with the token: {outcome}");
     assert_eq!(outcome.stale, 0, "{outcome}");
     let by_replicas: usize = outcome.by_replicas.iter().map(|(_, served)| served).sum();
     assert!(by_replicas > 0, "not all go to the primary: {outcome}");
 }
 
 /// That the other test can fail.
-#[tokio::test]
-async fn without_the_token_the_same_rounds_see_stale_reads() {
-    let outcome = rounds(rounds_wanted().min(1_000), Token::Left).await;
-    println!("without the token: {outcome}");
+async fn some_are_without_the_token(service: &str) {
+    let outcome = rounds(service, rounds_wanted(1_000).min(1_000), Token::Left).await;
+    println!("{service} without the token: {outcome}");
     assert!(outcome.stale > 0, "{outcome}");
+}
+
+#[tokio::test]
+async fn ten_thousand_rounds_between_two_processes_of_after_sqlx() {
+    no_read_is_stale("after-sqlx", 10_000).await;
+}
+
+#[tokio::test]
+async fn two_thousand_rounds_between_two_processes_of_after_sea_orm() {
+    no_read_is_stale("after-sea-orm", 2_000).await;
+}
+
+#[tokio::test]
+async fn two_thousand_rounds_between_two_processes_of_after_diesel() {
+    no_read_is_stale("after-diesel", 2_000).await;
+}
+
+#[tokio::test]
+async fn without_the_token_the_same_rounds_of_after_sqlx_see_stale_reads() {
+    some_are_without_the_token("after-sqlx").await;
+}
+
+#[tokio::test]
+async fn without_the_token_the_same_rounds_of_after_sea_orm_see_stale_reads() {
+    some_are_without_the_token("after-sea-orm").await;
+}
+
+#[tokio::test]
+async fn without_the_token_the_same_rounds_of_after_diesel_see_stale_reads() {
+    some_are_without_the_token("after-diesel").await;
 }

@@ -17,13 +17,21 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::driver::Diesel;
 use crate::error::{BackendError, is_lost};
+use crate::watch::{Left, Watch, Watched};
 
 /// What diesel-async runs on every new connection, and has to be run again when settings were reset.
 const SET_UP: &str = "SET TIME ZONE 'UTC'; SET CLIENT_ENCODING TO 'UTF8'";
 
-/// Has a lease on the primary refuse writes as one on a replica does, until its connection is reset.
+/// Has a connection to the primary refuse writes, as one to a replica does.
 const READ_ONLY: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
+
+/// Takes that back.
+const READ_WRITE: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE";
+
+/// What no statement takes away.
+const INDELIBLE: Effects = Effects::LOAD;
 
 /// Fails where a transaction is open: without one it is as old as the message.
 const OUTSIDE: &str =
@@ -49,8 +57,13 @@ pub(crate) struct Connection {
     canceller: Option<Canceller>,
     /// What has to be run when settings were reset.
     set_up: Arc<str>,
-    /// Whether it was given out, so that anything may be in it.
+    watched: Watched,
+    /// What its last user left.
+    left: Left,
+    /// Whether it was given out: nobody sees whether all answers are read to their end.
     is_used: bool,
+    /// Whether it was told to refuse writes.
+    refuses_writes: bool,
     is_broken: bool,
     /// For the cancel, which may have to be sent from outside a runtime.
     runtime: Handle,
@@ -66,13 +79,18 @@ impl Connection {
         let place = row.try_get(0).map_err(driver)?;
         let server = server_id(place, row.try_get(1).map_err(driver)?);
         let canary = client.prepare(CANARY).await.map_err(driver)?;
+        let (mut client, watched) = (AsyncPgConnection::try_from(client).await?, Watched::default());
+        client.set_instrumentation(Watch::new(watched.clone()));
         Ok(Self {
-            client: AsyncPgConnection::try_from(client).await?,
+            client,
             server,
             driven,
             canceller: Some(canceller),
             set_up: after_connect.map_or_else(|| SET_UP.into(), |text| format!("{text}\n;{SET_UP}").into()),
+            left: watched.end(),
+            watched,
             is_used: false,
+            refuses_writes: false,
             is_broken: false,
             runtime: Handle::current(),
             _canary: canary,
@@ -83,9 +101,10 @@ impl Connection {
         !self.is_broken && !self.driven.is_finished()
     }
 
-    /// Notes that it is given out: whatever is done on it is not seen, and a look at the driver's connection is enough to run statements.
-    pub(crate) const fn given_out(&mut self) {
+    /// It is given out: what is run on it from now on is watched. A look at the driver's connection is enough to run statements.
+    pub(crate) fn given_out(&mut self, handle: &millpond_cluster::Handle<Diesel>) {
         self.is_used = true;
+        self.watched.begin(handle);
     }
 
     pub(crate) const fn client(&self) -> &AsyncPgConnection {
@@ -96,10 +115,14 @@ impl Connection {
         &mut self.client
     }
 
-    /// Sends word that it is to refuse writes, in front of whatever is sent next, and does not wait for the answer.
-    pub(crate) fn refuse_writes(&mut self) {
-        let sent = (&mut &self.client).batch_execute(READ_ONLY).now_or_never();
-        self.is_broken |= sent.is_some_and(|answer| answer.is_err());
+    /// Sends word, on a connection to the primary, whether it is to refuse writes, in front of whatever is sent next, and does not wait for the answer.
+    pub(crate) fn refuse_writes(&mut self, refuses: bool) {
+        if self.refuses_writes != refuses {
+            let text = if refuses { READ_ONLY } else { READ_WRITE };
+            let sent = (&mut &self.client).batch_execute(text).now_or_never();
+            self.is_broken |= sent.is_some_and(|answer| answer.is_err());
+            self.refuses_writes = refuses;
+        }
     }
 
     /// A call of ours is over.
@@ -112,8 +135,9 @@ impl Connection {
         Ok(self.client.batch_execute("").await?)
     }
 
-    pub(crate) fn returned(&self) -> Returned {
-        match (self.is_open(), self.is_used) {
+    pub(crate) fn returned(&mut self) -> Returned {
+        self.left = self.watched.end();
+        match (self.is_open() && !self.left.effects.intersects(INDELIBLE), self.is_used) {
             (false, _) => Returned::Broken,
             (true, true) => Returned::Soiled,
             (true, false) => Returned::Clean,
@@ -123,7 +147,11 @@ impl Connection {
     /// Takes away what was left behind, and keeps the prepared statements. What was given up is waited for; where that takes too long the
     /// connection is closed.
     pub(crate) async fn reset(&mut self) -> Result<(), BackendError> {
+        if self.watched.take_replaced() {
+            self.client.set_instrumentation(Watch::new(self.watched.clone()));
+        }
         self.reset_session().await.map_err(|_| BackendError::Unclean)?;
+        self.watched.cleaned();
         self.is_used = false;
         Ok(())
     }
@@ -131,10 +159,18 @@ impl Connection {
     async fn reset_session(&mut self) -> diesel::QueryResult<()> {
         // Of one that was given up it thinks that it goes on.
         *self.client.transaction_state() = AnsiTransactionManager::default();
-        let mut texts = resets(Effects::NONE, true, false, Some(&self.set_up));
-        texts.insert(0, OUTSIDE);
-        texts.push(KEEPS_PREPARED);
-        // A comment at the end of one must not hide the next.
+        let Left { effects, is_unseen } = self.left;
+        let mut texts = resets(effects, is_unseen, false, Some(&self.set_up));
+        if is_unseen || effects.intersects(Effects::TRANSACTION) {
+            texts.insert(0, OUTSIDE);
+        }
+        if is_unseen || effects.intersects(Effects::PREPARED) {
+            texts.push(KEEPS_PREPARED);
+        }
+        if is_unseen || effects.intersects(Effects::SETTING) {
+            self.refuses_writes = false;
+        }
+        // A comment at the end of one must not hide the next. Without any it is empty, and answered behind all that was given up.
         let text = texts.join("\n;");
         if self.client.batch_execute(&text).await.is_ok() {
             return Ok(());

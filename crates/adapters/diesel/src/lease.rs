@@ -29,7 +29,8 @@ pub struct PooledConnection {
 }
 
 impl PooledConnection {
-    pub(crate) fn writing(lease: NodeLease<Diesel>, handle: &Handle<Diesel>, site: Site) -> Self {
+    pub(crate) fn writing(mut lease: NodeLease<Diesel>, handle: &Handle<Diesel>, site: Site) -> Self {
+        lease.look_mut().refuse_writes(false);
         Self::given_out(lease, Some(handle.unseen()), handle, site)
     }
 
@@ -40,7 +41,7 @@ impl PooledConnection {
         site: Site,
     ) -> Self {
         if purpose == Purpose::Write {
-            lease.look_mut().refuse_writes();
+            lease.look_mut().refuse_writes(true);
         }
         Self::given_out(lease, None, handle, site)
     }
@@ -51,7 +52,7 @@ impl PooledConnection {
         handle: &Handle<Diesel>,
         site: Site,
     ) -> Self {
-        lease.look_mut().given_out();
+        lease.look_mut().given_out(handle);
         let (loan, reads) = (handle.on_loan(site), handle.here().reads_until_dropped());
         Self { lease, _out: out, _loan: loan, _reads: reads }
     }

@@ -8,6 +8,7 @@ mod lease;
 mod pool;
 mod session;
 mod transaction;
+mod watch;
 
 pub use error::{Error, is_lost};
 pub use follow::{Follow, primary, replica};

@@ -28,11 +28,12 @@ where
 }
 
 /// Begins a transaction, where it may run.
-struct Begin {
-    text: &'static str,
+struct Begin<'h> {
+    handle: &'h Handle<Diesel>,
+    access: Access,
 }
 
-impl Operation<Diesel> for Begin {
+impl Operation<Diesel> for Begin<'_> {
     type Output = (NodeLease<Diesel>, Purpose);
 
     async fn run(
@@ -42,8 +43,14 @@ impl Operation<Diesel> for Begin {
     ) -> Result<Answer<Self::Output, Lsn>, BackendError> {
         let connection = lease.statements()?;
         let position = prove::<DieselDriver>(connection, &target).await?;
-        connection.given_out();
-        let begun = AnsiTransactionManager::begin_transaction_sql(connection.client_mut(), self.text).await;
+        let text = if self.access.is_read() {
+            "BEGIN READ ONLY"
+        } else {
+            connection.refuse_writes(false);
+            "BEGIN"
+        };
+        connection.given_out(self.handle);
+        let begun = AnsiTransactionManager::begin_transaction_sql(connection.client_mut(), text).await;
         connection.answered(&begun);
         begun?;
         Ok(Answer::new((lease, target.purpose), position))
@@ -62,9 +69,8 @@ where
     R: Send,
     E: From<diesel::result::Error> + From<Error> + Send,
 {
-    let text = if access.is_read() { "BEGIN READ ONLY" } else { "BEGIN" };
     let statement = Statement::connection(access).seen_as("begin");
-    let begun = handle.run(statement, &mut Begin { text }).await;
+    let begun = handle.run(statement, &mut Begin { handle, access }).await;
     let (lease, purpose) = begun.map_err(Error::from)?;
     let mut transaction = OpenTransaction::new(lease, purpose, access, handle, site);
     match callback(transaction.connection_mut().client_mut()).await {

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, deadpool};
@@ -240,11 +243,13 @@ async fn transactions_commit_what_gives_a_value_and_roll_back_what_fails() {
         Ok(())
     });
     read.await.unwrap();
-    let latest = pool.latest();
+    cluster.lab.node("db-1").unwrap().pause_replay().await.unwrap();
+    let session = pool.session();
+    let latest = session.latest();
     let read = latest
         .read_transaction::<_, DieselError, _>(async |tx| Ok((is_on_replica(tx).await, count(tx).await)));
     assert_eq!(read.await.unwrap(), (false, 2));
-    assert!(is_on_replica(&mut pool.read().await.unwrap()).await, "it was no write");
+    assert!(is_on_replica(&mut session.any().read().await.unwrap()).await, "it was no write");
 }
 
 /// How a session of one process writes a row.
@@ -347,6 +352,45 @@ async fn what_one_user_left_the_next_does_not_find() {
     drop(connection);
     let inserted = pool.transaction::<_, DieselError, _>(async |tx| insert(tx, 1).await);
     assert_eq!((inserted.await.unwrap(), count_by(pool).await), (1, 1));
+}
+
+#[tokio::test]
+async fn what_runs_is_seen_also_where_its_user_is_told_of_it() {
+    let cluster = Cluster::with(0, 1).await;
+    let pool = &cluster.pool;
+    pool.write().await.unwrap().batch_execute("create function leave() returns int language sql volatile as $$ select set_config('work_mem', '1MB', false); select 1 $$").await.unwrap();
+    let work_mem = async || -> String {
+        let mut connection = pool.write().await.unwrap();
+        diesel::select(schema::current_setting("work_mem")).get_result(&mut connection).await.unwrap()
+    };
+    // By a query with values, by a function of which the text shows nothing, behind a comment that looks like values, and where somebody else is told.
+    let texts = [
+        "select set_config('work_mem', $1, false)",
+        "select leave()::text where $1 <> ''",
+        "select $1 -- binds: []\n, set_config('work_mem', '1MB', false)",
+    ];
+    for text in texts {
+        let mut connection = pool.write().await.unwrap();
+        let query = diesel::sql_query(text).bind::<diesel::sql_types::Text, _>("1MB");
+        query.execute(&mut connection).await.unwrap();
+        drop(connection);
+        assert_eq!(work_mem().await, "4MB", "{text}");
+    }
+    let told = Arc::new(AtomicUsize::new(0));
+    let mut connection = pool.write().await.unwrap();
+    let counter = Arc::clone(&told);
+    connection.set_instrumentation(move |_: InstrumentationEvent<'_>| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    diesel::sql_query("set work_mem = '1MB'").execute(&mut connection).await.unwrap();
+    drop(connection);
+    let so_far = AtomicUsize::load(&told, Ordering::Relaxed);
+    assert!(so_far > 0);
+    for _ in 0..2 {
+        assert_eq!(work_mem().await, "4MB");
+        diesel::sql_query("set work_mem = '1MB'").execute(&mut pool.write().await.unwrap()).await.unwrap();
+    }
+    assert_eq!(AtomicUsize::load(&told, Ordering::Relaxed), so_far, "the next user is none of its business");
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ impl Db {
     }
 
     /// For reads that never go to the primary, as reports should: where no replica may serve one, it fails with
-    /// [`ErrorKind::NoReplica`]. What asks for the primary, by [`latest`](Db::latest) or since it is no plain read, goes there still, and
+    /// [`ErrorKind::NoReplica`](crate::ErrorKind::NoReplica). What asks for the primary, by [`latest`](Db::latest) or since it is no plain read, goes there still, and
     /// everything does in [`Mode::PrimaryOnly`].
     #[must_use]
     pub fn replicas_only(&self) -> Self {
@@ -225,7 +225,7 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error`] says which node, what was said, and by [`outcome`](Error::outcome) whether the statement took effect.
+    /// [`Error`](crate::Error) says which node, what was said, and by [`outcome`](crate::Error::outcome) whether the statement took effect.
     ///
     /// # Cancel safety
     ///

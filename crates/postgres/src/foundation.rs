@@ -100,7 +100,7 @@ impl Postgres {
         self.kind() == Kind::Pooled
     }
 
-    /// The place that the answer to [`WRITTEN`] names, in bytes from the start of the log.
+    /// The place that the answer to [`Question::Written`] names, in bytes from the start of the log.
     #[must_use]
     pub fn end_of_written(&self, insert: u64) -> Lsn {
         Lsn::end_of_written(insert, self.segment_size.load(Ordering::Relaxed))

@@ -56,8 +56,8 @@ pub(super) fn all(workspace: &Workspace, options: &Options) -> Result<Vec<Step>>
         steps.push(Step { name: "cargo-deny".to_owned(), run: Box::new(run_deny) });
     }
     if servers {
-        // The tests start them, and cargo does not build the programs of other packages for a test.
-        steps.push(cargo("services", "build --workspace --bins --all-features"));
+        // The tests start them, and cargo does not build the programs of other packages for a test. This program must not be built anew under itself.
+        steps.push(cargo("services", "build --workspace --exclude xtask --bins --all-features"));
     }
     steps.push(tests(servers));
     if full {

@@ -10,6 +10,9 @@ use crate::cluster::Shared;
 use crate::node::now;
 use crate::{Backend, Event, Handle};
 
+/// Nobody looks more often.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// Those that are out, by number: the ones that were taken first come first.
 #[derive(Debug, Default)]
 pub(crate) struct Loans(Mutex<Taken>);
@@ -43,13 +46,14 @@ impl Loans {
     /// Those that have been out for longer, and were not told of yet.
     fn overdue(&self, after: Duration) -> Vec<Event> {
         let now = now();
+        let held = |loan: &Loan| now.saturating_duration_since(loan.since);
         let mut taken = self.taken();
-        let overdue = taken.out.values_mut().filter_map(|loan| {
-            let held = now.saturating_duration_since(loan.since);
-            let is_new = held >= after && !std::mem::replace(&mut loan.is_told, held >= after);
-            is_new.then_some(Event::Leaked { site: loan.site, held })
-        });
-        overdue.collect()
+        let overdue = taken.out.values_mut().filter(|loan| !loan.is_told && held(loan) >= after);
+        let tell = |loan: &mut Loan| {
+            loan.is_told = true;
+            Event::Leaked { site: loan.site, held: held(loan) }
+        };
+        overdue.map(tell).collect()
     }
 }
 
@@ -82,8 +86,8 @@ impl<B: Backend> fmt::Debug for OnLoan<B> {
 
 /// Looks for those that are held for too long, until it is aborted.
 pub(crate) async fn run<B: Backend>(shared: Arc<Shared<B>>, after: Duration) {
-    // At the latest after one and a half of the time it is told.
-    let mut looks = tokio::time::interval(after / 2);
+    // At the latest after one and a half of the time it is told, where that is not next to nothing.
+    let mut looks = tokio::time::interval((after / 2).max(SHORTEST));
     loop {
         looks.tick().await;
         shared.loans.overdue(after).iter().for_each(|event| shared.tell(event));

@@ -76,54 +76,44 @@ impl Changes {
 
     /// Counts the changed lines: of each file, those that were taken out or put in, whichever are more; those of the construction by themselves.
     fn count(diff: &str, construction: (usize, usize)) -> Self {
-        let mut changes = Self { diff: String::new(), outside: 0, inside: 0 };
-        let (mut is_main, mut at, mut file, mut place) = (false, 0, Lines::default(), Lines::default());
-        let mut inside = Lines::default();
+        let (mut shown, mut files) = (String::new(), Vec::new());
+        let (mut place, mut inside) = (Place::default(), Lines::default());
+        let (mut is_main, mut at) = (false, 0);
         for line in diff.lines() {
-            let is_empty = line.get(1..).is_none_or(|text| text.trim().is_empty());
+            // What git says of the files beside their names.
+            if line.starts_with("diff ") || line.starts_with("index ") {
+                continue;
+            }
+            let _ = writeln!(shown, "{line}");
+            let counts = usize::from(!line[1.min(line.len())..].trim().is_empty());
             match line.as_bytes().first() {
-                _ if line.starts_with("diff ") => {
-                    if place.is_inside {
-                        inside.add(&mut place)
-                    } else {
-                        file.add(&mut place)
-                    }
-                    changes.outside += std::mem::take(&mut file).changed();
-                    continue;
+                _ if line.starts_with("--- ") => {
+                    place.end(&mut files, &mut inside);
+                    files.push(Lines::default());
                 }
-                _ if line.starts_with("index ") => continue,
-                _ if line.starts_with("--- ") => {}
                 _ if line.starts_with("+++ ") => is_main = line.ends_with("/main.rs"),
                 Some(b'-') => {
-                    place.out += usize::from(!is_empty);
+                    place.lines.out += counts;
                     place.is_inside |= is_main && line.starts_with("-use ");
                 }
                 Some(b'+') => {
-                    place.put += usize::from(!is_empty);
-                    let is_import = line.starts_with("+use ");
-                    place.is_inside |=
-                        is_main && (is_import || (construction.0..=construction.1).contains(&at));
+                    place.lines.put += counts;
+                    let is_there = (construction.0..=construction.1).contains(&at);
+                    place.is_inside |= is_main && (is_there || line.starts_with("+use "));
                     at += 1;
                 }
-                first => {
-                    if place.is_inside {
-                        inside.add(&mut place)
-                    } else {
-                        file.add(&mut place)
-                    }
-                    at = if first == Some(&b'@') { first_line(line).unwrap_or_default() } else { at + 1 };
+                Some(b'@') => {
+                    place.end(&mut files, &mut inside);
+                    at = first_line(line).unwrap_or_default();
+                }
+                _ => {
+                    place.end(&mut files, &mut inside);
+                    at += 1;
                 }
             }
-            let _ = writeln!(changes.diff, "{line}");
         }
-        if place.is_inside {
-            inside.add(&mut place)
-        } else {
-            file.add(&mut place)
-        }
-        changes.outside += file.changed();
-        changes.inside = inside.changed();
-        changes
+        place.end(&mut files, &mut inside);
+        Self { diff: shown, outside: files.iter().map(Lines::changed).sum(), inside: inside.changed() }
     }
 }
 
@@ -132,18 +122,29 @@ impl Changes {
 struct Lines {
     out: usize,
     put: usize,
-    is_inside: bool,
 }
 
 impl Lines {
-    fn add(&mut self, other: &mut Self) {
-        let Self { out, put, .. } = std::mem::take(other);
-        self.out += out;
-        self.put += put;
-    }
-
     fn changed(&self) -> usize {
         self.out.max(self.put)
+    }
+}
+
+/// Lines that were changed together.
+#[derive(Debug, Default)]
+struct Place {
+    lines: Lines,
+    is_inside: bool,
+}
+
+impl Place {
+    /// It is over: counts it to the construction, or to its file.
+    fn end(&mut self, files: &mut [Lines], inside: &mut Lines) {
+        let Self { lines, is_inside } = std::mem::take(self);
+        if let Some(of) = if is_inside { Some(inside) } else { files.last_mut() } {
+            of.out += lines.out;
+            of.put += lines.put;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub struct PooledConnection {
 
 impl PooledConnection {
     pub(crate) fn writing(mut lease: NodeLease<Diesel>, handle: &Handle<Diesel>, site: Site) -> Self {
-        lease.look_mut().refuse_writes(false);
+        lease.connection_mut().refuse_writes(false);
         Self::given_out(lease, Some(handle.unseen()), handle, site)
     }
 
@@ -41,7 +41,7 @@ impl PooledConnection {
         site: Site,
     ) -> Self {
         if purpose == Purpose::Write {
-            lease.look_mut().refuse_writes(true);
+            lease.connection_mut().refuse_writes(true);
         }
         Self::given_out(lease, None, handle, site)
     }
@@ -52,7 +52,7 @@ impl PooledConnection {
         handle: &Handle<Diesel>,
         site: Site,
     ) -> Self {
-        lease.look_mut().given_out(handle);
+        lease.connection_mut().given_out(handle);
         let (loan, reads) = (handle.on_loan(site), handle.here().reads_until_dropped());
         Self { lease, _out: out, _loan: loan, _reads: reads }
     }
@@ -68,13 +68,13 @@ impl Deref for PooledConnection {
     type Target = AsyncPgConnection;
 
     fn deref(&self) -> &AsyncPgConnection {
-        self.lease.look().client()
+        self.lease.connection().client()
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        self.lease.look_mut().client_mut()
+        self.lease.connection_mut().client_mut()
     }
 }
 

@@ -210,6 +210,57 @@ async fn transactions_nest_and_what_is_dropped_or_left_open_is_undone() {
 }
 
 #[tokio::test]
+async fn a_nested_transaction_may_only_read_and_its_parent_goes_on() {
+    let cluster = Cluster::up(0).await;
+    let outer = cluster.db.begin().await.unwrap();
+    let nested = outer.begin_with_config(None, Some(AccessMode::ReadOnly)).await.unwrap();
+    let error = named("pond").insert(&nested).await.unwrap_err();
+    assert!(error.to_string().contains("read-only transaction"), "{error}");
+    nested.rollback().await.unwrap();
+    insert(&outer, "pond").await;
+    // Behind a statement there is no other level any more.
+    outer.begin_with_config(Some(IsolationLevel::Serializable), None).await.unwrap_err();
+    outer.commit().await.unwrap();
+    assert_eq!(count(&cluster.db).await, 1);
+}
+
+#[tokio::test]
+async fn a_nested_commit_that_is_given_up_is_undone_or_fails_the_whole() {
+    let cluster = Cluster::up(0).await;
+    let db = &cluster.db;
+    let (mut undone, mut failed) = (0, 0);
+    for polls in 1..30 {
+        let outer = db.begin().await.unwrap();
+        insert(&outer, format!("outer {polls}")).await;
+        let nested = outer.begin().await.unwrap();
+        insert(&nested, format!("nested {polls}")).await;
+        let is_over = {
+            let mut commit = Box::pin(nested.commit());
+            let mut is_over = false;
+            for _ in 0..polls {
+                is_over = futures_util::poll!(commit.as_mut()).is_ready();
+                if is_over {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            is_over
+        };
+        if is_over {
+            outer.rollback().await.unwrap();
+            continue;
+        }
+        match outer.commit().await {
+            Ok(()) => undone += 1,
+            Err(_) => failed += 1,
+        }
+    }
+    let kept = Item::find().filter(item::Column::Name.starts_with("nested")).count(db).await.unwrap();
+    assert_eq!((kept, count(db).await), (0, undone));
+    assert!(undone + failed > 0, "some are given up");
+}
+
+#[tokio::test]
 async fn a_nested_transaction_whose_parent_was_undone_is_over() {
     let cluster = Cluster::up(0).await;
     let outer = cluster.db.begin().await.unwrap();

@@ -47,7 +47,7 @@ impl Deref for PoolConnection {
 
     fn deref(&self) -> &PgConnection {
         match &self.inner {
-            Inner::Routed { lease, .. } => lease.look().client(),
+            Inner::Routed { lease, .. } => lease.connection().client(),
             Inner::Plain(connection) => connection,
         }
     }
@@ -56,7 +56,7 @@ impl Deref for PoolConnection {
 impl DerefMut for PoolConnection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         match &mut self.inner {
-            Inner::Routed { lease, .. } => lease.look_mut().client_mut(),
+            Inner::Routed { lease, .. } => lease.connection_mut().client_mut(),
             Inner::Plain(connection) => connection,
         }
     }

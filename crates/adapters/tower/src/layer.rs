@@ -313,10 +313,10 @@ where
     F::Output: Send,
 {
     let session = sessions.begin_session(None);
-    if let Some(token) = token {
-        if let Some(why) = S::take_token(&session, token).await {
-            tracing::debug!(target: "millpond", %why, "a job's token is no use");
-        }
+    if let Some(token) = token
+        && let Some(why) = S::take_token(&session, token).await
+    {
+        tracing::debug!(target: "millpond", %why, "a job's token is no use");
     }
     let output = S::run_in(&session, job).await;
     let token = S::give_token(&session);

@@ -96,6 +96,9 @@ pub struct Foreign<D> {
 #[derive(Debug)]
 pub struct AnyConnection<C>(Inner<C>);
 
+/// A defect here.
+const NOT_FOR_STATEMENTS: &str = "every lease that is handed on is of a connection for statements";
+
 #[derive(Debug)]
 enum Inner<C> {
     /// Taken out while a call runs that must be watched from outside.
@@ -116,17 +119,15 @@ impl<C> AnyConnection<C> {
         }
     }
 
-    /// The same to look at.
+    /// The same, to look at.
     ///
     /// # Panics
     ///
     /// Where [`statements`](Self::statements) is an error: no lease that is handed on is such.
-    pub const fn look(&self) -> &C {
+    pub fn connection(&self) -> &C {
         match &self.0 {
             Inner::ForStatements(Some(connection)) => connection,
-            Inner::ForStatements(None) | Inner::ForProbes(_) => {
-                panic!("a lease is of a connection for statements")
-            }
+            Inner::ForStatements(None) | Inner::ForProbes(_) => panic!("{NOT_FOR_STATEMENTS}"),
         }
     }
 
@@ -134,13 +135,11 @@ impl<C> AnyConnection<C> {
     ///
     /// # Panics
     ///
-    /// As [`look`](Self::look).
-    pub const fn look_mut(&mut self) -> &mut C {
+    /// As [`connection`](Self::connection).
+    pub fn connection_mut(&mut self) -> &mut C {
         match &mut self.0 {
             Inner::ForStatements(Some(connection)) => connection,
-            Inner::ForStatements(None) | Inner::ForProbes(_) => {
-                panic!("a lease is of a connection for statements")
-            }
+            Inner::ForStatements(None) | Inner::ForProbes(_) => panic!("{NOT_FOR_STATEMENTS}"),
         }
     }
 

@@ -71,12 +71,12 @@ impl<D: Driver> OpenTransaction<D> {
     /// The connection that it is on, to look at.
     #[must_use]
     pub fn connection(&self) -> &D::Connection {
-        self.lease.look()
+        self.lease.connection()
     }
 
     /// The same to work with.
     pub fn connection_mut(&mut self) -> &mut D::Connection {
-        self.lease.look_mut()
+        self.lease.connection_mut()
     }
 
     /// Commits. The connection goes back.
